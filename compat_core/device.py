@@ -1,0 +1,95 @@
+"""Which device to compute on, in which precision, and why: the decision carries its reason."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from compat_core.errors import CompatError
+
+DEVICE_REQUESTS = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChoice:
+    """A device and the words that explain it.
+
+    Attributes:
+        device: what torch is asked for (``cpu``, ``cuda:0``, ``mps``).
+        reason: one sentence for run headers and the app's sidebar.
+        autocast: the dtype of forward passes during training (``None``: float32 throughout). Metrics are always
+            computed in float32.
+    """
+
+    device: torch.device
+    reason: str
+    autocast: torch.dtype | None = None
+
+
+def pick_device(request: str = "auto") -> DeviceChoice:
+    """The device for ``request`` (``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``) with the reason for it.
+
+    Raises:
+        CompatError: for an unknown request, or a device this machine does not have.
+    """
+    kind = request.split(":")[0]
+    if kind not in DEVICE_REQUESTS:
+        raise CompatError("device", value=request, rule=f"must be one of {', '.join(DEVICE_REQUESTS)} or cuda:N")
+    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if kind == "auto":
+        kind = "cuda" if has_cuda else "mps" if has_mps else "cpu"
+        why = "the fastest device here" if kind != "cpu" else "no GPU was found"
+    else:
+        why = "asked for"
+    if kind == "cuda":
+        return _cuda(request, why, has_cuda)
+    if kind == "mps":
+        if not has_mps:
+            raise CompatError("device", value=request, rule="no Apple GPU is available", fix="use --device cpu")
+        return DeviceChoice(torch.device("mps"), f"Apple GPU ({why}), float32")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return DeviceChoice(torch.device("cpu"), f"CPU, {cores} cores, {platform.machine()} ({why}), float32")
+
+
+def _cuda(request: str, why: str, available: bool) -> DeviceChoice:
+    if not available:
+        raise CompatError("device", value=request, rule="no CUDA GPU is available", fix="use --device cpu")
+    index = request.split(":")[1] if ":" in request else "0"
+    if not index.isdigit() or int(index) >= torch.cuda.device_count():
+        raise CompatError("device", value=request, rule=f"this machine has {torch.cuda.device_count()} CUDA device(s)")
+    device = torch.device(f"cuda:{index}")
+    bf16 = torch.cuda.is_bf16_supported()
+    name = torch.cuda.get_device_name(device)
+    precision = "bfloat16 autocast" if bf16 else "float32 (no bfloat16 on this GPU)"
+    return DeviceChoice(device, f"{name} ({why}), {precision}", torch.bfloat16 if bf16 else None)
+
+
+SMALL_WORK_PX = 16
+
+
+@contextmanager
+def cpu_threads(device: torch.device, image_size: int) -> Iterator[int]:
+    """Run a block with as many CPU threads as its work can use; the old number comes back afterwards.
+
+    The operations of a network on images of up to 16 px take microseconds: handing them to a second thread costs as
+    much as it saves, and many times more while another program uses that core.
+
+    Args:
+        device: nothing changes for anything but the CPU.
+        image_size: side of the images in pixels.
+
+    Yields:
+        the number of threads.
+    """
+    before = torch.get_num_threads()
+    threads = 1 if device.type == "cpu" and image_size <= SMALL_WORK_PX else before
+    torch.set_num_threads(threads)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,56 @@
+"""Named entries (methods, losses, metrics, data sets …) that forms, the command line and the documentation read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
+
+from compat_core.errors import unknown_name
+
+
+class Named(Protocol):
+    """Anything that can be registered: it carries its own name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Entry = TypeVar("Entry", bound=Named)
+
+
+class Registry(Generic[Entry]):
+    """An ordered name → entry mapping whose look-up error suggests the right spelling.
+
+    Args:
+        kind: what the entries are, in the singular, for error messages (``"method"``).
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}
+
+    def add(self, entry: Entry) -> Entry:
+        """Register ``entry`` under ``entry.name`` and return it. Raises ValueError for a name already taken."""
+        if entry.name in self._entries:
+            raise ValueError(f"{self.kind} {entry.name!r} is registered twice")
+        self._entries[entry.name] = entry
+        return entry
+
+    def get(self, name: str) -> Entry:
+        """The entry called ``name``. Raises CompatError, with the nearest known name, when there is none."""
+        if name not in self._entries:
+            raise unknown_name(self.kind, name, self._entries)
+        return self._entries[name]
+
+    def names(self) -> tuple[str, ...]:
+        """All names, in the order they were registered."""
+        return tuple(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
