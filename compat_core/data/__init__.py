@@ -1,0 +1,49 @@
+"""Where images and labels come from: data sets by name, splits, and augmentation on the device.
+
+A data set is one file that registers a :class:`DatasetEntry`; importing its module here puts it on every list.
+"""
+
+from pathlib import Path
+
+from compat_core.data import digits, folder, torchvision_sets  # noqa: F401  (each registers itself)
+from compat_core.data.base import DATASETS, DatasetEntry, Progress
+from compat_core.data.config import DataConfig, ScenarioConfig
+from compat_core.data.images import Dataset, ImageSet
+from compat_core.data.splits import epoch_batches, old_subset
+from compat_core.errors import CompatError
+
+__all__ = [
+    "DATASETS",
+    "DataConfig",
+    "Dataset",
+    "DatasetEntry",
+    "ImageSet",
+    "ScenarioConfig",
+    "epoch_batches",
+    "load_dataset",
+    "old_subset",
+]
+
+
+def load_dataset(config: DataConfig, seed: int = 0, progress: Progress | None = None) -> Dataset:
+    """Load the images that ``config`` describes, decoded, resized, split and limited.
+
+    Args:
+        config: the data set and what to do with it.
+        seed: the experiment's seed. It changes nothing here, on purpose: every seed trains on the same images and
+            answers the same queries, so that seeds can be compared in pairs. It is part of the interface for data sets
+            that are drawn at random; :func:`old_subset` uses it.
+        progress: called with (images decoded, images in all).
+
+    Raises:
+        CompatError: for an unknown name, missing or unreadable images, or a split that cannot be made.
+    """
+    del seed
+    name, colon, rest = config.dataset.partition(":")
+    if name not in DATASETS and Path(config.dataset).expanduser().is_dir():
+        fix = f"write folder:{config.dataset}"
+        raise CompatError("data set", value=config.dataset, rule="is a folder, not a name", fix=fix)
+    entry = DATASETS.get(name)
+    if colon and name != "folder":
+        raise CompatError("data set", value=config.dataset, rule=f"{name} takes no {rest!r}", fix=f"write {name}")
+    return entry.load(config, progress)

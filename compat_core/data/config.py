@@ -1,0 +1,45 @@
+"""What images an experiment uses, and which part of them the old model saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compat_core.config import check_ranges, param
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """The images of one experiment: where they come from and how they are cut into training and evaluation parts."""
+
+    dataset: str = param("digits", "data set name, or folder:PATH for a tree with one folder of images per class")
+    image_size: int = param(0, "side the images are resized to; 0 keeps the data set's own", unit="px", low=0, high=512)
+    train_limit: int = param(0, "most training images used, spread evenly over classes; 0 = all", unit="images", low=0)
+    test_limit: int = param(0, "most evaluation images used, spread evenly over classes; 0 = all", unit="images", low=0)
+    eval_split: str = param(
+        "auto",
+        "how evaluation images are set aside: given (the data set's own), instances (a share of every class), classes "
+        "(whole classes never trained on), auto (given where there is one, else instances)",
+        choices=("auto", "given", "instances", "classes"),
+    )
+    test_share: float = param(
+        0.25, "share of images (or classes) set aside where the split is ours", low=0.01, high=0.9
+    )
+    augment: str = param(
+        "auto",
+        "training augmentation: none, crop (random shifts), crop-flip (shifts, mirroring), auto (the data set's own)",
+        choices=("auto", "none", "crop", "crop-flip"),
+    )
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "data")
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioConfig:
+    """What the old model was trained on, as a part of the new model's training images."""
+
+    old_classes: float = param(1.0, "share of the sorted classes the old model saw, the first ones", low=0.0, high=1.0)
+    old_images: float = param(1.0, "share of each of those classes' images the old model saw", low=0.0, high=1.0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "scenario")

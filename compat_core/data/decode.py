@@ -1,0 +1,190 @@
+"""Image files → one uint8 array: every file decoded once, unreadable ones skipped and counted."""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from compat_core.data.base import Progress
+from compat_core.data.files import ImageFile, printable
+
+DECODER_VERSION = 1
+"""Part of every cache key: raise it when the same file would decode to other pixels."""
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+MAX_PIXELS = 89_478_485  # Pillow's own warning level, 1/4 GB as RGB; beyond it Pillow only warns, we skip
+GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"})
+SAMPLE = 64
+_CHUNK = 128
+
+# What Pillow raises for bytes that are not the image they claim to be (its plug-ins leak their parsers' exceptions).
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """The outcome of decoding n files.
+
+    Attributes:
+        images: ``(M, C, S, S)`` uint8, the readable ones in the order of the files.
+        kept: ``(M,)`` int64, which of the n files they are.
+        skipped: (id, reason) of each unreadable file.
+        greyed: number of colour images that were turned grey because the data set is grey.
+    """
+
+    images: np.ndarray
+    kept: np.ndarray
+    skipped: tuple[tuple[str, str], ...]
+    greyed: int
+
+
+def probe(files: Sequence[ImageFile]) -> tuple[int, int]:
+    """Look at the headers of up to 64 files, evenly spaced.
+
+    Returns:
+        (channels, side): 1 channel when all of them are grey, else 3; the side in pixels of all of them when they are
+        squares of one size, else 0.
+    """
+    chosen = np.unique(np.linspace(0, len(files) - 1, min(SAMPLE, len(files))).astype(int))
+    modes, sizes = set(), set()
+    with _pillow_quiet():
+        for index in chosen:
+            try:
+                with Image.open(files[index].path, formats=FORMATS) as image:
+                    modes.add(image.mode)
+                    sizes.add(image.size)
+            except UNREADABLE:
+                continue  # counted and reported when it is decoded
+    channels = 1 if modes and modes <= GREY_MODES else 3
+    width, height = sizes.pop() if len(sizes) == 1 else (0, 1)
+    return channels, width if width == height else 0
+
+
+def decode_file(file: ImageFile, size: int, channels: int) -> tuple[np.ndarray, bool]:
+    """One file as ``(C, S, S)`` uint8, upright, its shorter side resized to ``size`` and the centre cut out.
+
+    The first frame of an animation; transparency over white; 16-bit grey by its upper 8 bits.
+
+    Args:
+        file: what to read.
+        size: side S in pixels.
+        channels: C, 1 or 3.
+
+    Returns:
+        (pixels, whether colour was lost).
+
+    Raises:
+        one of :data:`UNREADABLE`, when the file is not a whole image.
+    """
+    if file.stamp[0] == 0:
+        raise ValueError("empty file")
+    with Image.open(file.path, formats=FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"{image.width} x {image.height} px is over the limit of {MAX_PIXELS} px")
+        colour = image.mode not in GREY_MODES
+        # JPEG can be decoded at 1/2, 1/4 or 1/8: stay at twice the target, the resize below does the rest.
+        image.draft(None, (2 * size, 2 * size))  # type: ignore[arg-type]
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        plain = _plain(image, "L" if channels == 1 else "RGB")
+    if plain.size != (size, size):
+        plain = ImageOps.fit(plain, (size, size), method=Image.Resampling.BILINEAR)  # antialiased when shrinking
+    pixels = np.asarray(plain)
+    return (pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)), colour and channels == 1
+
+
+def decode_files(files: Sequence[ImageFile], size: int, channels: int, progress: Progress | None = None) -> Decoded:
+    """Decode all files on as many threads as there are cores (Pillow's decoders release the interpreter's lock).
+
+    Args:
+        files: n files.
+        size, channels: S and C of the result.
+        progress: told after every batch of files; what it raises stops the work and passes through.
+    """
+    images = np.empty((len(files), channels, size, size), dtype=np.uint8)
+    good = np.zeros(len(files), dtype=bool)
+    skipped: list[tuple[str, str]] = []
+
+    def decode_chunk(start: int) -> tuple[int, int, list[tuple[str, str]]]:
+        bad: list[tuple[str, str]] = []
+        greyed = 0
+        chunk = files[start : start + _CHUNK]
+        for index, file in enumerate(chunk, start):
+            try:
+                images[index], lost_colour = decode_file(file, size, channels)
+            except UNREADABLE as error:
+                bad.append((file.id, _reason(error)))
+            else:
+                good[index] = True
+                greyed += lost_colour
+        return len(chunk), greyed, bad
+
+    done = greyed = 0
+    with _pillow_quiet(), ThreadPoolExecutor(_threads()) as pool:
+        try:
+            for count, lost_colour, bad in pool.map(decode_chunk, range(0, len(files), _CHUNK)):
+                done, greyed = done + count, greyed + lost_colour
+                skipped += bad
+                if progress is not None:
+                    progress(done, len(files))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    kept = np.flatnonzero(good)
+    return Decoded(images if good.all() else images[kept], kept, tuple(skipped), greyed)
+
+
+def _plain(image: Image.Image, mode: str) -> Image.Image:
+    """``image`` as 8-bit ``mode`` without transparency."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        # 16-bit files open as I;16 or, in some formats, as I (32 bits holding 16): Pillow's convert would clip at 255.
+        values = values >> 8 if image.mode != "I" or values.max(initial=0) > 255 else values
+        return Image.fromarray(values.clip(0, 255).astype(np.uint8)).convert(mode)
+    if image.mode == "F":
+        raise ValueError("32-bit float pixels have no defined range")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert(mode)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image in a known format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return printable(" ".join(str(error).split())[:100]) or type(error).__name__
+
+
+def _threads() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 16)
+
+
+class _pillow_quiet(warnings.catch_warnings):
+    """Pillow warns about sizes and metadata per file; what matters here is said once, in the data set's notes."""
+
+    def __enter__(self) -> None:  # type: ignore[override]
+        super().__enter__()
+        warnings.filterwarnings("ignore", module=r"PIL\.")
