@@ -1,0 +1,53 @@
+"""Numbers that say how well a gallery answers queries, how sure they are, and whether two models are compatible."""
+
+from compat_core.metrics.base import Metric
+from compat_core.metrics.bootstrap import (
+    Interval,
+    bootstrap_difference,
+    bootstrap_mean,
+    bootstrap_means,
+    bootstrap_ratio,
+    interval,
+)
+from compat_core.metrics.catalogue import METRICS, resolve
+from compat_core.metrics.compatibility import (
+    Flips,
+    Verdict,
+    cost_to_new,
+    flips,
+    gain,
+    outcome_of,
+    recovered_gain,
+    update_gain,
+    verdict,
+)
+from compat_core.metrics.evaluate import evaluate_retrieval
+from compat_core.metrics.per_class import per_class
+from compat_core.metrics.report import evaluation_summary
+from compat_core.metrics.scores import PerQuery, RetrievalScores
+
+__all__ = [
+    "METRICS",
+    "Flips",
+    "Interval",
+    "Metric",
+    "PerQuery",
+    "RetrievalScores",
+    "Verdict",
+    "bootstrap_difference",
+    "bootstrap_mean",
+    "bootstrap_means",
+    "bootstrap_ratio",
+    "cost_to_new",
+    "evaluate_retrieval",
+    "evaluation_summary",
+    "flips",
+    "gain",
+    "interval",
+    "outcome_of",
+    "per_class",
+    "recovered_gain",
+    "resolve",
+    "update_gain",
+    "verdict",
+]

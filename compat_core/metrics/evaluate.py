@@ -1,0 +1,162 @@
+"""Retrieval metrics of two sets of embeddings, exactly, over the full ranking of the gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from compat_core.device import pick_device
+from compat_core.errors import CompatError
+from compat_core.metrics.chance import chance_levels
+from compat_core.metrics.scores import PerQuery, RetrievalScores
+from compat_core.retrieval.inputs import check_embeddings, check_ids, check_keys, check_pair, shared_codes
+from compat_core.retrieval.ranking import RankBlock, iter_rank_blocks, relate
+from compat_core.retrieval.scores import prepare
+
+CMC_CURVE_LENGTH = 50
+RECALL_LEVELS = 101
+
+
+@torch.no_grad()
+def evaluate_retrieval(
+    query_emb: Any,
+    query_labels: Any,
+    gallery_emb: Any,
+    gallery_labels: Any,
+    query_ids: Any = None,
+    gallery_ids: Any = None,
+    distance: str = "cosine",
+    ks: Sequence[int] = (1, 5, 10),
+    device: str = "auto",
+    block_rows: int | None = None,
+    *,
+    curves: bool = False,
+) -> RetrievalScores:
+    """CMC, mAP, mAP@R, R-precision and precision@k of queries searched in a gallery.
+
+    A gallery item is relevant to a query when their labels are equal. A query without a relevant item is skipped and
+    counted. Equal scores rank in gallery order. Everything is computed in float32 on full rankings, block by block.
+
+    Args:
+        query_emb: (Nq, D) numbers, numpy or torch, any real dtype.
+        query_labels: (Nq,) whole numbers or texts.
+        gallery_emb: (Ng, D) numbers, in the same space.
+        gallery_labels: (Ng,) whole numbers or texts.
+        query_ids, gallery_ids: (Nq,), (Ng,) identities: an item of equal id is the same item and is removed from that
+            query's ranking, wherever it ranks. Both or neither.
+        distance: ``cosine`` (a zero vector has cosine 0 with everything), ``l2`` or ``dot``.
+        ks: the k of CMC@k and precision@k, each >= 1. Where k exceeds the gallery, CMC@k looks at all of it, and
+            precision@k counts the places that cannot be filled as wrong.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        block_rows: most queries scored at a time; None keeps a block of scores below 64 MiB. Changes no result.
+        curves: also give ``precision_at_recall`` (101,) and ``cmc_curve`` (50,).
+
+    Returns:
+        The metrics as Python floats in [0, 1], with the numbers per query.
+
+    Raises:
+        CompatError: for embeddings with NaN, of another shape or dimension, labels or ids that do not fit them, an
+            unknown distance or device, a k below 1, or when no query at all has a relevant item.
+
+    Example:
+        >>> import numpy as np
+        >>> gallery = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.2]])
+        >>> scores = evaluate_retrieval(gallery[:1], [7], gallery, [7, 8, 7], device="cpu")
+        >>> scores.cmc[1], scores.mean_ap
+        (1.0, 1.0)
+    """
+    places = _check_ks(ks)
+    query, gallery = check_embeddings("query_emb", query_emb), check_embeddings("gallery_emb", gallery_emb)
+    check_pair(query, gallery)
+    labels = shared_codes(
+        "labels",
+        check_keys("query_labels", query_labels, len(query), "query_emb"),
+        check_keys("gallery_labels", gallery_labels, len(gallery), "gallery_emb"),
+    )
+    relevance = relate(*labels, check_ids(query_ids, gallery_ids, len(query), len(gallery)))
+    valid = relevance.counts > 0
+    if not valid.any():
+        raise CompatError(
+            "query_labels",
+            rule=f"none of {len(query)} queries has a relevant item (another one of equal label) in the gallery",
+            fix="check that both label files belong together",
+        )
+    source = prepare(query, gallery, distance, pick_device(device).device)
+    tally = _Tally(len(query), places, curves)
+    for block in iter_rank_blocks(source, relevance, block_rows):
+        tally.add(block)
+    found = tally.per_query(valid, relevance.counts)
+    return RetrievalScores(
+        cmc={k: float(found.hit_within(k)[valid].mean()) for k in places},
+        mean_ap=float(found.average_precision[valid].mean()),
+        mean_ap_at_r=float(found.ap_at_r[valid].mean()),
+        r_precision=float(found.r_precision[valid].mean()),
+        precision={k: float(values[valid].mean()) for k, values in found.precision.items()},
+        num_queries=int(valid.sum()),
+        num_skipped=int((~valid).sum()),
+        num_gallery=len(gallery),
+        num_zero_vectors=source.num_zero_vectors,
+        chance=chance_levels(relevance.counts[valid], relevance.candidates[valid], places, places),
+        distance=distance,
+        per_query=found,
+        precision_at_recall=tally.curve.numpy() / int(valid.sum()) if curves else None,
+        cmc_curve=_cmc_curve(found) if curves else None,
+    )
+
+
+class _Tally:
+    """Per-query numbers filled in block by block. Sums run strictly in order, so block sizes change nothing."""
+
+    def __init__(self, num_queries: int, ks: tuple[int, ...], curves: bool) -> None:
+        self.curves = curves
+        self.first = torch.zeros(num_queries, dtype=torch.int64)
+        empty = torch.full((num_queries,), float("nan"), dtype=torch.float64)
+        self.average_precision, self.ap_at_r, self.r_precision = empty.clone(), empty.clone(), empty.clone()
+        self.precision = {k: empty.clone() for k in ks}
+        self.curve = torch.zeros(RECALL_LEVELS, dtype=torch.float64)
+
+    def add(self, block: RankBlock) -> None:
+        ranks, counts, rows = block.ranks, block.counts, block.queries
+        number = torch.arange(1, ranks.shape[1] + 1)
+        own = number <= counts[:, None]  # (B, P)
+        precision = torch.where(own, number / ranks.clamp_min(1).double(), 0.0)  # at each relevant item
+        within_r = own & (ranks <= counts[:, None])
+        self.first[rows] = ranks[:, 0]
+        self.average_precision[rows] = precision.cumsum(1)[:, -1] / counts
+        self.ap_at_r[rows] = (precision * within_r).cumsum(1)[:, -1] / counts
+        self.r_precision[rows] = within_r.sum(1).double() / counts
+        for k, values in self.precision.items():
+            values[rows] = (own & (ranks <= k)).sum(1).double() / k
+        if self.curves:
+            # Interpolated: the best precision at this recall or any higher one.
+            best = precision.flip(1).cummax(1).values.flip(1)
+            level = torch.arange(RECALL_LEVELS)
+            needed = torch.div(level * counts[:, None] + 99, 100, rounding_mode="floor").clamp_min(1)  # relevant items
+            self.curve = torch.cat([self.curve[None], best.gather(1, needed - 1)]).cumsum(0)[-1]
+
+    def per_query(self, valid: np.ndarray, counts: np.ndarray) -> PerQuery:
+        return PerQuery(
+            valid=valid,
+            num_relevant=counts,
+            first_hit_rank=self.first.numpy(),
+            average_precision=self.average_precision.numpy(),
+            ap_at_r=self.ap_at_r.numpy(),
+            r_precision=self.r_precision.numpy(),
+            precision={k: values.numpy() for k, values in self.precision.items()},
+        )
+
+
+def _cmc_curve(found: PerQuery) -> np.ndarray:
+    first = np.sort(found.first_hit_rank[found.valid])
+    return np.searchsorted(first, np.arange(1, CMC_CURVE_LENGTH + 1), side="right") / len(first)
+
+
+def _check_ks(ks: Sequence[int]) -> tuple[int, ...]:
+    listed = list(ks) if isinstance(ks, (Sequence, np.ndarray)) and not isinstance(ks, str) else None
+    whole = listed and all(isinstance(k, (int, np.integer)) and not isinstance(k, bool) and k >= 1 for k in listed)
+    if not listed or not whole:
+        raise CompatError("ks", value=ks, rule="must list whole numbers >= 1", fix="for example ks=(1, 5, 10)")
+    return tuple(dict.fromkeys(int(k) for k in listed))
