@@ -1,0 +1,21 @@
+"""Upgrade methods: one file each, registered by importing its module here."""
+
+from compat_core.methods import bct, fct, independent, l2, lce, lwf  # noqa: F401  (each registers itself)
+from compat_core.methods.base import FAMILIES, METHODS, Context, Method, TrainedModel, train_version
+from compat_core.methods.upgrade import Upgrade, match_dim
+
+
+def available() -> tuple[str, ...]:
+    """Names of all methods."""
+    return METHODS.names()
+
+
+def get(name: str) -> Method:
+    """The method called ``name``. Raises CompatError with the nearest known name when there is none."""
+    return METHODS.get(name)
+
+
+__all__ = [
+    "FAMILIES", "METHODS", "Context", "Method", "TrainedModel", "Upgrade", "available", "get", "match_dim",
+    "train_version",
+]  # fmt: skip

@@ -1,0 +1,193 @@
+"""What a method is given, and what it registers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from compat_core.config import from_dict
+from compat_core.data.images import ImageSet
+from compat_core.losses import ClassificationLoss, build_loss
+from compat_core.methods.upgrade import Upgrade
+from compat_core.models.config import VersionConfig
+from compat_core.models.embedder import Embedder
+from compat_core.registry import Registry
+from compat_core.spec import Spec
+from compat_core.training.embedding import EmbedderTraining, Term, embed
+from compat_core.training.loop import Job, train
+from compat_core.training.seeding import seeded
+
+FAMILIES = ("backward-compatible training", "forward transformation", "query adapter", "two spaces")
+
+
+@dataclass(frozen=True, slots=True)
+class NoConfig:
+    """A method without parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Registry entry of an upgrade method.
+
+    Attributes:
+        name, title, summary: for people; the summary is one sentence.
+        family: one of FAMILIES.
+        paper: authors, year, arXiv id.
+        formula: what it adds or learns, in LaTeX.
+        config: its config dataclass; each field says unit, range, the paper's value and what it does.
+        needs: what must be at hand (labels, the old classifier, images at update time, equal dimensions …).
+        departs: where it departs from the paper, and why; empty when nowhere.
+        fit: trains or fits it: ``fit(context, config) -> Upgrade``.
+        upgrade: the Upgrade class, rebuilt from saved parts as ``upgrade(old=…, new=…, **parts)``.
+    """
+
+    name: str
+    title: str
+    family: str
+    summary: str
+    paper: str
+    formula: str
+    config: type
+    needs: tuple[str, ...]
+    departs: str
+    fit: Callable[[Context, Any], Upgrade]
+    upgrade: type[Upgrade] = Upgrade
+
+    def configure(self, spec: Spec) -> Any:
+        """The method's config for ``spec``. Raises CompatError for a parameter it does not have."""
+        return from_dict(self.config, spec.params, f"method {self.name}")
+
+
+METHODS: Registry[Method] = Registry("method")
+
+
+@dataclass(slots=True)
+class TrainedModel:
+    """One model version: its embedder and the classifier head it was trained with.
+
+    ``classes (K,)`` are the class indices (of the whole data set) that the head's rows stand for.
+    """
+
+    embedder: Embedder
+    head: ClassificationLoss
+    classes: torch.Tensor
+
+
+@dataclass(slots=True)
+class Context:
+    """Everything a method may use, shared by all methods of one seed so that nothing is trained twice.
+
+    Attributes:
+        seed: the experiment's seed.
+        train_images: the new model's training images, on the device.
+        augment: kind of training augmentation.
+        old_indices: positions in ``train_images`` that the old model saw ``(N_old,)``.
+        old: the old model, frozen.
+        paragon: the new model trained without any constraint: independent, and the ceiling.
+        new_config: how new models are made.
+        old_config: how the old model was made.
+        job: device, reporter and checkpoint of the method's own stage.
+    """
+
+    seed: int
+    train_images: ImageSet
+    augment: str
+    old_indices: torch.Tensor
+    old: TrainedModel
+    paragon: TrainedModel
+    new_config: VersionConfig
+    old_config: VersionConfig
+    job: Job
+    cache: dict[str, torch.Tensor]
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is computed."""
+        return self.job.device.device
+
+    @property
+    def old_images(self) -> ImageSet:
+        """The part of the training images that the old model saw."""
+        return self.train_images.subset(self.old_indices)
+
+    def step(self, name: str) -> Job:
+        """The job of a named sub-step (``side``, ``map``) of the method's stage, with a checkpoint of its own."""
+        here = self.job.checkpoint
+        file = None if here is None else here.with_name(f"{here.stem}-{name}{here.suffix}")
+        return dataclasses.replace(self.job, name=f"{self.job.name}/{name}", stream=name, checkpoint=file)
+
+    def old_emb(self) -> torch.Tensor:
+        """The old model's embeddings of the whole new training set ``(N, D_old)``, computed once."""
+        if "old" not in self.cache:
+            self.cache["old"] = embed(self.old.embedder, self.train_images.images, self.device)
+        return self.cache["old"]
+
+    def old_centres(self) -> torch.Tensor:
+        """Mean old embedding of every class over the new training set ``(K, D_old)``, un-normalised mean."""
+        return class_means(self.old_emb(), self.train_images.labels, self.train_images.num_classes)
+
+    def old_position(self) -> torch.Tensor:
+        """For every class its row in the old classifier, or -1 where the old model never saw it ``(K,)``."""
+        rows = torch.full((self.train_images.num_classes,), -1, device=self.device)
+        rows[self.old.classes] = torch.arange(len(self.old.classes), device=self.device)
+        return rows
+
+    def train_new(self, term: Term | None = None, name: str = "new") -> TrainedModel:
+        """Train a new model with the method's ``term``.
+
+        Initialisation, batches and augmentation are those of the paragon, so that a difference between the two is
+        the term's doing and not the draw's.
+        """
+        return train_version(self.new_config, self.train_images, self.augment, "new", self.job, term)
+
+
+def train_version(
+    config: VersionConfig, images: ImageSet, augment: str, role: str, job: Job, term: Term | None = None
+) -> TrainedModel:
+    """Train one model version on ``images`` (on the device).
+
+    Args:
+        config: architecture, loss and schedule.
+        images: training images; classes without an image get no classifier row.
+        augment: kind of augmentation.
+        role: ``old`` or ``new``: names the random streams, so that two versions never share an initialisation while
+            all new models of a seed do.
+        job: seed, device, reporter, checkpoint.
+        term: an added compatibility term.
+    """
+    classes = images.labels.unique()  # sorted
+    relabelled = ImageSet(
+        images.images,
+        torch.searchsorted(classes, images.labels),
+        images.ids,
+        tuple(images.class_names[index] for index in classes.tolist()),
+    )
+    with seeded(job.seed, role, "init"):
+        embedder = Embedder(config.arch, config.dim, images.channels, images.size, config.pretrained, config.final_relu)
+        head = build_loss(config.loss, config.dim, len(classes))
+    training = EmbedderTraining(embedder, head, relabelled, augment, term)
+    train(training, config.train, dataclasses.replace(job, stream=role))
+    return TrainedModel(embedder.eval(), head.eval(), classes)
+
+
+def class_means(emb: torch.Tensor, labels: torch.Tensor, num_classes: int, normalise: bool = False) -> torch.Tensor:
+    """Mean embedding of each class; zero for a class without items.
+
+    Args:
+        emb: ``(N, D)``.
+        labels: ``(N,)`` in [0, num_classes).
+        normalise: normalise the items before, and the means after, averaging.
+
+    Returns:
+        ``(num_classes, D)``.
+    """
+    rows = F.normalize(emb) if normalise else emb
+    sums = torch.zeros(num_classes, emb.shape[1], device=emb.device).index_add_(0, labels, rows)
+    counts = torch.bincount(labels, minlength=num_classes).clamp_min(1)[:, None]
+    means = sums / counts
+    return F.normalize(means) if normalise else means

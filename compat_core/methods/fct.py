@@ -1,0 +1,166 @@
+"""FCT: the new model is left alone; old vectors, with their side-information, are mapped into its space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from compat_core.config import check_ranges, param
+from compat_core.data.augment import train_augment
+from compat_core.methods.base import METHODS, Context, Method
+from compat_core.methods.side import SIDES, train_side
+from compat_core.methods.upgrade import Upgrade
+from compat_core.models.embedder import Embedder
+from compat_core.models.transformation import FctTransformation
+from compat_core.training.config import TrainConfig
+from compat_core.training.embedding import embed
+from compat_core.training.loop import train
+from compat_core.training.seeding import generator, seeded
+
+
+@dataclass(frozen=True, slots=True)
+class FctConfig:
+    """Side-information, and the training of h on stored embeddings."""
+
+    side: str = param("simclr", "side-information stored with the old gallery", choices=SIDES, paper="simclr, 128-d")
+    side_dim: int = param(64, "dimension of the side-information", unit="dimensions", low=2, high=4096, paper="128")
+    side_epochs: int = param(
+        0,
+        "passes over the old images to train its encoder; 0 = twice the old model's",
+        unit="epochs",
+        low=0,
+        high=10_000,
+    )
+    width: int = param(2048, "hidden width of the mixer", low=8, high=16_384, paper="2048 (FCT code)")
+    epochs: int = param(30, "passes over the stored pairs", unit="epochs", low=1, high=10_000, paper="80 (FCT code)")
+    batch_size: int = param(1024, "pairs per step", unit="pairs", low=2, high=65_536, paper="1024 (FCT code)")
+    lr: float = param(5e-4, "peak learning rate", low=0.0, high=10.0, paper="5e-4 (FCT code)")
+    weight_decay: float = param(2**-15, "weight decay", low=0.0, high=1.0, paper="2^-15 (FCT code)")
+    views: int = param(4, "augmented views of each image embedded beside the plain one", unit="views", low=0, high=64)
+    bn_eval_at: float = param(
+        0.5, "share of training after which batch norm keeps its statistics; 1 = never", low=0.0, high=1.0, paper="0.5"
+    )
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "fct")
+
+
+class FctUpgrade(Upgrade):
+    """Old rows go through h, queries and backfilled rows are the free new model's own.
+
+    Without side-information the old embedding feeds both branches of h, as in the released code.
+    """
+
+    def gallery_old(self, old_emb: torch.Tensor, side: torch.Tensor | None = None) -> torch.Tensor:
+        return self.parts["map"](old_emb, old_emb if side is None else side)
+
+    def query(self, new_emb: torch.Tensor) -> torch.Tensor:
+        return new_emb
+
+
+class MapTraining:
+    """MSE between h(o, s) and n on embeddings computed once.
+
+    All three networks are frozen, so their outputs are stored for a plain view and a few augmented views of every
+    image; each epoch uses one of them. That replaces three forward passes per step by a table look-up.
+
+    Args:
+        transformation: h.
+        old, side, new: stored embeddings ``(V, N, D_old)``, ``(V, N, D_side)``, ``(V, N, D_new)`` of the same views.
+        bn_eval_at: share of training after which batch norm uses its running statistics.
+    """
+
+    def __init__(
+        self, transformation: nn.Module, old: torch.Tensor, side: torch.Tensor, new: torch.Tensor, bn_eval_at: float
+    ) -> None:
+        self.module = transformation
+        self.old, self.side, self.new = old, side, new
+        self.bn_eval_at = bn_eval_at
+        self.num_items = old.shape[1]
+        self.view = 0
+
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Take the epoch's view; half-way, freeze the batch-norm statistics."""
+        self.view = epoch % len(self.old)
+        if epoch >= self.bn_eval_at * epochs:
+            for layer in self.module.modules():
+                if isinstance(layer, nn.BatchNorm1d):
+                    layer.eval()
+
+    def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
+        """Mean squared error of one batch, both sides un-normalised."""
+        view = self.view
+        mapped = self.module(self.old[view, indices], self.side[view, indices])
+        return {"total": F.mse_loss(mapped.float(), self.new[view, indices])}
+
+
+@torch.no_grad()
+def stored_views(context: Context, embedders: list[nn.Module], views: int) -> list[torch.Tensor]:
+    """Embeddings of the training set under one plain and ``views`` augmented views, by each of ``embedders``.
+
+    Returns:
+        one ``(1 + views, N, D)`` float32 tensor per embedder, on the device; every embedder sees the same views.
+    """
+    images = context.train_images.images
+    rounds: list[list[torch.Tensor]] = [[embed(net, images, context.device)] for net in embedders]
+    for view in range(1, views + 1):
+        stream = generator(context.device, context.seed, "views", view)
+        chunks: list[list[torch.Tensor]] = [[] for _ in embedders]
+        for chunk in images.split(512):
+            augmented = train_augment(chunk, context.augment, stream)
+            for index, net in enumerate(embedders):
+                chunks[index].append(net(augmented).float())
+        context.job.reporter.check_cancelled()
+        for index, parts in enumerate(chunks):
+            rounds[index].append(torch.cat(parts))
+    return [torch.stack(parts) for parts in rounds]
+
+
+def fit(context: Context, config: FctConfig) -> FctUpgrade:
+    """Train the side-information encoder on the old data, then h on stored embeddings of the new training set."""
+    old, new = context.old.embedder, context.paragon.embedder
+    encoders: list[nn.Module] = [old, new]
+    parts: dict[str, Embedder] = {}
+    if config.side != "none":
+        epochs = config.side_epochs or 2 * context.old_config.train.epochs
+        parts["side"] = train_side(context, config.side, config.side_dim, epochs)
+        encoders.append(parts["side"])
+    views = 0 if context.augment == "none" else config.views
+    stored = stored_views(context, encoders, views)
+    old_emb, new_emb = stored[0], stored[1]
+    side_emb = stored[2] if config.side != "none" else old_emb
+    with seeded(context.seed, "map", "init"):
+        transformation = FctTransformation(old.dim, side_emb.shape[-1], new.dim, config.width)
+    schedule = TrainConfig(
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        warmup=5 / 80,
+    )
+    training = MapTraining(transformation, old_emb, side_emb, new_emb, config.bn_eval_at)
+    train(training, schedule, context.step("map"))
+    return FctUpgrade(old, new, map=transformation.eval(), **parts)
+
+
+METHODS.add(
+    Method(
+        name="fct",
+        title="FCT (forward transformation)",
+        family="forward transformation",
+        summary="The new model is free; a small network maps old vectors, with side-information, into its space.",
+        paper="Ramanujan et al. 2022, arXiv 2112.02805",
+        formula=r"\min_h\lVert h(o,s)-n\rVert^2,\quad s=\psi(x)\ \text{from the old data}",
+        config=FctConfig,
+        needs=("side-information stored with the old gallery (unless side=none)", "images at fitting time"),
+        departs=(
+            "The frozen networks' outputs are stored for a few augmented views and reused, instead of running all "
+            "three networks in every step."
+        ),
+        fit=fit,
+        upgrade=FctUpgrade,
+    )
+)

@@ -1,0 +1,17 @@
+"""Embedding models: backbones, the embedding head, old→new maps, and how they are kept on disk."""
+
+from compat_core.models.backbones import BACKBONES, Backbone
+from compat_core.models.config import VersionConfig
+from compat_core.models.embedder import Embedder
+from compat_core.models.saved import SavedModule, is_saved, load_module, save_module
+
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "Embedder",
+    "SavedModule",
+    "VersionConfig",
+    "is_saved",
+    "load_module",
+    "save_module",
+]

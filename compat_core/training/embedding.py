@@ -1,0 +1,106 @@
+"""Training an embedding model: its own classification loss, plus at most one compatibility term of a method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from compat_core.data.augment import to_float, train_augment
+from compat_core.data.images import ImageSet
+from compat_core.losses.base import ClassificationLoss
+from compat_core.models.embedder import Embedder
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a compatibility term sees of one training step.
+
+    Attributes:
+        images: augmented float images ``(B, C, S, S)``.
+        labels: class indices of the new training set ``(B,)``.
+        indices: positions in the new training set ``(B,)``.
+        emb: the new model's embeddings ``(B, D)``, float32, with gradient.
+        head: the new model's own classifier.
+        progress: share of training done, in [0, 1].
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+    emb: torch.Tensor
+    head: ClassificationLoss
+    progress: float
+
+
+class Term(nn.Module):
+    """A compatibility term: a weighted scalar added to the new model's classification loss.
+
+    Subclasses write ``forward(batch) -> {name: scalar}``; the sum of the values is added to the loss, each is logged
+    under its name. Learnable parameters of a term are trained along; frozen networks inside it must have
+    ``requires_grad_(False)``.
+    """
+
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> Term:
+        """Frozen networks inside a term stay in eval mode: their batch-norm statistics are the old model's."""
+        super().train(mode)
+        for child in self.modules():
+            if child is not self and not any(parameter.requires_grad for parameter in child.parameters()):
+                child.training = False
+        return self
+
+
+class EmbedderTraining:
+    """An embedder and its classifier as a :class:`~compat_core.training.loop.Trainable`.
+
+    Args:
+        embedder: the model to train.
+        head: its classification loss over ``len(classes)`` rows.
+        images: the training images, already on the device.
+        augment: ``none``, ``crop`` or ``crop-flip``.
+        term: the method's compatibility term, if it has one.
+    """
+
+    def __init__(
+        self, embedder: Embedder, head: ClassificationLoss, images: ImageSet, augment: str, term: Term | None = None
+    ) -> None:
+        self.images, self.augment = images, augment
+        self.num_items = len(images)
+        self.embedder, self.head, self.term = embedder, head, term
+        parts = {"embedder": embedder, "head": head, "term": term}
+        self.module: nn.Module = nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
+
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Nothing changes between epochs."""
+
+    def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
+        """Classification loss plus the term's parts; ``total`` is their sum."""
+        embedder, head, term = self.embedder, self.head, self.term
+        images = train_augment(self.images.images[indices], self.augment, stream)
+        labels = self.images.labels[indices]
+        emb = embedder(images).float()  # (B, D): losses in float32 also under autocast
+        parts = {"classification": head(emb, labels)}
+        if term is not None:
+            parts |= term(Batch(images, labels, indices, emb, head, progress))
+        return {"total": torch.stack(list(parts.values())).sum(), **parts}
+
+
+@torch.no_grad()
+def embed(module: nn.Module, images: torch.Tensor, device: torch.device, batch_size: int = 512) -> torch.Tensor:
+    """Embeddings of un-augmented images, float32, on the device.
+
+    Args:
+        module: embedder in any mode; it is put into eval mode.
+        images: ``(N, C, S, S)`` uint8, on any device.
+        device: where to compute.
+
+    Returns:
+        ``(N, D)`` float32 on ``device``.
+    """
+    module = module.to(device).eval()
+    chunks = [module(to_float(chunk.to(device, non_blocking=True))).float() for chunk in images.split(batch_size)]
+    return torch.cat(chunks)

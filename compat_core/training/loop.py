@@ -1,0 +1,166 @@
+"""The loop every trained model goes through: device, precision, schedule, events, checkpoint, resume, cancel.
+
+What differs between an embedding model, a side-information encoder and a transformation is one object, a
+:class:`Trainable`: the module to optimise and the loss of a batch of item indices.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from compat_core.config import digest
+from compat_core.data.splits import epoch_batches
+from compat_core.device import DeviceChoice
+from compat_core.errors import CompatError
+from compat_core.training.config import TrainConfig
+from compat_core.training.seeding import generator, seeded
+
+CHECKPOINT_EVERY_S = 5.0
+EVENTS_EVERY_S = 0.5
+
+
+class Reporter(Protocol):
+    """What the loop tells the world; :mod:`compat_core.experiments.tracker` writes it into the run folder."""
+
+    def event(self, kind: str, **fields: object) -> None: ...
+
+    def progress(self, fraction: float) -> None: ...
+
+    def check_cancelled(self) -> None: ...
+
+
+class Trainable(Protocol):
+    """What is being trained."""
+
+    module: nn.Module
+    """All parameters to optimise and buffers to checkpoint."""
+
+    num_items: int
+    """Number of training items N; batches are indices into them."""
+
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Called before each epoch (0-based), e.g. to freeze batch-norm statistics half-way."""
+
+    def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
+        """Named scalar losses of one batch; ``total`` is minimised. ``progress`` runs from 0 to 1 over training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Where and under which name a training runs.
+
+    Attributes:
+        name: stage name, for people.
+        stream: name of the random streams; trainings that share it (and the seed) draw the same batches.
+        seed: the experiment's seed.
+        device: device and precision.
+        reporter: told about losses, progress; asked about cancellation.
+        checkpoint: file to resume from, or None to train without one.
+    """
+
+    name: str
+    seed: int
+    device: DeviceChoice
+    reporter: Reporter
+    checkpoint: Path | None = None
+    stream: str = ""
+
+
+def train(trainable: Trainable, config: TrainConfig, job: Job) -> nn.Module:
+    """Train ``trainable.module`` and return it in eval mode.
+
+    A fixed seed gives the same result, and so does resuming from a checkpoint: each epoch's permutation, augmentation
+    and dropout are drawn from streams that depend on (seed, name, epoch) only.
+
+    Raises:
+        CompatError: when the loss stops being finite, or there are too few items for a batch.
+        Cancelled: when the reporter says so.
+    """
+    if trainable.num_items < 2:
+        raise CompatError(f"training of {job.name}", value=trainable.num_items, rule="needs at least 2 images")
+    from compat_core.training.checkpoint import load_checkpoint, save_checkpoint
+
+    device, stream_name = job.device.device, job.stream or job.name
+    module = trainable.module.to(device)
+    optimiser = _optimiser(module, config)
+    batch = min(config.batch_size, trainable.num_items)
+    steps_per_epoch = sum(1 for _ in epoch_batches(trainable.num_items, batch, 0, 0))
+    total_steps = config.epochs * steps_per_epoch
+    first = 0
+    if job.checkpoint:
+        first = load_checkpoint(job.checkpoint, module, optimiser, digest(config))
+    saved_at = told_at = time.monotonic()
+    items = 0
+    for epoch in range(first, config.epochs):
+        module.train()
+        trainable.start_epoch(epoch, config.epochs)
+        stream = generator(device, job.seed, stream_name, "augment", epoch)
+        with seeded(job.seed, stream_name, "epoch", epoch):
+            for step, chosen in enumerate(epoch_batches(trainable.num_items, batch, job.seed, epoch)):
+                done = epoch * steps_per_epoch + step
+                lr = config.lr * schedule(done, total_steps, config.warmup)
+                for group in optimiser.param_groups:
+                    group["lr"] = lr
+                indices = torch.as_tensor(chosen, device=device)
+                with torch.autocast(device.type, job.device.autocast, enabled=job.device.autocast is not None):
+                    losses = trainable.losses(indices, stream, done / total_steps)
+                optimiser.zero_grad(set_to_none=True)
+                losses["total"].backward()
+                optimiser.step()
+                items += len(indices)
+                last = step == steps_per_epoch - 1
+                job.reporter.check_cancelled()
+                if last or time.monotonic() - told_at > EVENTS_EVERY_S:
+                    seconds = time.monotonic() - told_at
+                    told_at = time.monotonic()
+                    _report(job, losses, epoch, done, total_steps, lr, items / max(seconds, 1e-9))
+                    items = 0
+        if job.checkpoint and epoch + 1 < config.epochs and time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
+            save_checkpoint(job.checkpoint, module, optimiser, epoch + 1, digest(config))
+            saved_at = time.monotonic()
+    return module.eval()
+
+
+def schedule(step: int, total_steps: int, warmup: float) -> float:
+    """Learning-rate factor in [0, 1]: linear warm-up over a share of the steps, then cosine decay towards zero."""
+    warm = int(warmup * total_steps)
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total_steps - warm)))
+
+
+def _optimiser(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser over trainable parameters; weight decay spares biases and normalisation."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=config.lr)
+
+
+def _report(
+    job: Job, losses: dict[str, torch.Tensor], epoch: int, done: int, total_steps: int, lr: float, rate: float
+) -> None:
+    values = {name: float(value.detach()) for name, value in losses.items()}
+    if not math.isfinite(values["total"]):
+        raise CompatError(
+            f"training of {job.name}",
+            value=values["total"],
+            rule=f"the loss stopped being finite in epoch {epoch + 1}",
+            fix="lower train.lr, or the weight of the compatibility term",
+        )
+    job.reporter.event(
+        "train", seed=job.seed, name=job.name, epoch=epoch + 1, step=done + 1, steps=total_steps, lr=lr,
+        images_per_s=round(rate, 1), losses=values,
+    )  # fmt: skip
+    job.reporter.progress((done + 1) / total_steps)

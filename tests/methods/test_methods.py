@@ -1,0 +1,177 @@
+"""The contract of every method: documented, saved and loaded, and it moves what it is meant to move."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from compat_core.errors import CompatError
+from compat_core.experiments.artefacts import Artefacts
+from compat_core.losses import build_loss
+from compat_core.methods import FAMILIES, METHODS, Upgrade, available, get
+from compat_core.methods.upgrade import match_dim
+from compat_core.metrics import evaluate_retrieval
+from compat_core.models.transformation import FctTransformation
+from compat_core.spec import Spec
+from compat_core.training.embedding import embed
+from tests.methods.toy import make_context, stripes
+
+# fct's published schedule is far too long for 144 images
+QUICK = {"fct": {"width": 64, "batch_size": 32, "epochs": 40, "lr": 3e-3, "side_dim": 8, "views": 0}}
+
+
+@pytest.fixture(scope="module")
+def context():
+    return make_context()
+
+
+@pytest.fixture(scope="module")
+def fitted(context):
+    made = {}
+
+    def fit(name):
+        if name not in made:
+            spec = Spec(name, QUICK.get(name, {}))
+            made[name] = METHODS.get(name).fit(context, METHODS.get(name).configure(spec)).eval()
+        return made[name]
+
+    return fit
+
+
+@torch.no_grad()
+def cross_map(upgrade: Upgrade) -> float:
+    """mAP of new/migrated on images neither model was trained on."""
+    images = stripes(seed=9, per_class=12)
+    cpu = torch.device("cpu")
+    side = embed(upgrade.side, images.images, cpu) if upgrade.side is not None else None
+    query = upgrade.query(embed(upgrade.new, images.images, cpu))
+    gallery = upgrade.gallery_old(embed(upgrade.old, images.images, cpu), side)
+    scores = evaluate_retrieval(
+        query, images.labels, gallery, images.labels, query_ids=images.ids, gallery_ids=images.ids, device="cpu"
+    )
+    return scores.mean_ap
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_entry_is_documented(name):
+    entry = METHODS.get(name)
+    assert entry.family in FAMILIES
+    assert entry.title and entry.summary.endswith(".") and entry.paper and entry.formula and entry.needs
+    for field in dataclasses.fields(entry.config):
+        assert field.metadata["help"]
+    named = any(name in path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert named, f"no test names {name}"
+
+
+@pytest.mark.parametrize("name", ["bct", "bct-sys", "bct-kd", "lce", "fct"])
+def test_compatible_methods_beat_the_naive_swap(name, fitted):
+    assert cross_map(fitted(name)) > cross_map(fitted("independent")) + 0.1
+
+
+@pytest.mark.parametrize("name", ["l2", "lwf"])
+def test_baselines_pull_the_new_space_towards_the_old(name, fitted, context):
+    """They need not reach compatibility; their own objective must fall against the unconstrained model's."""
+    images, cpu = context.train_images.images, torch.device("cpu")
+    old = context.old_emb()
+    free, pulled = embed(context.paragon.embedder, images, cpu), embed(fitted(name).new, images, cpu)
+    if name == "l2":
+        seen = context.old_indices
+        assert (pulled - old)[seen].square().sum(1).mean() < 0.5 * (free - old)[seen].square().sum(1).mean()
+    else:
+        from compat_core.methods.distillation import distillation
+
+        unseen = context.train_images.labels >= 3
+        losses = [distillation(context.old.head, emb[unseen], old[unseen], 2.0) for emb in (pulled, free)]
+        assert losses[0] < 0.5 * losses[1]
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_saved_and_loaded_upgrade_gives_the_same_vectors(name, fitted, context, tmp_path):
+    upgrade, files, spec = fitted(name), Artefacts(tmp_path), Spec(name)
+    files.save_version(0, "old", context.old)
+    files.save_version(0, "paragon", context.paragon)
+    assert files.load_upgrade(0, name) is None
+    files.save_upgrade(0, spec, upgrade, context.paragon)
+    loaded = files.load_upgrade(0, name)
+    images, cpu = stripes(seed=3, per_class=2).images, torch.device("cpu")
+    with torch.no_grad():
+        for one in ("old", "new", "side"):
+            if getattr(upgrade, one) is not None:
+                before, after = (embed(getattr(u, one), images, cpu) for u in (upgrade, loaded))
+                assert torch.equal(before, after)
+        old_emb = embed(upgrade.old, images, cpu)
+        side = embed(upgrade.side, images, cpu) if upgrade.side is not None else None
+        assert torch.equal(upgrade.gallery_old(old_emb, side), loaded.gallery_old(old_emb, side))
+
+
+def test_fct_leaves_the_new_model_untouched(fitted, context):
+    assert fitted("fct").new is context.paragon.embedder
+    assert fitted("fct").maps_old
+    assert not fitted("bct").maps_old
+
+
+@pytest.mark.parametrize("side", ["none", "autoencoder"])
+def test_fct_with_other_side_information(side, context, fitted):
+    config = METHODS.get("fct").configure(Spec("fct", QUICK["fct"] | {"side": side}))
+    upgrade = METHODS.get("fct").fit(context, config)
+    assert (upgrade.side is None) == (side == "none")
+    assert cross_map(upgrade.eval()) > cross_map(fitted("independent")) + 0.1
+
+
+def test_published_parameter_count_of_h():
+    h = FctTransformation(128, 128, 128, 2048)
+    assert sum(parameter.numel() for parameter in h.parameters()) == 5_712_000
+
+
+def test_h_keeps_its_batch_norm_statistics_in_the_second_half():
+    from compat_core.methods.fct import MapTraining
+
+    h = FctTransformation(4, 4, 4, 8)
+    views = torch.zeros(1, 8, 4)
+    training = MapTraining(h, views, views, views, bn_eval_at=0.5)
+    for epoch, frozen in ((0, False), (4, False), (5, True), (9, True)):
+        h.train()
+        training.start_epoch(epoch, 10)
+        layers = [layer for layer in h.modules() if isinstance(layer, torch.nn.BatchNorm1d)]
+        assert all(layer.training != frozen for layer in layers)
+
+
+@pytest.mark.parametrize(("old_dim", "new_dim"), [(16, 24), (24, 16)])
+def test_dimension_change(old_dim, new_dim):
+    context = make_context(old_dim, new_dim)
+    upgrade = METHODS.get("bct-sys").fit(context, METHODS.get("bct-sys").configure(Spec("bct-sys")))
+    assert cross_map(upgrade.eval()) > cross_map(Upgrade(context.old.embedder, context.paragon.embedder)) + 0.1
+    with pytest.raises(CompatError, match="equal dimensions"):
+        METHODS.get("l2").fit(context, METHODS.get("l2").configure(Spec("l2")))
+
+
+def test_padding_ranks_old_rows_as_cutting_does():
+    query, gallery = torch.randn(5, 8), torch.randn(20, 6)
+    cut = match_dim(query, 6) @ gallery.T
+    padded = query @ match_dim(gallery, 8).T
+    assert torch.equal(cut.argsort(1), padded.argsort(1))
+
+
+def test_frozen_old_model_is_not_changed_by_training(context):
+    before = {name: tensor.clone() for name, tensor in context.old.embedder.state_dict().items()}
+    METHODS.get("l2").fit(context, METHODS.get("l2").configure(Spec("l2")))
+    for name, tensor in context.old.embedder.state_dict().items():
+        assert torch.equal(before[name], tensor), name
+
+
+def test_public_face():
+    assert available() == METHODS.names()
+    assert get("bct").name == "bct"
+    with pytest.raises(CompatError, match="did you mean 'bct-sys'"):
+        get("bct-sis")
+    with pytest.raises(CompatError, match="weight"):
+        get("bct").configure(Spec("bct", {"wieght": 2}))
+
+
+def test_softmax_old_head_works_too(context):
+    """κ_sys of an un-normalised loss keeps the old biases and starts new rows without one."""
+    head = build_loss(Spec("softmax"), 16, 3)
+    wider = head.with_rows(torch.randn(5, 16))
+    assert wider.bias.shape == (5,)
+    assert wider.bias[3:].abs().sum() == 0
