@@ -1,0 +1,71 @@
+"""``evaluate``: the metrics of any vectors, without a run."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from compat_core.commands.console import print_json, print_table
+from compat_core.commands.parser import Subparsers
+from compat_core.commands.summary import percent
+
+
+def add(commands: Subparsers) -> None:
+    """Add the command of this module."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="metrics of any vectors",
+        description="Retrieval metrics of query vectors against gallery vectors, given as .npy files.",
+    )
+    for side in ("query", "gallery"):
+        parser.add_argument(f"--{side}", metavar="FILE.npy", required=True, help=f"{side} vectors, (N, D) numbers")
+        parser.add_argument(f"--{side}-labels", metavar="FILE.npy", required=True, help="their labels, (N,)")
+        parser.add_argument(
+            f"--{side}-ids", metavar="FILE.npy", help="their ids, (N,): an equal id is the same item and is left out"
+        )
+    parser.add_argument("--distance", default="cosine", choices=("cosine", "l2", "dot"), help="default: cosine")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--ci", action="store_true", help="add 95 %% bootstrap intervals over queries")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(handler=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from compat_core.errors import CompatError
+    from compat_core.metrics import evaluate_retrieval
+    from compat_core.metrics.report import evaluation_summary
+    from compat_core.retrieval.vectors import load_ids, load_labels, load_vectors
+
+    if bool(arguments.query_ids) != bool(arguments.gallery_ids):
+        given = "--query-ids" if arguments.query_ids else "--gallery-ids"
+        missing = "--gallery-ids" if arguments.query_ids else "--query-ids"
+        raise CompatError(given, rule="ids of both sides are needed to find equal items", fix=f"add {missing}")
+    scores = evaluate_retrieval(
+        load_vectors(arguments.query),
+        load_labels(arguments.query_labels),
+        load_vectors(arguments.gallery),
+        load_labels(arguments.gallery_labels),
+        query_ids=load_ids(arguments.query_ids) if arguments.query_ids else None,
+        gallery_ids=load_ids(arguments.gallery_ids) if arguments.gallery_ids else None,
+        distance=arguments.distance,
+        device=arguments.device,
+    )
+    summary = evaluation_summary(scores, ci=arguments.ci)
+    if arguments.json:
+        print_json(summary)
+    else:
+        _print(summary)
+    return 0
+
+
+def _print(summary: dict[str, Any]) -> None:
+    """A metric per line, in percent with its interval and chance level, then what was measured."""
+    lines = []
+    for name, entry in summary.items():
+        if isinstance(entry, dict) and "value" in entry:
+            bounds = f"{percent(entry['ci_low'])} … {percent(entry['ci_high'])}" if entry["ci_low"] is not None else "-"
+            lines.append([name, percent(entry["value"]), bounds, percent(summary["chance"].get(name))])
+    print_table(["metric", "%", "95 % interval", "chance"], lines, right=(1, 3))
+    for name, value in summary.items():
+        if not isinstance(value, dict):
+            print(f"{name.replace('_', ' ')}: {value}")

@@ -1,0 +1,165 @@
+"""Where a run keeps its models, vectors and gallery, and how they are written and read back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+from compat_core.data.images import ImageSet
+from compat_core.errors import CompatError
+from compat_core.losses import build_loss
+from compat_core.methods import METHODS, TrainedModel, Upgrade
+from compat_core.models import is_saved, load_module, save_module
+from compat_core.spec import Spec
+
+THUMBNAIL_PX = 64
+
+
+def folder_name(label: str) -> str:
+    """A file-system name for a method label; one that had to be changed gets a short digest, so none collide."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.")[:80]
+    return safe if safe == label else f"{safe}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Save ``array`` as .npy under a temporary name first, so that no reader sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+    os.replace(part, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Artefacts:
+    """The large files of one run folder. Arrays are read memory-mapped."""
+
+    root: Path
+
+    def model_dir(self, seed: int, label: str) -> Path:
+        """Folder of a model version or an upgrade."""
+        return self.root / "models" / f"seed{seed}" / folder_name(label)
+
+    def embedding_file(self, seed: int, label: str, kind: str) -> Path:
+        """File of one embedding matrix; ``kind`` is ``old``, ``new``, ``side``, ``query``, ``gallery_new`` …"""
+        return self.root / "embeddings" / f"seed{seed}" / folder_name(label) / f"{kind}.npy"
+
+    def checkpoint(self, seed: int, label: str) -> Path:
+        """Checkpoint file of a stage."""
+        return self.root / "checkpoints" / f"seed{seed}-{folder_name(label)}.safetensors"
+
+    def ranking_file(self, seed: int, label: str, cell: str) -> Path:
+        """File of the raw ranked lists of one cell."""
+        return self.root / "rankings" / f"seed{seed}" / folder_name(label) / f"{cell.replace('/', '_')}.npz"
+
+    # -- model versions ------------------------------------------------------------------------------------------
+
+    def save_version(self, seed: int, label: str, model: TrainedModel) -> None:
+        """Write a model version with its classifier head; complete once ``model.json`` is there."""
+        folder = self.model_dir(seed, label)
+        folder.mkdir(parents=True, exist_ok=True)
+        head = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.state_dict().items()}
+        save_file(head | {"classes": model.classes.cpu().contiguous()}, folder / "head.safetensors")
+        save_module(model.embedder, folder)
+
+    def load_version(self, seed: int, label: str, loss: Spec, device: torch.device) -> TrainedModel | None:
+        """The saved model version, or None where it was not finished."""
+        folder = self.model_dir(seed, label)
+        if not is_saved(folder):
+            return None
+        embedder = load_module(folder, device)
+        tensors = load_file(folder / "head.safetensors")
+        classes = tensors.pop("classes").to(device)
+        head = build_loss(loss, embedder.dim, len(classes))
+        head.load_state_dict(tensors)
+        return TrainedModel(embedder, head.to(device).eval(), classes)
+
+    # -- upgrades ------------------------------------------------------------------------------------------------
+
+    def save_upgrade(self, seed: int, spec: Spec, upgrade: Upgrade, paragon: TrainedModel) -> None:
+        """Write what the upgrade adds to the old model and the paragon; complete once ``upgrade.json`` is there."""
+        folder = self.model_dir(seed, spec.label)
+        folder.mkdir(parents=True, exist_ok=True)
+        free = upgrade.new is paragon.embedder
+        if not free:
+            save_module(upgrade.new, folder / "new")
+        for name, part in upgrade.parts.items():
+            save_module(part, folder / name)  # type: ignore[arg-type]
+        described = {"method": spec.name, "label": spec.label, "new": "paragon" if free else "own"}
+        text = json.dumps(described | {"parts": sorted(upgrade.parts)}, indent=1)
+        (folder / "upgrade.json.part").write_text(text)
+        os.replace(folder / "upgrade.json.part", folder / "upgrade.json")
+
+    def load_upgrade(self, seed: int, label: str, device: torch.device | str = "cpu") -> Upgrade | None:
+        """The saved upgrade, or None where it was not finished. Raises CompatError for a broken one."""
+        folder = self.model_dir(seed, label)
+        if not (folder / "upgrade.json").is_file():
+            return None
+        described = json.loads((folder / "upgrade.json").read_text())
+        new = self.model_dir(seed, "paragon") if described["new"] == "paragon" else folder / "new"
+        parts = {name: load_module(folder / name, device) for name in described["parts"]}
+        old = load_module(self.model_dir(seed, "old"), device)
+        upgrade = METHODS.get(described["method"]).upgrade(old, load_module(new, device), **parts)
+        return upgrade.to(device).eval()
+
+    # -- the evaluation gallery ----------------------------------------------------------------------------------
+
+    def save_gallery(self, images: ImageSet, spec: str) -> None:
+        """Write ids, labels and thumbnails (at most 64 px) of the evaluation images, once."""
+        folder = self.root / "embeddings"
+        thumbnails = images.images
+        if images.size > THUMBNAIL_PX:
+            small = [
+                F.interpolate(chunk.float(), size=(THUMBNAIL_PX, THUMBNAIL_PX), mode="area").round().to(torch.uint8)
+                for chunk in thumbnails.split(256)
+            ]
+            thumbnails = torch.cat(small)
+        write_array(folder / "images.npy", thumbnails.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+        write_array(folder / "ids.npy", images.ids)
+        write_array(folder / "labels.npy", images.labels.cpu().numpy())
+        described = {"class_names": list(images.class_names), "spec": spec, "image_size": images.size}
+        part = folder / "gallery.json.part"
+        part.write_text(json.dumps(described | {"channels": images.channels}))
+        os.replace(part, folder / "gallery.json")
+
+    def gallery(self) -> Gallery:
+        """The evaluation gallery. Raises CompatError when the run has not got that far, or was deleted."""
+        folder = self.root / "embeddings"
+        try:
+            described = json.loads((folder / "gallery.json").read_text())
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels", "ids")}
+        except FileNotFoundError as error:
+            raise CompatError(
+                "gallery", value=self.root.name, rule="this run has no vectors yet or was deleted"
+            ) from error
+        return Gallery(**arrays, **described)
+
+    def embedding(self, seed: int, label: str, kind: str) -> np.ndarray:
+        """One embedding matrix ``(N, D)`` float32, memory-mapped. Raises CompatError when it is not there."""
+        path = self.embedding_file(seed, label, kind)
+        if not path.is_file():
+            raise CompatError("embeddings", value=f"{label}, seed {seed}, {kind}", rule="not written by this run (yet)")
+        return np.load(path, mmap_mode="r")
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """The evaluation items: thumbnails ``(N, H, W, C)`` uint8, labels ``(N,)``, ids ``(N,)``, class names."""
+
+    images: Any
+    labels: Any
+    ids: Any
+    class_names: list[str]
+    spec: str
+    image_size: int
+    channels: int

@@ -1,0 +1,77 @@
+"""The complete description of one experiment, and nothing that is not needed to run it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compat_core.config import check_ranges, from_dict, param, to_dict
+from compat_core.data.config import DataConfig, ScenarioConfig
+from compat_core.errors import CompatError
+from compat_core.models.config import VersionConfig
+from compat_core.spec import Spec
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentConfig:
+    """Two model versions, the methods that bridge them, the data, and the seeds."""
+
+    schema_version: int = param(SCHEMA_VERSION, "version of this file format", low=1)
+    title: str = param("", "a name for people; the run's id is derived from it")
+    preset: str = param("", "the preset this configuration started from, if any")
+    data: DataConfig = field(default_factory=DataConfig, metadata={"help": "the images"})
+    scenario: ScenarioConfig = field(default_factory=ScenarioConfig, metadata={"help": "what the old model saw"})
+    old: VersionConfig = field(default_factory=VersionConfig, metadata={"help": "the old model"})
+    new: VersionConfig = field(default_factory=VersionConfig, metadata={"help": "the new model"})
+    methods: tuple[Spec, ...] = field(
+        default_factory=lambda: (Spec("independent"),), metadata={"help": "upgrade methods to compare"}
+    )
+    seeds: tuple[int, ...] = param((0,), "one complete repetition per seed")
+    device: str = param("auto", "auto, cpu, cuda, cuda:N or mps")
+    distance: str = param("cosine", "how vectors are compared", choices=("cosine", "l2", "dot"))
+    resamples: int = param(10_000, "bootstrap resamples of each interval", low=100, high=1_000_000)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.schema_version != SCHEMA_VERSION:
+            raise CompatError("schema_version", value=self.schema_version, rule=f"this program reads {SCHEMA_VERSION}")
+        if not self.methods:
+            raise CompatError("methods", value=[], rule="name at least one", fix="see: python -m compat_core methods")
+        if not self.seeds:
+            raise CompatError("seeds", value=[], rule="name at least one seed")
+        if min(self.seeds) < 0:
+            raise CompatError("seeds", value=list(self.seeds), rule="seeds are whole numbers from 0")
+        for name, items in (("methods", [spec.label for spec in self.methods]), ("seeds", [*map(str, self.seeds)])):
+            twice = sorted({item for item in items if items.count(item) > 1})
+            if twice:
+                raise CompatError(name, value=twice, rule="named twice", fix="name each one once")
+
+    def replace(self, **changes: Any) -> ExperimentConfig:
+        """A copy with ``changes`` applied and checked again."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, complete."""
+        return to_dict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> ExperimentConfig:
+        """Strict inverse of :meth:`to_dict`. Raises CompatError for an unknown key or a value out of range."""
+        return from_dict(cls, values)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> ExperimentConfig:
+        """Read a JSON file. Raises CompatError when it is missing, not JSON, or not a valid experiment."""
+        path = Path(path)
+        if not path.is_file():
+            raise CompatError("config file", value=str(path), rule="no such file")
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise CompatError("config file", value=str(path), rule=f"not valid JSON ({error})") from error
+        return cls.from_dict(values)

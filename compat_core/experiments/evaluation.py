@@ -1,0 +1,197 @@
+"""From the vectors of one seed to its result rows, verdicts, curves and ranked lists.
+
+Cells are ``query/gallery``. All of a method's cells are resampled together: one set of bootstrap draws gives the
+interval of every metric and of every difference and ratio between cells, paired by query.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from compat_core.data.images import ImageSet
+from compat_core.experiments.artefacts import Artefacts
+from compat_core.experiments.config import ExperimentConfig
+from compat_core.methods import match_dim
+from compat_core.metrics import METRICS, Interval, RetrievalScores, evaluate_retrieval, interval, outcome_of, per_class
+from compat_core.metrics.bootstrap import bootstrap_means
+from compat_core.retrieval.search import top_k
+
+CELLS = ("old/old", "new/old", "new/migrated", "new/new", "paragon")
+DERIVED_FROM = ("CMC@1", "mAP")
+RANKED_ITEMS = 20
+
+
+class SeedEvaluation:
+    """Collects the results of one seed, method by method.
+
+    Self-retrieval: every evaluation image queries all others, itself removed by identity.
+
+    Args:
+        seed: the experiment's seed.
+        images: the evaluation images (only labels, ids and class names are used).
+        config: distance and number of resamples.
+        device: where similarities are computed.
+        old_emb: ``(N, D_old)``.
+        paragon_emb: ``(N, D_new)`` of the unconstrained new model.
+        files: where ranked lists are kept.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        images: ImageSet,
+        config: ExperimentConfig,
+        device: torch.device,
+        old_emb: torch.Tensor,
+        paragon_emb: torch.Tensor,
+        files: Artefacts,
+    ) -> None:
+        self.seed, self.images, self.config, self.device, self.files = seed, images, config, device, files
+        self.old_emb, self.paragon_emb = old_emb, paragon_emb
+        self.rows: list[dict[str, Any]] = []
+        self.verdicts: list[dict[str, Any]] = []
+        self.curves: list[dict[str, Any]] = []
+        self.per_class: list[dict[str, Any]] = []
+        self.old_scores = self._search("old", "old/old", old_emb, old_emb)
+        self.paragon_scores = self._search("paragon", "new/new", paragon_emb, paragon_emb)
+        self.num_queries, self.num_skipped = self.old_scores.num_queries, self.old_scores.num_skipped
+        self.chance = self.old_scores.chance
+        self.metric_versions = {metric.name: metric.version for metric in METRICS}
+
+    def add(
+        self,
+        method: str,
+        new_emb: torch.Tensor,
+        query: torch.Tensor,
+        gallery_new: torch.Tensor,
+        gallery_old: torch.Tensor,
+    ) -> dict[str, float]:
+        """Evaluate every cell of one method.
+
+        Args:
+            method: its label.
+            new_emb: its new model's embeddings ``(N, D_new)``, as they are.
+            query, gallery_new, gallery_old: the same items in the method's shared space ``(N, D)``.
+
+        Returns:
+            mAP per cell.
+        """
+        dim = max(new_emb.shape[1], self.old_emb.shape[1])
+        raw_new, raw_old = match_dim(new_emb, dim), match_dim(self.old_emb, dim)
+        cells = {"old/old": self.old_scores, "new/old": self._search(method, "new/old", raw_new, raw_old)}
+        unmapped = torch.equal(query, raw_new) and torch.equal(gallery_old, raw_old)
+        cells["new/migrated"] = (
+            cells["new/old"] if unmapped else self._search(method, "new/migrated", query, gallery_old)
+        )
+        free = torch.equal(query, self.paragon_emb) and torch.equal(gallery_new, self.paragon_emb)
+        cells["new/new"] = self.paragon_scores if free else self._search(method, "new/new", query, gallery_new)
+        cells["paragon"] = self.paragon_scores
+        self._record(method, cells)
+        return {cell: scores.mean_ap for cell, scores in cells.items()}
+
+    def _search(self, method: str, cell: str, query: torch.Tensor, gallery: torch.Tensor) -> RetrievalScores:
+        labels, ids, device = self.images.labels.numpy(), self.images.ids, str(self.device)
+        distance = self.config.distance
+        scores = evaluate_retrieval(
+            query, labels, gallery, labels, ids, ids, distance=distance, device=device, curves=True
+        )
+        ranked = top_k(query, gallery, RANKED_ITEMS, distance, ids, ids, device=device)
+        path = self.files.ranking_file(self.seed, method, cell)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_suffix(".part").open("wb") as file:
+            np.savez(file, indices=ranked.indices.astype(np.int32), scores=ranked.scores)
+        path.with_suffix(".part").replace(path)
+        return scores
+
+    # -- numbers -------------------------------------------------------------------------------------------------
+
+    def _record(self, method: str, cells: dict[str, RetrievalScores]) -> None:
+        valid = self.old_scores.per_query.valid
+        columns = {
+            (cell, metric.name): metric.per_query(scores)[valid] for cell, scores in cells.items() for metric in METRICS
+        }
+        means = _Means(columns, self.config.resamples)
+        for cell, name in columns:
+            self._row(method, cell, name, means.of({(cell, name): 1.0}))
+        for name in (metric.name for metric in METRICS):
+            gain = means.of({("new/migrated", name): 1.0, ("old/old", name): -1.0})
+            self.verdicts.append(
+                {"method": method, "seed": self.seed, "metric": name, "outcome": outcome_of(gain)}
+                | {"difference": gain.estimate, "ci_low": gain.low, "ci_high": gain.high}
+            )
+            if name in DERIVED_FROM:
+                self._derived(method, name, gain, means)
+        before, after = (cells[cell].per_query.hit_within(1)[valid] for cell in ("old/old", "new/migrated"))
+        for label, changed in (("negative_flips", before > after), ("positive_flips", before < after)):
+            shares = _Means({("", label): changed.astype(np.float64)}, self.config.resamples)
+            self._row(method, "new/migrated", label, shares.of({("", label): 1.0}))
+        self._curves(method, cells)
+
+    def _derived(self, method: str, name: str, gain: Interval, means: _Means) -> None:
+        full_gain = {("paragon", name): 1.0, ("old/old", name): -1.0}
+        recovered = means.ratio({("new/migrated", name): 1.0, ("old/old", name): -1.0}, full_gain)
+        self._row(method, "new/migrated", f"gain({name})", gain)
+        self._row(method, "new/migrated", f"recovered_gain({name})", recovered)
+        self._row(method, "new/migrated", f"update_gain({name})", recovered if gain.estimate > 0 else None)
+        cost = means.of({("paragon", name): 1.0, ("new/new", name): -1.0})
+        self._row(method, "new/new", f"cost_to_new({name})", cost)
+
+    def _row(self, method: str, cell: str, metric: str, number: Interval | None) -> None:
+        values = number.row() if number else {"value": None, "ci_low": None, "ci_high": None}
+        self.rows.append(
+            {"method": method, "seed": self.seed, "cell": cell, "metric": metric}
+            | values
+            | {"num_queries": self.num_queries}
+        )
+
+    def _curves(self, method: str, cells: dict[str, RetrievalScores]) -> None:
+        for cell, scores in cells.items():
+            if scores.cmc_curve is None or scores.precision_at_recall is None:
+                raise ValueError("curves are always asked for here")
+            named = {"method": method, "seed": self.seed, "cell": cell}
+            curve = {"cmc": scores.cmc_curve, "precision_at_recall": scores.precision_at_recall}
+            self.curves.append(named | {key: [round(float(v), 6) for v in values] for key, values in curve.items()})
+            labels = self.images.labels.numpy()
+            self.per_class += [named | row for row in per_class(scores, labels, self.images.class_names)]
+
+
+class _Means:
+    """Means over queries of named columns, and the same means in every bootstrap resample.
+
+    A difference of cells is a linear combination of columns, a recovered gain a ratio of two: both are computed from
+    the resampled means, so that everything is paired and the queries are drawn only once.
+
+    Args:
+        columns: (cell, metric) -> ``(Nq,)`` per valid query.
+        resamples: number of bootstrap resamples.
+    """
+
+    def __init__(self, columns: dict[tuple[str, str], np.ndarray], resamples: int) -> None:
+        self.place = {key: index for index, key in enumerate(columns)}
+        matrix = np.stack(list(columns.values()), axis=1)  # (Nq, M)
+        self.means = matrix.mean(axis=0)
+        self.resampled = bootstrap_means(matrix, resamples)  # (resamples, M)
+
+    def of(self, weights: dict[tuple[str, str], float]) -> Interval:
+        """``Σ weight · mean(column)`` with its percentile interval."""
+        estimate, resampled = self._combine(weights)
+        return interval(estimate, resampled)
+
+    def ratio(self, top: dict[tuple[str, str], float], bottom: dict[tuple[str, str], float]) -> Interval | None:
+        """``Σ top / Σ bottom``; None where the bottom is not positive, without bounds where it may be zero."""
+        (top_estimate, top_resampled), (bottom_estimate, bottom_resampled) = self._combine(top), self._combine(bottom)
+        if bottom_estimate <= 0:
+            return None
+        estimate = top_estimate / bottom_estimate
+        if interval(bottom_estimate, bottom_resampled).low <= 0:
+            return Interval(estimate, float("nan"), float("nan"), 0.95, len(bottom_resampled))
+        usable = bottom_resampled > 0
+        return interval(estimate, top_resampled[usable] / bottom_resampled[usable])
+
+    def _combine(self, weights: dict[tuple[str, str], float]) -> tuple[float, np.ndarray]:
+        places = [self.place[key] for key in weights]
+        factors = np.array(list(weights.values()))
+        return float(self.means[places] @ factors), self.resampled[:, places] @ factors

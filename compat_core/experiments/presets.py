@@ -1,0 +1,172 @@
+"""Experiments by name, each with the sentence that says which paper's scenario it stands for."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from compat_core.data.config import ScenarioConfig
+from compat_core.experiments.config import ExperimentConfig
+from compat_core.models.config import VersionConfig
+from compat_core.registry import Registry
+from compat_core.spec import Spec, parse_specs
+from compat_core.training.config import TrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named experiment.
+
+    Attributes:
+        name, title: for people.
+        summary: one sentence: the scenario, and what it shows.
+        paper: paper and table it stands for; empty where none.
+        config: the experiment.
+    """
+
+    name: str
+    title: str
+    summary: str
+    paper: str
+    config: ExperimentConfig
+
+
+PRESETS: Registry[Preset] = Registry("preset")
+
+_ALL_METHODS = parse_specs("independent,l2,lwf,bct,bct-sys,bct-kd,lce,fct")
+
+# The demo has 1,347 training images of 8 × 8 pixels: a narrow mixer and small batches fit h to them in seconds.
+_DEMO_FCT = Spec("fct", {"width": 256, "batch_size": 128, "epochs": 60, "lr": 2e-3, "side_dim": 32}, alias="fct")
+_DEMO_TRAIN = TrainConfig(epochs=20, batch_size=64)
+_DEMO_VERSION = VersionConfig(dim=64, loss=Spec("normsoftmax", {"scale": 8.0}), train=_DEMO_TRAIN)
+
+PRESETS.add(
+    Preset(
+        name="demo",
+        title="Digits, five classes to ten",
+        summary="The bundled digits: an old model that knows 0–4, a new one that knows all ten, every method between.",
+        paper="FCT's class split (arXiv 2112.02805, section 5) in small",
+        config=ExperimentConfig(
+            preset="demo",
+            title="Demo: digits",
+            scenario=ScenarioConfig(old_classes=0.5),
+            old=_DEMO_VERSION,
+            new=_DEMO_VERSION,
+            methods=tuple(_DEMO_FCT if spec.name == "fct" else spec for spec in _ALL_METHODS),
+        ),
+    )
+)
+PRESETS.add(
+    Preset(
+        name="half-classes",
+        title="Half of the classes → all",
+        summary="The old model saw the first half of the sorted classes; evaluation covers all of them.",
+        paper="FCT, arXiv 2112.02805, Table 1: ImageNet 500 → 1000",
+        config=ExperimentConfig(preset="half-classes", scenario=ScenarioConfig(old_classes=0.5), methods=_ALL_METHODS),
+    )
+)
+PRESETS.add(
+    Preset(
+        name="half-data",
+        title="Half of each class's images → all",
+        summary="The old model saw every class but only half of its images.",
+        paper="BCT, arXiv 2003.11942, Table 1: 50 % → 100 % of the training data",
+        config=ExperimentConfig(preset="half-data", scenario=ScenarioConfig(old_images=0.5), methods=_ALL_METHODS),
+    )
+)
+
+
+def configure(
+    preset: str | None = None,
+    base: ExperimentConfig | None = None,
+    *,
+    dataset: str | None = None,
+    methods: tuple[Spec, ...] | None = None,
+    epochs: int | None = None,
+    train_limit: int | None = None,
+    test_limit: int | None = None,
+    image_size: int | None = None,
+    eval_split: str | None = None,
+    arch: str | None = None,
+    batch_size: int | None = None,
+    seeds: tuple[int, ...] | None = None,
+    device: str | None = None,
+    distance: str | None = None,
+    title: str | None = None,
+) -> ExperimentConfig:
+    """A preset (or ``base``) with the given values in place of its own; None keeps what is there.
+
+    A method named without parameters takes the preset's own parameters for it, where the preset has some.
+
+    Raises:
+        CompatError: for an unknown preset, or a value out of range.
+    """
+    config = base if base is not None else PRESETS.get(preset or "demo").config
+    own = {spec.label: spec for spec in config.methods}
+    if methods is not None:
+        methods = tuple(own.get(spec.label, spec) for spec in methods)
+    train = {"epochs": epochs, "batch_size": batch_size}
+    versions: dict[str, Any] = {
+        role: _changed(version, arch=arch, train=_changed(version.train, **train))
+        for role, version in (("old", config.old), ("new", config.new))
+    }
+    data = {
+        "dataset": dataset, "train_limit": train_limit, "test_limit": test_limit, "image_size": image_size,
+        "eval_split": eval_split,
+    }  # fmt: skip
+    return _changed(
+        config,
+        data=_changed(config.data, **data),
+        methods=methods,
+        seeds=seeds,
+        device=device,
+        distance=distance,
+        title=title,
+        **versions,
+    )
+
+
+def command_line(config: ExperimentConfig) -> str:
+    """A shell command that runs the same experiment; exact when the config differs from its preset only by options.
+
+    Anything else is named in a trailing comment: save the configuration and run the file instead.
+    """
+    if config.preset not in PRESETS:
+        return "python -m compat_core run config.json"
+    start = PRESETS.get(config.preset).config
+    options: dict[str, Any] = {}
+    for name in ("dataset", "train_limit", "test_limit", "image_size", "eval_split"):
+        if getattr(config.data, name) != getattr(start.data, name):
+            options[name] = getattr(config.data, name)
+    if config.methods != start.methods:
+        options["methods"] = tuple(config.methods)
+    for name in ("seeds", "device", "distance", "title"):
+        if getattr(config, name) != getattr(start, name):
+            options[name] = getattr(config, name)
+    if config.old.arch == config.new.arch != start.old.arch:
+        options["arch"] = config.old.arch
+    for name in ("epochs", "batch_size"):
+        value = getattr(config.old.train, name)
+        if value == getattr(config.new.train, name) != getattr(start.old.train, name):
+            options[name] = value
+    if configure(config.preset, **options) != config:
+        return "python -m compat_core run config.json  # with values no option covers: use the saved configuration"
+    words = ["python", "-m", "compat_core", "run", "--preset", config.preset]
+    for name, value in options.items():
+        words.append("--" + name.replace("_", "-"))
+        if name == "methods":
+            words.append(",".join(spec.text for spec in value))
+        else:
+            words += [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
+    return shlex.join(words)
+
+
+def _changed(config: Any, **changes: Any) -> Any:
+    """``config`` with every change that is not None."""
+    kept = {key: value for key, value in changes.items() if value is not None}
+    return dataclasses.replace(config, **kept) if kept else config
+
+
+__all__ = ["PRESETS", "Preset", "command_line", "configure"]

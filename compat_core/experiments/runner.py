@@ -1,0 +1,244 @@
+"""One experiment from configuration to results: train what is missing, embed, evaluate, write.
+
+Every stage leaves an artefact that is complete or absent, so a run can be killed at any moment and executed again:
+finished stages are loaded, the interrupted one continues from its checkpoint, and the numbers are the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from compat_core.data import Dataset, load_dataset, old_subset
+from compat_core.data.images import ImageSet
+from compat_core.device import DeviceChoice, cpu_threads, pick_device
+from compat_core.experiments.artefacts import Artefacts, write_array
+from compat_core.experiments.config import ExperimentConfig
+from compat_core.experiments.evaluation import SeedEvaluation
+from compat_core.experiments.files import write_json
+from compat_core.experiments.run import RESULTS_FILE, Run
+from compat_core.experiments.store import RunStore
+from compat_core.experiments.tracker import NullTracker, RunTracker, Tracker
+from compat_core.losses import LOSSES
+from compat_core.methods import METHODS, Context, TrainedModel, Upgrade, train_version
+from compat_core.models import BACKBONES, VersionConfig
+from compat_core.spec import Spec
+from compat_core.training.embedding import embed
+from compat_core.training.loop import Job
+
+STAGES_PER_SEED = 3  # old, paragon and evaluation, beside one per method
+
+
+def check_names(config: ExperimentConfig) -> None:
+    """Refuse unknown methods, losses, backbones and parameters before anything is trained.
+
+    Raises:
+        CompatError: naming what is unknown, and the nearest known name.
+    """
+    for spec in config.methods:
+        METHODS.get(spec.name).configure(spec)
+    for version in (config.old, config.new):
+        BACKBONES.get(version.arch)
+        LOSSES.get(version.loss.name).configure(version.loss)
+
+
+def run_experiment(
+    config: ExperimentConfig,
+    store: RunStore | None = None,
+    echo: Callable[[str], None] | None = None,
+    resume: Run | None = None,
+) -> Run:
+    """Run ``config`` in this process and return its run folder.
+
+    Args:
+        config: what to run.
+        store: where the run folder is made; None: the default store.
+        echo: called with every log line.
+        resume: an unfinished run to continue; ``config`` is then that run's own.
+
+    Raises:
+        CompatError: bad input; the run is marked failed.
+        Cancelled: the user stopped it.
+    """
+    check_names(config)
+    run = resume or (store or RunStore()).create(config)
+    with RunTracker(run, echo) as tracker:
+        execute(run, tracker)
+        tracker.finish()
+    return run
+
+
+def execute(run: Run, tracker: Tracker | None = None) -> dict[str, Any]:
+    """Do all the work of ``run`` that is not done yet and write ``results.json``.
+
+    Returns:
+        the results as written.
+    """
+    return _Execution(run, tracker or NullTracker()).execute()
+
+
+class _Execution:
+    """The state of one execution: configuration, device, data, and what was trained so far."""
+
+    def __init__(self, run: Run, tracker: Tracker) -> None:
+        self.run, self.tracker = run, tracker
+        self.config = run.config
+        check_names(self.config)
+        self.files = Artefacts(run.path)
+        self.choice: DeviceChoice = pick_device(self.config.device)
+        self.stages_total = 1 + len(self.config.seeds) * (STAGES_PER_SEED + len(self.config.methods))
+        self.stage_index = 0
+
+    def execute(self) -> dict[str, Any]:
+        started = time.monotonic()
+        self.tracker.start(str(self.choice.device), self.choice.reason)
+        if self.choice.device.type == "cuda":  # the same seed must give the same numbers twice
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        self._stage("load images")
+        dataset = load_dataset(self.config.data)
+        for note in dataset.notes:
+            self.tracker.log(f"note: {note}")
+        self.files.save_gallery(dataset.test, self.config.data.dataset)
+        train_images = compact(dataset.train, self.choice.device)
+        with cpu_threads(self.choice.device, train_images.size) as threads:
+            if self.choice.device.type == "cpu":
+                self.tracker.log(f"CPU threads: {threads} (images of {train_images.size} px)")
+            evaluations = [self._seed(seed, dataset, train_images) for seed in self.config.seeds]
+        results = self._results(dataset, evaluations, time.monotonic() - started)
+        write_json(self.run.path / RESULTS_FILE, results)
+        return results
+
+    def _stage(self, name: str) -> None:
+        self.tracker.check_cancelled()
+        self.tracker.stage(name, self.stage_index, self.stages_total)
+        self.stage_index += 1
+
+    def _job(self, seed: int, label: str) -> Job:
+        return Job(f"seed {seed}: {label}", seed, self.choice, self.tracker, self.files.checkpoint(seed, label))
+
+    # -- one seed ------------------------------------------------------------------------------------------------
+
+    def _seed(self, seed: int, dataset: Dataset, train_images: ImageSet) -> SeedEvaluation:
+        augment = dataset.augment
+        chosen = old_subset(train_images.labels.cpu(), self.config.scenario, seed)
+        old_indices = torch.as_tensor(chosen, device=self.choice.device)
+        old = self._version(seed, "old", self.config.old, train_images.subset(old_indices), augment)
+        paragon = self._version(seed, "paragon", self.config.new, train_images, augment)
+        for model in (old, paragon):
+            model.embedder.requires_grad_(False)
+            model.head.requires_grad_(False)
+        context = Context(
+            seed=seed,
+            train_images=train_images,
+            augment=augment,
+            old_indices=old_indices,
+            old=old,
+            paragon=paragon,
+            new_config=self.config.new,
+            old_config=self.config.old,
+            job=self._job(seed, "shared"),
+            cache={},
+        )
+        upgrades = {spec.label: self._upgrade(context, spec) for spec in self.config.methods}
+        self._stage(f"seed {seed}: evaluation")
+        return self._evaluate(seed, dataset, upgrades, paragon)
+
+    def _version(self, seed: int, label: str, config: VersionConfig, images: ImageSet, augment: str) -> TrainedModel:
+        self._stage(f"seed {seed}: {label}")
+        saved = self.files.load_version(seed, label, config.loss, self.choice.device)
+        if saved is not None:
+            return saved
+        job = self._job(seed, label)
+        role = "old" if label == "old" else "new"
+        model = train_version(config, images, augment, role, job)
+        self.files.save_version(seed, label, model)
+        self._forget_checkpoints(seed, label)
+        return model
+
+    def _upgrade(self, context: Context, spec: Spec) -> Upgrade:
+        seed, device = context.seed, self.choice.device
+        self._stage(f"seed {seed}: {spec.label}")
+        upgrade = self.files.load_upgrade(seed, spec.label, device)
+        if upgrade is None:
+            method = METHODS.get(spec.name)
+            context.job = self._job(seed, spec.label)
+            upgrade = method.fit(context, method.configure(spec)).to(device).eval()
+            self.files.save_upgrade(seed, spec, upgrade, context.paragon)
+            self._forget_checkpoints(seed, spec.label)
+        return upgrade
+
+    def _forget_checkpoints(self, seed: int, label: str) -> None:
+        """A finished stage is loaded from its model; its checkpoints (and those of its sub-steps) only take space."""
+        file = self.files.checkpoint(seed, label)
+        for path in [file, *(file.with_name(f"{file.stem}-{step}{file.suffix}") for step in ("side", "map"))]:
+            path.unlink(missing_ok=True)
+
+    def _evaluate(
+        self, seed: int, dataset: Dataset, upgrades: dict[str, Upgrade], paragon: TrainedModel
+    ) -> SeedEvaluation:
+        images, device = dataset.test.images, self.choice.device
+        first = next(iter(upgrades.values()))
+        old_emb = embed(first.old, images, device)
+        paragon_emb = embed(paragon.embedder, images, device)
+        evaluation = SeedEvaluation(seed, dataset.test, self.config, device, old_emb, paragon_emb, self.files)
+        self._keep(seed, "old", {"old": old_emb})
+        self._keep(seed, "paragon", {"new": paragon_emb})
+        for done, (label, upgrade) in enumerate(upgrades.items()):
+            new_emb = embed(upgrade.new, images, device)
+            side = embed(upgrade.side, images, device) if upgrade.side is not None else None
+            with torch.no_grad():
+                vectors = {
+                    "query": upgrade.query(new_emb),
+                    "gallery_new": upgrade.gallery_new(new_emb),
+                    "gallery_old": upgrade.gallery_old(old_emb, side),
+                }
+            self._keep(seed, label, vectors | {"new": new_emb})
+            row = evaluation.add(label, new_emb, **vectors)
+            self.tracker.event("result", seed=seed, method=label, values=row)
+            self.tracker.progress((done + 1) / len(upgrades))
+            self.tracker.check_cancelled()
+        return evaluation
+
+    def _keep(self, seed: int, label: str, arrays: dict[str, torch.Tensor]) -> None:
+        for kind, tensor in arrays.items():
+            write_array(self.files.embedding_file(seed, label, kind), tensor.float().cpu().numpy())
+
+    # -- all seeds -----------------------------------------------------------------------------------------------
+
+    def _results(self, dataset: Dataset, evaluations: list[SeedEvaluation], elapsed_s: float) -> dict[str, Any]:
+        merged: dict[str, list[dict[str, Any]]] = {
+            key: [entry for evaluation in evaluations for entry in getattr(evaluation, key)]
+            for key in ("rows", "verdicts", "curves", "per_class")
+        }
+        named = {"run": self.run.id, "dataset": dataset.name}
+        merged["rows"] = [named | row for row in merged["rows"]]
+        first = evaluations[0]
+        return {
+            "schema_version": 1,
+            **named,
+            "distance": self.config.distance,
+            "num_queries": first.num_queries,
+            "num_skipped": first.num_skipped,
+            "chance": first.chance,
+            "metric_versions": first.metric_versions,
+            "dataset_card": dataset.card(),
+            "elapsed_s": round(elapsed_s, 3),
+            "stages": self.tracker.stage_seconds(),
+            **merged,
+        }
+
+
+def compact(images: ImageSet, device: torch.device) -> ImageSet:
+    """``images`` on ``device`` with labels renumbered to the classes that occur, in sorted order."""
+    classes, labels = np.unique(images.labels.numpy(), return_inverse=True)
+    return dataclasses.replace(
+        images,
+        images=images.images.to(device),
+        labels=torch.as_tensor(labels, device=device),
+        class_names=tuple(images.class_names[index] for index in classes),
+    )

@@ -1,0 +1,294 @@
+"""One self-contained HTML page about one or more runs: no file beside it, no network, printable, light and dark."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, Protocol
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from compat_core.errors import CompatError
+from compat_core.reports import figures
+from compat_core.reports.alt import alt_text
+from compat_core.reports.frames import MISSING, Results, aggregate, config_diff, per_class_table, percent_text
+from compat_core.reports.markup import Panel, frame_panel, summary_panels
+from compat_core.reports.tables import SUMMARY_NOTE
+from compat_core.reports.verdicts import MARKS, claims_sentences, verdict_table
+
+MAIN_METRICS = ("mAP", "CMC@1")
+WORST_CLASSES = 10
+# Nothing may be loaded, whatever a name or a note contains; plotly needs inline code and styles, and blobs for saving.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
+    "form-action 'none'"
+)
+_PLOT_CONFIG = {"displaylogo": False, "responsive": True, "plotlyServerURL": ""}
+_STYLE = """
+:root { color-scheme: light dark; --page: #ffffff; --ink: #1b1f24; --soft: #57606a; --rule: #d0d7de; --band: #f6f8fa; }
+@media (prefers-color-scheme: dark) {
+  :root { --page: #0e1117; --ink: #e6edf3; --soft: #9da7b1; --rule: #30363d; --band: #161b22; }
+}
+body { background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 0 auto;
+  max-width: 1200px; padding: 24px; }
+h1, h2, h3 { line-height: 1.25; } h2 { border-top: 1px solid var(--rule); padding-top: 24px; margin-top: 40px; }
+.soft, figcaption { color: var(--soft); font-size: 13px; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; margin: 12px 0; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding: 4px 0; white-space: nowrap; }
+th, td { border-bottom: 1px solid var(--rule); padding: 4px 12px 4px 0; text-align: left; vertical-align: top; }
+th { color: var(--soft); font-weight: 600; } .number { text-align: right; }
+figure { margin: 16px 0; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 8px; }
+pre { background: var(--band); padding: 12px; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12.5px; }
+.js-plotly-plot :is(.gtitle, .xtitle, .ytitle, .xtick text, .ytick text, .legendtext, .annotation-text, .cbaxis text,
+  .cbtitle text, .bartext-outside, .textpoint text) { fill: var(--ink) !important; }
+@media print {
+  :root { --page: #ffffff; --ink: #000000; --soft: #444444; --rule: #bbbbbb; --band: #f6f8fa; }
+  body { max-width: none; padding: 0; }
+  h2, h3, caption { break-after: avoid; } figure, tr, .card { break-inside: avoid; }
+  .modebar { display: none !important; } section.run { break-before: page; }
+}
+"""
+
+
+class ReportRun(Protocol):
+    """What the report needs of a run; :class:`compat_core.experiments.Run` has it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def config(self) -> Any: ...
+    @property
+    def meta(self) -> Any: ...
+    def results(self) -> dict[str, Any] | None: ...
+    def rows(self) -> list[dict[str, Any]]: ...
+    def environment(self) -> dict[str, Any] | None: ...
+
+
+def html_report(runs: Sequence[ReportRun], method_order: Sequence[str] | None = None) -> str:
+    """The page: verdicts in words, tables, figures, worst classes, what is needed to reproduce it, configuration.
+
+    Args:
+        runs: one or more runs that have results.
+        method_order: method names in the order that fixes their colours; None: the methods registry's, as in the app.
+
+    Raises:
+        CompatError: without runs, or naming the runs that have no results yet.
+    """
+    runs = list(runs)
+    if not runs:
+        raise CompatError("report", value=[], rule="needs at least one run", fix="see: python -m compat_core runs")
+    stored = {run.id: run.results() for run in runs}
+    lacking = [run_id for run_id, results in stored.items() if not results or not results.get("rows")]
+    if lacking:
+        raise CompatError(
+            "report", value=lacking, rule="these runs have no results",
+            fix="wait until they are done, resume them (python -m compat_core run --resume RUN), or leave them out",
+        )  # fmt: skip
+    if method_order is None:
+        from compat_core.methods import METHODS  # late: the registry loads torch
+
+        method_order = METHODS.names()
+    page = _Page(method_order)
+    # A copied folder has another name than the run that its results.json was written for: the folder's name counts.
+    loaded = [(run, {**(stored[run.id] or {}), "run": run.id, "rows": run.rows()}) for run in runs]
+    for _, results in loaded:
+        results["verdicts"] = [{**verdict, "run": results["run"]} for verdict in results.get("verdicts", ())]
+    if len(runs) > 1:
+        page.comparison(loaded)
+    for run, results in loaded:
+        page.run(run, results)
+    title = "CompatBench report: " + ", ".join(_title(run) for run in runs)
+    return page.document(title)
+
+
+class _Page:
+    """Collects the page's parts; plotly's code is embedded once, in :meth:`document`."""
+
+    def __init__(self, method_order: Sequence[str]) -> None:
+        self.parts: list[str] = []
+        self.order = method_order
+        self.num_figures = 0
+
+    def document(self, title: str) -> str:
+        head = (
+            f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{escape(title)}</title><style>{_STYLE}</style><script>{get_plotlyjs()}</script>"
+        )
+        intro = f"<header><h1>{escape(title)}</h1><p>{_INTRO}</p></header>"
+        body = "\n".join(self.parts)
+        return (
+            f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{intro}\n<main>{body}</main></body></html>\n'
+        )
+
+    # -- sections --------------------------------------------------------------------------------------------------
+
+    def comparison(self, loaded: Sequence[tuple[ReportRun, Results]]) -> None:
+        results = [one for _, one in loaded]
+        self.parts.append("<section><h2>All runs together</h2>")
+        self.summary(results)
+        self.figure(figures.pareto_figure(results, order=self.order), alt_text("pareto", results))
+        difference = config_diff({run.id: run.config.to_dict() for run, _ in loaded})
+        caption = "Settings that differ" if len(difference) else "No setting differs"
+        self.table(frame_panel(difference, caption))
+        self.parts.append("</section>")
+
+    def run(self, run: ReportRun, results: Results) -> None:
+        meta = run.meta
+        facts = f"run {run.id} · data set {results.get('dataset', '')} · distance {results.get('distance', '')}"
+        counts = f"{results.get('num_queries', MISSING)} queries · seeds {', '.join(map(str, run.config.seeds))}"
+        heading = f"<h2>{escape(_title(run))}</h2><p class='soft'>{escape(f'{facts} · {counts}')}</p>"
+        self.parts.append(f"<section class='run'>{heading}")
+        tags, notes = _field(meta, "tags") or (), str(_field(meta, "notes") or "")
+        words = [f"Tags: {', '.join(map(str, tags))}"] * bool(tags) + [notes] * bool(notes)
+        self.parts += [f"<p>{escape(text)}</p>" for text in words]
+        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in claims_sentences(results))
+        self.parts.append(f"<h3>What was found</h3><ul>{items}</ul>")
+        self.verdicts(results)
+        self.summary([results])
+        self.figures(results)
+        self.worst_classes(results)
+        self.reproducibility(run, results)
+        config = json.dumps(run.config.to_dict(), indent=2, ensure_ascii=False)
+        self.parts.append(f"<h3>Configuration</h3><pre>{escape(config)}</pre></section>")
+
+    def verdicts(self, results: Results) -> None:
+        table = verdict_table(results)
+        if table.empty:
+            self.note("No verdicts: compatibility was not tested in this run.")
+            return
+        differences = [percent_text(value) for value in table["difference"]]
+        table["text"] = [
+            f"{MARKS.get(word, '')} {value}" for word, value in zip(table["verdict"], differences, strict=True)
+        ]
+        pivot = table.pivot(index="method", columns="metric", values="text")
+        pivot = pivot.loc[list(dict.fromkeys(table["method"])), list(dict.fromkeys(table["metric"]))]
+        panel = frame_panel(pivot.reset_index(), "Verdict and difference to the status quo per metric")
+        self.table(dataclasses.replace(panel, right=frozenset(range(1, len(panel.header)))))
+        self.note(_VERDICT_NOTE)
+
+    def summary(self, results: Sequence[Results]) -> None:
+        rows = [row for one in results for row in one["rows"]]
+        verdicts = [{"dataset": one.get("dataset", ""), **line} for one in results for line in one["verdicts"]]
+        metrics = [metric for metric in MAIN_METRICS if metric in {row["metric"] for row in rows}]
+        for panel in summary_panels(rows, metrics, verdicts):
+            self.table(panel)
+        self.note(SUMMARY_NOTE)
+
+    def figures(self, results: Results) -> None:
+        table = aggregate(results["rows"])
+        metric = next((name for name in MAIN_METRICS if name in set(table["metric"])), None)
+        self.parts.append("<h3>Figures</h3>")
+        if metric is None:
+            self.note(f"No figures: the results hold none of {', '.join(MAIN_METRICS)}.")
+            return
+        methods = list(dict.fromkeys(table.loc[table["metric"] == metric, "method"]))
+        options: dict[str, Any] = {"metric": metric, "methods": methods}
+        self.figure(figures.metric_bars(results, **options), alt_text("bars", results, **options))
+        pareto = figures.pareto_figure(results, **options, order=self.order)
+        self.figure(pareto, alt_text("pareto", results, **options))
+        if results.get("curves"):
+            cmc = figures.cmc_figure(results, methods, order=self.order)
+            self.figure(cmc, alt_text("cmc", results, methods=methods))
+            precision = figures.precision_recall_figure(results, methods, order=self.order)
+            self.figure(precision, alt_text("precision-recall", results, methods=methods))
+        self.parts.append("<div class='pair'>")
+        for method in methods:
+            words = alt_text("matrix", results, method=method, metric=metric)
+            self.figure(figures.matrix_heatmap(results, method, metric), words)
+        self.parts.append("</div>")
+
+    def worst_classes(self, results: Results) -> None:
+        table = per_class_table(results)
+        if table.empty:
+            return
+        self.parts.append("<h3>Classes, worst first</h3>")
+        for method, part in table.groupby("method", sort=False):
+            caption = f"{method}: the {min(WORST_CLASSES, len(part))} worst of {len(part)} classes, mAP"
+            shown = part.head(WORST_CLASSES).drop(columns=["run", "method"])
+            self.table(frame_panel(shown, caption, ["new/migrated", "old/old", "change"]))
+
+    def reproducibility(self, run: ReportRun, results: Results) -> None:
+        environment = dict(run.environment() or {})
+        packages = environment.pop("packages", None) or {}
+        facts = {"seeds": ", ".join(map(str, run.config.seeds)), **_flat(environment)}
+        facts["packages"] = ", ".join(f"{name} {version}" for name, version in packages.items())
+        facts["metric versions"] = ", ".join(f"{k} {v}" for k, v in results.get("metric_versions", {}).items())
+        facts["elapsed"] = f"{results['elapsed_s']:.1f} s" if results.get("elapsed_s") is not None else ""
+        self.parts.append("<section class='card'><h3>To reproduce this</h3>")
+        self.table(_facts_panel(facts))
+        self.table(_facts_panel(_flat(results.get("dataset_card") or {}), "Data set"))
+        self.parts.append("</section>")
+
+    # -- pieces ----------------------------------------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        self.parts.append(f"<p class='soft'>{escape(text)}</p>")
+
+    def table(self, panel: Panel) -> None:
+        kinds = ["number" if place in panel.right else "text" for place in range(len(panel.header))]
+        head = "".join(
+            f"<th scope='col' class='{kind}'>{escape(title)}</th>"
+            for kind, title in zip(kinds, panel.header, strict=True)
+        )
+        body = []
+        for row, line in enumerate(panel.lines):
+            cells = [f"<b>{escape(cell)}</b>" if (row, place) in panel.bold else escape(cell)
+                     for place, cell in enumerate(line)]  # fmt: skip
+            body.append("".join(f"<td class='{kind}'>{cell}</td>" for kind, cell in zip(kinds, cells, strict=True)))
+        lines = "".join(f"<tr>{line}</tr>" for line in body)
+        caption = f"<caption>{escape(panel.title)}</caption>" if panel.title else ""
+        self.parts.append(
+            f"<div class='wide'><table>{caption}<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+        )
+
+    def figure(self, figure: go.Figure, alt: str) -> None:
+        self.num_figures += 1
+        code = figure.to_html(
+            config=_PLOT_CONFIG, include_plotlyjs=False, full_html=False, div_id=f"figure-{self.num_figures}",
+            default_height=f"{figure.layout.height}px",
+        )  # fmt: skip
+        words = escape(alt, quote=True)
+        self.parts.append(
+            f'<figure><div role="img" aria-label="{words}">{code}</div><figcaption>{words}</figcaption></figure>'
+        )
+
+
+_VERDICT_NOTE = (
+    "✓ compatible, ✗ not compatible, ? mixed over seeds or undecided at 95 %. Several seeds are compatible (or not) "
+    "only if every one is. Numbers: new/migrated − old/old in percentage points, mean over seeds."
+)
+_INTRO = (
+    "Cells are written query/gallery. old/old is the status quo, new/old the new model on the untouched gallery, "
+    "new/migrated the method, new/new a full backfill, paragon the ceiling: an unconstrained new model, "
+    "fully backfilled."
+)
+
+
+def _title(run: ReportRun) -> str:
+    return str(_field(run.meta, "name") or _field(run.meta, "title") or run.config.title or run.id)
+
+
+def _field(meta: Any, name: str) -> Any:
+    """A field of what people wrote beside the run, given as an object or as a mapping."""
+    return meta.get(name) if isinstance(meta, Mapping) else getattr(meta, name, None)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    facts: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            facts |= _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, (list, tuple)):
+            facts[f"{prefix}{key}"] = ", ".join(map(str, value))
+        else:
+            facts[f"{prefix}{key}"] = "not recorded" if value is None else str(value)
+    return facts
+
+
+def _facts_panel(facts: Mapping[str, str], title: str = "") -> Panel:
+    return Panel(title, ("what", "value"), [(key.replace("_", " "), text) for key, text in facts.items() if text != ""])

@@ -1,0 +1,244 @@
+"""Readable tables as Markdown and LaTeX: everything escaped, the best value of each column in bold."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from compat_core.reports.frames import (
+    GROUP,
+    MISSING,
+    Row,
+    aggregate,
+    arrow,
+    cells_present,
+    higher_is_better,
+    of_metric,
+    percent_text,
+    records,
+    rows_frame,
+)
+from compat_core.reports.verdicts import MARKS, NOT_TESTED, pool_verdicts, verdicts_from_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A titled block of a table, as plain text that the writers escape.
+
+    Attributes:
+        title: what the block shows; empty for none.
+        header: one text per column.
+        lines: the body, each line as long as the header.
+        bold: (line, column) positions of the best values.
+        right: columns that hold numbers and are aligned right.
+    """
+
+    title: str
+    header: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    bold: frozenset[tuple[int, int]] = frozenset()
+    right: frozenset[int] = field(default_factory=frozenset)
+
+
+# --- building panels ------------------------------------------------------------------------------------------------
+
+
+def summary_panels(
+    rows: Iterable[Row],
+    metrics: Sequence[str] = ("mAP", "CMC@1"),
+    verdicts: Sequence[Row] | None = None,
+    marks: bool = True,
+) -> list[Panel]:
+    """One panel per metric, one line per method: every cell as percent ± std, recovered gain, cost, seeds, verdict.
+
+    Args:
+        rows: tidy rows.
+        metrics: which metrics, in order.
+        verdicts: one per run, method, seed and metric; None reads them from the intervals of the ``gain(…)`` rows.
+        marks: put ✓, ✗ or ? before the verdict's words.
+
+    Raises:
+        CompatError: when there are no rows, or none of a metric.
+    """
+    rows = list(rows)
+    table = aggregate(rows)
+    pooled = pool_verdicts(verdicts_from_rows(rows) if verdicts is None else verdicts)
+    words = {(line["run"], line["method"], line["metric"]): line["verdict"] for line in records(pooled)}
+    seeds = rows_frame(rows).groupby(["run", "dataset", "method"], sort=False)["seed"].nunique()
+    several = [key for key in ("run", "dataset") if table[key].nunique() > 1]
+    panels = []
+    for metric in metrics:
+        part = of_metric(table, metric)
+        wanted: list[tuple[str, str, str]] = [(cell, metric, cell) for cell in cells_present(part)]
+        for name, cell, title in (("recovered_gain", "new/migrated", "recovered"), ("cost_to_new", "new/new", "cost")):
+            derived = f"{name}({metric})"
+            if ((table["metric"] == derived) & (table["cell"] == cell)).any():
+                wanted.append((cell, derived, f"{title} {arrow(derived)}"))
+        values = {tuple(line[key] for key in GROUP): (line["mean"], line["std"]) for line in records(table)}
+        lines, means = [], []
+        for run, dataset, method in dict.fromkeys(zip(part["run"], part["dataset"], part["method"], strict=True)):
+            found = [values.get((run, dataset, method, cell, name), (None, None)) for cell, name, _ in wanted]
+            names = [{"run": run, "dataset": dataset}[key] for key in several]
+            word = words.get((run, method, metric), NOT_TESTED)
+            verdict = f"{MARKS[word]} {word}" if marks and word in MARKS else word
+            numbers = [percent_text(mean, std) for mean, std in found]
+            lines.append([*names, method, *numbers, str(seeds[run, dataset, method]), verdict])
+            means.append((dataset, [mean for mean, _ in found]))
+        first = len(several) + 1
+        bold = {
+            (line, first + place)
+            for place, (_, name, _) in enumerate(wanted)
+            for line in _best([(dataset, mean[place]) for dataset, mean in means], higher_is_better(name))
+        }
+        header = [*several, "method", *(title for *_, title in wanted), "seeds", "verdict"]
+        right = frozenset(range(first, first + len(wanted) + 1))
+        panels.append(Panel(f"{metric} (%) {arrow(metric)}", header, lines, frozenset(bold), right))
+    return panels
+
+
+def frame_panel(
+    frame: pd.DataFrame, caption: str = "", percent: Sequence[str] = (), best: Mapping[str, bool] | None = None
+) -> Panel:
+    """Any frame as a panel: ``percent`` columns as percent with one decimal, other numbers with four digits.
+
+    Args:
+        frame: the table; its index is not shown.
+        caption: the panel's title.
+        percent: columns that hold fractions.
+        best: columns whose best value is bold → whether higher is better; they get an arrow.
+    """
+    best = best or {}
+    header, bold, right = [], set(), set()
+    for place, column in enumerate(frame.columns):
+        header.append(f"{column}{' (%)' if column in percent else ''}{_best_arrow(best, column)}")
+        if pd.api.types.is_numeric_dtype(frame[column]) and not pd.api.types.is_bool_dtype(frame[column]):
+            right.add(place)
+        if column in best:
+            numbers = [("", None if pd.isna(value) else float(value)) for value in frame[column]]
+            bold |= {(line, place) for line in _best(numbers, best[column], 1 if column in percent else None)}
+    columns = [[_text(value, column in percent) for value in frame[column].tolist()] for column in frame.columns]
+    lines = [list(line) for line in zip(*columns, strict=True)]
+    return Panel(caption, header, lines, frozenset(bold), frozenset(right))
+
+
+def _best_arrow(best: Mapping[str, bool], column: str) -> str:
+    return "" if column not in best else " ↑" if best[column] else " ↓"
+
+
+def _best(values: Sequence[tuple[str, float | None]], higher: bool, percent_decimals: int | None = 1) -> set[int]:
+    """The places of the best values within each data set, ties (as shown) included; none where all are equal."""
+    places: set[int] = set()
+    for group in dict.fromkeys(name for name, _ in values):
+        shown = {
+            place: value if percent_decimals is None else round(100 * value, percent_decimals)
+            for place, (name, value) in enumerate(values)
+            if name == group and value is not None and not math.isnan(value)
+        }
+        if len(set(shown.values())) > 1:
+            top = max(shown.values()) if higher else min(shown.values())
+            places |= {place for place, value in shown.items() if value == top}
+    return places
+
+
+def _text(value: Any, percent: bool) -> str:
+    """One value of any frame as text."""
+    if isinstance(value, (list, tuple, dict)):
+        return json.dumps(value, default=str)
+    if value is None or pd.isna(value):
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if percent and isinstance(value, (int, float)):
+        return percent_text(float(value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+# --- Markdown -------------------------------------------------------------------------------------------------------
+
+
+def markdown_escape(text: str) -> str:
+    """``text`` so that Markdown shows it literally inside a table cell, HTML included."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for mark in "\\`*_[]|~$":  # $ because several renderers, Streamlit among them, read it as mathematics
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def markdown(panels: Sequence[Panel], note: str = "") -> str:
+    """The panels as Markdown pipe tables under their titles."""
+    blocks = []
+    for panel in panels:
+        if panel.title:
+            blocks.append(f"**{markdown_escape(panel.title)}**")
+        rule = ["---:" if place in panel.right else "---" for place in range(len(panel.header))]
+        body = [
+            [f"**{markdown_escape(cell)}**" if (row, place) in panel.bold else markdown_escape(cell)
+             for place, cell in enumerate(line)]
+            for row, line in enumerate(panel.lines)
+        ]  # fmt: skip
+        header = [markdown_escape(title) for title in panel.header]
+        blocks.append("\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *body)))
+    return "\n\n".join([*blocks, *([markdown_escape(note)] if note else [])]) + "\n"
+
+
+# --- LaTeX ----------------------------------------------------------------------------------------------------------
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': "''", "[": "{[}", "]": "{]}", "±": r"$\pm$", "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$", "→": r"$\rightarrow$", "←": r"$\leftarrow$", "×": r"$\times$", "−": "$-$", "–": "--",
+    "…": r"\ldots{}", "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "β": r"$\beta$", "λ": r"$\lambda$",
+    "σ": r"$\sigma$", "ℓ": r"$\ell$", "²": r"$^2$", "✓": "", "✗": "", "\u00a0": "~",
+}  # fmt: skip
+
+
+def latex_escape(text: str) -> str:
+    """``text`` as LaTeX sets it literally; ±, arrows and the like become mathematics, the verdict marks are left out.
+
+    Line ends become spaces, so that no name can step out of a row or a comment. Brackets are grouped, since ``\\\\``
+    at the end of a row would read one after it as its optional argument.
+    """
+    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split())).strip()
+
+
+def latex(panels: Sequence[Panel], caption: str, comment: str = "") -> str:
+    """One booktabs table: panels with the same header are stacked under one header, others follow as tables.
+
+    Needs ``\\usepackage{booktabs}`` only.
+    """
+    out = [f"% {' '.join(comment.split())}"] if comment else []
+    out.append(r"% needs \usepackage{booktabs}")
+    groups: list[list[Panel]] = []
+    for panel in panels:
+        if groups and list(groups[-1][0].header) == list(panel.header):
+            groups[-1].append(panel)
+        else:
+            groups.append([panel])
+    for group in groups:
+        header, right = group[0].header, group[0].right
+        shape = "".join("r" if place in right else "l" for place in range(len(header)))
+        out += [r"\begin{table}[t]", r"  \centering"]
+        out += [rf"  \caption{{{latex_escape(caption)}}}"] if caption else []
+        out += [rf"  \begin{{tabular}}{{{shape}}}", r"    \toprule", f"    {_latex_line(header)}"]
+        for panel in group:
+            out.append(r"    \midrule")
+            if panel.title:
+                title = rf"\multicolumn{{{len(header)}}}{{l}}{{\textit{{{latex_escape(panel.title)}}}}}"
+                out.append(rf"    {title} \\")
+            out += [f"    {_latex_line(line, panel.bold, row)}" for row, line in enumerate(panel.lines)]
+        out += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]
+    return "\n".join(out) + "\n"
+
+
+def _latex_line(cells: Sequence[str], bold: frozenset[tuple[int, int]] = frozenset(), row: int = -1) -> str:
+    texts = [
+        rf"\textbf{{{latex_escape(cell)}}}" if (row, place) in bold else latex_escape(cell)
+        for place, cell in enumerate(cells)
+    ]
+    return rf"{' & '.join(texts)} \\"
