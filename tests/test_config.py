@@ -9,10 +9,9 @@ from compat_core.config import digest, from_dict
 from compat_core.data.config import DataConfig, ScenarioConfig
 from compat_core.errors import CompatError, unknown_name
 from compat_core.experiments.config import ExperimentConfig
-from compat_core.models.config import VersionConfig
 from compat_core.registry import Registry
 from compat_core.spec import Spec, parse_specs
-from compat_core.training.config import TrainConfig
+from compat_core.training.config import TrainConfig, VersionConfig
 
 
 def test_experiment_survives_json():

@@ -11,8 +11,8 @@ from typing import Any
 from compat_core.config import check_ranges, from_dict, param, to_dict
 from compat_core.data.config import DataConfig, ScenarioConfig
 from compat_core.errors import CompatError
-from compat_core.models.config import VersionConfig
 from compat_core.spec import Spec
+from compat_core.training.config import VersionConfig
 
 SCHEMA_VERSION = 1
 

@@ -9,10 +9,9 @@ from typing import Any
 
 from compat_core.data.config import ScenarioConfig
 from compat_core.experiments.config import ExperimentConfig
-from compat_core.models.config import VersionConfig
 from compat_core.registry import Registry
 from compat_core.spec import Spec, parse_specs
-from compat_core.training.config import TrainConfig
+from compat_core.training.config import TrainConfig, VersionConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,9 @@ from compat_core.experiments.store import RunStore
 from compat_core.experiments.tracker import NullTracker, RunTracker, Tracker
 from compat_core.losses import LOSSES
 from compat_core.methods import METHODS, Context, TrainedModel, Upgrade, train_version
-from compat_core.models import BACKBONES, VersionConfig
+from compat_core.models import BACKBONES
 from compat_core.spec import Spec
+from compat_core.training.config import VersionConfig
 from compat_core.training.embedding import embed
 from compat_core.training.loop import Job
 

@@ -14,10 +14,10 @@ from compat_core.config import from_dict
 from compat_core.data.images import ImageSet
 from compat_core.losses import ClassificationLoss, build_loss
 from compat_core.methods.upgrade import Upgrade
-from compat_core.models.config import VersionConfig
 from compat_core.models.embedder import Embedder
 from compat_core.registry import Registry
 from compat_core.spec import Spec
+from compat_core.training.config import VersionConfig
 from compat_core.training.embedding import EmbedderTraining, Term, embed
 from compat_core.training.loop import Job, train
 from compat_core.training.seeding import seeded

@@ -1,7 +1,6 @@
 """Embedding models: backbones, the embedding head, old→new maps, and how they are kept on disk."""
 
 from compat_core.models.backbones import BACKBONES, Backbone
-from compat_core.models.config import VersionConfig
 from compat_core.models.embedder import Embedder
 from compat_core.models.saved import SavedModule, is_saved, load_module, save_module
 
@@ -10,7 +9,6 @@ __all__ = [
     "Backbone",
     "Embedder",
     "SavedModule",
-    "VersionConfig",
     "is_saved",
     "load_module",
     "save_module",

@@ -9,8 +9,7 @@ from compat_core.data.images import ImageSet
 from compat_core.device import pick_device
 from compat_core.experiments.tracker import NullTracker
 from compat_core.methods import Context, train_version
-from compat_core.models.config import VersionConfig
-from compat_core.training.config import TrainConfig
+from compat_core.training.config import TrainConfig, VersionConfig
 from compat_core.training.loop import Job
 
 CLASSES, PER_CLASS = 6, 24

@@ -1,0 +1,195 @@
+"""A whole experiment: honest cells, the same numbers twice, and the same numbers after being killed anywhere."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compat_core.cli import main
+from compat_core.errors import CompatError
+from compat_core.experiments.artefacts import Artefacts
+from compat_core.experiments.config import ExperimentConfig
+from compat_core.experiments.presets import PRESETS, command_line, configure
+from compat_core.experiments.reporting import NullTracker
+from compat_core.experiments.runner import execute, run_experiment
+from compat_core.experiments.store import RunStore
+from compat_core.metrics import METRICS, evaluate_retrieval
+from compat_core.spec import Spec, parse_specs
+
+ROOT = Path(__file__).parents[2]
+QUICK_FCT = Spec("fct", {"width": 32, "epochs": 3, "side_dim": 8, "side_epochs": 2, "views": 1}, "fct")
+CELLS = ["old/old", "new/old", "new/migrated", "new/new", "paragon"]
+
+
+def quick(**changes):
+    config = configure(
+        "demo",
+        methods=parse_specs("independent,bct-sys"),
+        **({"epochs": 6, "train_limit": 600, "test_limit": 200} | changes),
+    )
+    return config.replace(methods=(*config.methods, QUICK_FCT), resamples=200)
+
+
+def values(run):
+    return [{key: value for key, value in row.items() if key != "run"} for row in run.rows()]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return run_experiment(quick(), RunStore(tmp_path_factory.mktemp("runs")))
+
+
+def test_rows_are_tidy_and_complete(finished):
+    rows = finished.rows()
+    columns = ["run", "dataset", "method", "seed", "cell", "metric", "value", "ci_low", "ci_high", "num_queries"]
+    assert all(list(row) == columns for row in rows)
+    for method in ("independent", "bct-sys", "fct"):
+        for metric in METRICS.names():
+            found = {row["cell"]: row for row in rows if (row["method"], row["metric"]) == (method, metric)}
+            assert list(found) == CELLS
+            for row in found.values():
+                assert 0 <= row["ci_low"] <= row["value"] <= row["ci_high"] <= 1
+
+
+def test_cells_mean_what_they_say(finished):
+    """Recomputed from the stored vectors, with nothing of the runner's own code."""
+    files = Artefacts(finished.path)
+    gallery = files.gallery()
+    labels, ids = np.asarray(gallery.labels), np.asarray(gallery.ids)
+
+    def mean_ap(query, items):
+        return evaluate_retrieval(query, labels, items, labels, ids, ids, device="cpu").mean_ap
+
+    old, paragon = files.embedding(0, "old", "old"), files.embedding(0, "paragon", "new")
+    for method in ("independent", "bct-sys", "fct"):
+        cell = {
+            row["cell"]: row["value"] for row in finished.rows() if (row["method"], row["metric"]) == (method, "mAP")
+        }
+        part = {kind: files.embedding(0, method, kind) for kind in ("new", "query", "gallery_old", "gallery_new")}
+        assert cell["old/old"] == pytest.approx(mean_ap(old, old))
+        assert cell["new/old"] == pytest.approx(mean_ap(part["new"], old))
+        assert cell["new/migrated"] == pytest.approx(mean_ap(part["query"], part["gallery_old"]))
+        assert cell["new/new"] == pytest.approx(mean_ap(part["query"], part["gallery_new"]))
+        assert cell["paragon"] == pytest.approx(mean_ap(paragon, paragon))
+    assert np.array_equal(files.embedding(0, "fct", "query"), paragon)
+
+
+def test_unmapped_methods_repeat_the_cross_cell_and_free_methods_the_paragon(finished):
+    table = {(row["method"], row["cell"], row["metric"]): row["value"] for row in finished.rows()}
+    for metric in METRICS.names():
+        assert table["bct-sys", "new/old", metric] == table["bct-sys", "new/migrated", metric]
+        assert table["fct", "new/new", metric] == table["fct", "paragon", metric]
+        assert table["fct", "new/old", metric] == table["independent", "new/old", metric]
+    assert table["fct", "new/new", "cost_to_new(mAP)"] == 0
+
+
+def test_derived_numbers_by_hand(finished):
+    table = {(row["method"], row["cell"], row["metric"]): row["value"] for row in finished.rows()}
+    for method in ("independent", "bct-sys", "fct"):
+        old, cross, new, paragon = (table[method, cell, "mAP"] for cell in ("old/old", *CELLS[2:]))
+        assert table[method, "new/migrated", "gain(mAP)"] == pytest.approx(cross - old)
+        recovered = (cross - old) / (paragon - old)
+        assert table[method, "new/migrated", "recovered_gain(mAP)"] == pytest.approx(recovered)
+        expected = pytest.approx(recovered) if cross > old else None
+        assert table[method, "new/migrated", "update_gain(mAP)"] == expected
+        assert table[method, "new/new", "cost_to_new(mAP)"] == pytest.approx(paragon - new)
+        flips = [table[method, "new/migrated", f"{way}_flips"] for way in ("positive", "negative")]
+        assert flips[0] - flips[1] == pytest.approx(cross_change(table, method))
+
+
+def cross_change(table, method):
+    return table[method, "new/migrated", "CMC@1"] - table[method, "old/old", "CMC@1"]
+
+
+def test_same_seed_twice_gives_the_same_table(finished, tmp_path):
+    assert values(run_experiment(quick(), RunStore(tmp_path))) == values(finished)
+
+
+def test_another_seed_gives_another_table(finished, tmp_path):
+    other = run_experiment(quick(seeds=(1,)), RunStore(tmp_path))
+    assert {row["value"] for row in values(other)} != {row["value"] for row in values(finished)}
+    assert other.results()["num_queries"] == finished.results()["num_queries"]
+
+
+class Stopped(Exception):
+    """Stands for a power cut: nothing catches it."""
+
+
+class StoppingTracker(NullTracker):
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def event(self, kind, **fields):
+        self.left -= 1
+        if self.left < 0:
+            raise Stopped
+
+
+@pytest.mark.parametrize("after", [1, 4, 7, 9, 11, 13])
+def test_stopped_anywhere_and_resumed_gives_the_same_table(after, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("compat_core.training.loop.CHECKPOINT_EVERY_S", 0.0)
+    run = RunStore(tmp_path).create(quick())
+    with pytest.raises(Stopped):
+        execute(run, StoppingTracker(after))
+    assert run.results() is None
+    execute(run)
+    assert values(run) == values(finished)
+    assert not list((run.path / "checkpoints").glob("*"))
+
+
+def test_killed_process_resumes_to_the_same_table(finished, tmp_path):
+    """The real thing: SIGKILL in the middle of training, then ``run --resume``."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(quick().to_dict()))
+    command = [sys.executable, "-m", "compat_core", "run", "--runs-dir", str(tmp_path / "runs")]
+    process = subprocess.Popen([*command, str(config)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        started = list((tmp_path / "runs").glob("*/models/seed0/old/model.json"))
+        if started:
+            break
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (run,) = RunStore(tmp_path / "runs").list()
+    assert run.status.state == "lost"
+    done = subprocess.run([*command, "--resume", run.id], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert values(run) == values(finished)
+
+
+def test_unknown_names_are_refused_before_a_folder_is_made(tmp_path):
+    for methods in (parse_specs("bct-sis"), parse_specs("bct:wieght=2")):
+        with pytest.raises(CompatError):
+            run_experiment(quick().replace(methods=methods), RunStore(tmp_path))
+    assert RunStore(tmp_path).list() == []
+
+
+def test_empty_old_split_is_one_clear_line(tmp_path):
+    from compat_core.data.config import ScenarioConfig
+
+    with pytest.raises(CompatError, match="old_classes"):
+        run_experiment(quick().replace(scenario=ScenarioConfig(old_classes=0.0)), RunStore(tmp_path))
+
+
+def test_batch_larger_than_the_data_and_k_larger_than_the_gallery_work(tmp_path):
+    run = run_experiment(quick(batch_size=5000), RunStore(tmp_path))
+    assert run.rows()
+
+
+@pytest.mark.parametrize("preset", PRESETS.names())
+def test_command_line_says_the_same_experiment(preset, capsys):
+    config = configure(
+        preset, dataset="digits", seeds=(0, 1), epochs=7, methods=parse_specs("lce,fct:side=none,as=plain")
+    )
+    words = shlex.split(command_line(config))
+    assert words[:3] == ["python", "-m", "compat_core"]
+    assert main([*words[3:], "--dry-run"]) == 0
+    assert ExperimentConfig.from_dict(json.loads(capsys.readouterr().out)) == config
