@@ -3,11 +3,13 @@
 A data set is one file that registers a :class:`DatasetEntry`; importing its module here puts it on every list.
 """
 
+import dataclasses
 from pathlib import Path
 
 from compat_core.data import digits, folder, torchvision_sets  # noqa: F401  (each registers itself)
 from compat_core.data.base import DATASETS, DatasetEntry, Progress
 from compat_core.data.config import DataConfig, ScenarioConfig
+from compat_core.data.domain import shifted_to
 from compat_core.data.images import Dataset, ImageSet
 from compat_core.data.splits import epoch_batches, old_subset
 from compat_core.errors import CompatError
@@ -46,4 +48,10 @@ def load_dataset(config: DataConfig, seed: int = 0, progress: Progress | None = 
     entry = DATASETS.get(name)
     if colon and name != "folder":
         raise CompatError("data set", value=config.dataset, rule=f"{name} takes no {rest!r}", fix=f"write {name}")
-    return entry.load(config, progress)
+    dataset = entry.load(config, progress)
+    if not config.eval_dataset:
+        return dataset
+    other = dataclasses.replace(
+        config, dataset=config.eval_dataset, eval_dataset="", image_size=dataset.train.size, train_limit=0
+    )
+    return shifted_to(dataset, load_dataset(other, progress=progress))

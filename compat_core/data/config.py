@@ -12,6 +12,9 @@ class DataConfig:
     """The images of one experiment: where they come from and how they are cut into training and evaluation parts."""
 
     dataset: str = param("digits", "data set name, or folder:PATH for a tree with one folder of images per class")
+    eval_dataset: str = param(
+        "", "evaluate on another data set's evaluation images (domain shift); empty: on the data set's own"
+    )
     image_size: int = param(0, "side the images are resized to; 0 keeps the data set's own", unit="px", low=0, high=512)
     train_limit: int = param(0, "most training images used, spread evenly over classes; 0 = all", unit="images", low=0)
     test_limit: int = param(0, "most evaluation images used, spread evenly over classes; 0 = all", unit="images", low=0)
@@ -40,6 +43,12 @@ class ScenarioConfig:
 
     old_classes: float = param(1.0, "share of the sorted classes the old model saw, the first ones", low=0.0, high=1.0)
     old_images: float = param(1.0, "share of each of those classes' images the old model saw", low=0.0, high=1.0)
+    biased_classes: float = param(
+        0.0, "share of the old model's classes, the last of them, that it saw far too little of", low=0.0, high=0.9
+    )
+    biased_images: float = param(
+        0.1, "share of a biased class's images the old model saw, beside old_images", low=0.0, high=1.0
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "scenario")

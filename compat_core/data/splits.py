@@ -123,7 +123,8 @@ def old_subset(labels: Labels, scenario: ScenarioConfig, seed: int) -> np.ndarra
     """Indices, ascending, of the training images the old model saw.
 
     The first ``old_classes`` of the sorted classes (rounded to whole classes), and of each of them a random
-    ``old_images`` of its images (rounded, at least one). For one seed, a smaller share of images is part of a larger.
+    ``old_images`` of its images (rounded, at least one), of a biased class only ``biased_images`` of those. For one
+    seed, a smaller share of images is part of a larger.
 
     Args:
         labels: ``(N,)`` int64, labels of the training images.
@@ -151,11 +152,18 @@ def old_subset(labels: Labels, scenario: ScenarioConfig, seed: int) -> np.ndarra
             rule=f"leaves the old model less than one image per class ({kept} classes, {counts.sum()} images)",
             fix=f"use at least {_share_for(kept, int(counts.sum()))}",
         )
+    biased = set(biased_classes(classes, scenario).tolist())
     quotas = {
-        label: max(rounded(scenario.old_images * count), 1)
+        label: max(rounded(scenario.old_images * (scenario.biased_images if label in biased else 1.0) * count), 1)
         for label, count in zip(classes.tolist(), counts.tolist(), strict=True)
     }
     return _take(labels, quotas, seed, _OLD)
+
+
+def biased_classes(old_classes: np.ndarray, scenario: ScenarioConfig) -> np.ndarray:
+    """Those of the old model's sorted classes ``(K_old,)`` that it saw too little of: the last ``biased_classes``."""
+    count = rounded(scenario.biased_classes * len(old_classes))
+    return old_classes[len(old_classes) - count :]
 
 
 def epoch_batches(

@@ -101,7 +101,7 @@ class _Execution:
         if self.choice.device.type == "cuda":  # the same seed must give the same numbers twice
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         self._stage("load images")
-        dataset = load_dataset(self.config.data)
+        dataset = load_dataset(self.config.data, progress=self._loaded)
         for note in dataset.notes:
             self.tracker.log(f"note: {note}")
         self.files.save_gallery(dataset.test, self.config.data.dataset)
@@ -118,6 +118,10 @@ class _Execution:
         self.tracker.check_cancelled()
         self.tracker.stage(name, self.stage_index, self.stages_total)
         self.stage_index += 1
+
+    def _loaded(self, done: int, total: int) -> None:
+        self.tracker.progress(done / max(total, 1))
+        self.tracker.check_cancelled()
 
     def _job(self, seed: int, label: str) -> Job:
         return Job(f"seed {seed}: {label}", seed, self.choice, self.tracker, self.files.checkpoint(seed, label))
@@ -176,7 +180,7 @@ class _Execution:
     def _forget_checkpoints(self, seed: int, label: str) -> None:
         """A finished stage is loaded from its model; its checkpoints (and those of its sub-steps) only take space."""
         file = self.files.checkpoint(seed, label)
-        for path in [file, *(file.with_name(f"{file.stem}-{step}{file.suffix}") for step in ("side", "map"))]:
+        for path in [file, *file.parent.glob(f"{file.stem}@*")]:
             path.unlink(missing_ok=True)
 
     def _evaluate(

@@ -19,7 +19,7 @@ from compat_core.registry import Registry
 from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
 from compat_core.training.embedding import EmbedderTraining, Term, embed
-from compat_core.training.loop import Job, train
+from compat_core.training.loop import Job, PartReporter, train
 from compat_core.training.seeding import seeded
 
 FAMILIES = ("backward-compatible training", "forward transformation", "query adapter", "two spaces")
@@ -115,11 +115,15 @@ class Context:
         """The part of the training images that the old model saw."""
         return self.train_images.subset(self.old_indices)
 
-    def step(self, name: str) -> Job:
-        """The job of a named sub-step (``side``, ``map``) of the method's stage, with a checkpoint of its own."""
+    def step(self, name: str, begin: float = 0.0, end: float = 1.0) -> Job:
+        """The job of a named sub-step (``side``, ``map``) of the method's stage, with a checkpoint of its own.
+
+        Its progress runs from ``begin`` to ``end`` of the stage's.
+        """
         here = self.job.checkpoint
-        file = None if here is None else here.with_name(f"{here.stem}-{name}{here.suffix}")
-        return dataclasses.replace(self.job, name=f"{self.job.name}/{name}", stream=name, checkpoint=file)
+        file = None if here is None else here.with_name(f"{here.stem}@{name}{here.suffix}")
+        reporter = PartReporter(self.job.reporter, begin, end)
+        return Job(f"{self.job.name}/{name}", self.seed, self.job.device, reporter, file, stream=name)
 
     def old_emb(self) -> torch.Tensor:
         """The old model's embeddings of the whole new training set ``(N, D_old)``, computed once."""

@@ -114,6 +114,7 @@ def stored_views(context: Context, embedders: list[nn.Module], views: int) -> li
             for index, net in enumerate(embedders):
                 chunks[index].append(net(augmented).float())
         context.job.reporter.check_cancelled()
+        context.job.reporter.progress(0.5 + 0.1 * view / views)
         for index, parts in enumerate(chunks):
             rounds[index].append(torch.cat(parts))
     return [torch.stack(parts) for parts in rounds]
@@ -142,7 +143,7 @@ def fit(context: Context, config: FctConfig) -> FctUpgrade:
         warmup=5 / 80,
     )
     training = MapTraining(transformation, old_emb, side_emb, new_emb, config.bn_eval_at)
-    train(training, schedule, context.step("map"))
+    train(training, schedule, context.step("map", 0.6, 1.0))
     return FctUpgrade(old, new, map=transformation.eval(), **parts)
 
 

@@ -37,7 +37,7 @@ def train_side(context: Context, kind: str, dim: int, epochs: int) -> Embedder:
         else:
             training = AutoencoderTraining(encoder, images, context.augment)
     config = dataclasses.replace(context.old_config.train, epochs=epochs)
-    train(training, config, context.step("side"))
+    train(training, config, context.step("side", 0.0, 0.5))
     return encoder.eval()
 
 

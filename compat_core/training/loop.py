@@ -36,6 +36,27 @@ class Reporter(Protocol):
     def check_cancelled(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class PartReporter:
+    """Reports the progress of one part of a larger piece of work: 0 … 1 becomes ``begin`` … ``end``."""
+
+    whole: Reporter
+    begin: float
+    end: float
+
+    def event(self, kind: str, **fields: object) -> None:
+        """Passed on unchanged."""
+        self.whole.event(kind, **fields)
+
+    def progress(self, fraction: float) -> None:
+        """Passed on as a part of the whole."""
+        self.whole.progress(self.begin + (self.end - self.begin) * fraction)
+
+    def check_cancelled(self) -> None:
+        """Passed on unchanged."""
+        self.whole.check_cancelled()
+
+
 class Trainable(Protocol):
     """What is being trained."""
 
