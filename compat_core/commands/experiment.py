@@ -70,6 +70,12 @@ def add(commands: Subparsers) -> None:
     add_runs_dir(dispatch)
     dispatch.set_defaults(handler=_dispatch)
 
+    project = commands.add_parser("project")
+    project.add_argument("run", metavar="RUN")
+    project.add_argument("--config", required=True)
+    add_runs_dir(project)
+    project.set_defaults(handler=_project)
+
 
 def _override(parser: argparse.ArgumentParser, *names: str) -> None:
     for name in names:
@@ -198,6 +204,13 @@ def _show(run: Run) -> None:
 
 def _work(arguments: argparse.Namespace) -> int:
     worker.work(arguments.run, arguments.runs_dir)
+    return 0
+
+
+def _project(arguments: argparse.Namespace) -> int:
+    from compat_core.experiments import projection
+
+    print(projection.project(RunStore(arguments.runs_dir).get(arguments.run), projection.from_json(arguments.config)))
     return 0
 
 

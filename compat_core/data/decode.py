@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import warnings
@@ -15,6 +16,7 @@ from PIL import Image, ImageOps
 
 from compat_core.data.base import Progress
 from compat_core.data.files import ImageFile, printable
+from compat_core.errors import CompatError
 
 DECODER_VERSION = 1
 """Part of every cache key: raise it when the same file would decode to other pixels."""
@@ -22,6 +24,7 @@ DECODER_VERSION = 1
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 MAX_PIXELS = 89_478_485  # Pillow's own warning level, 1/4 GB as RGB; beyond it Pillow only warns, we skip
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"})
+MAX_UPLOAD_BYTES = 20 * 2**20
 SAMPLE = 64
 _CHUNK = 128
 
@@ -98,7 +101,35 @@ def decode_file(file: ImageFile, size: int, channels: int) -> tuple[np.ndarray, 
     """
     if file.stamp[0] == 0:
         raise ValueError("empty file")
-    with Image.open(file.path, formats=FORMATS) as image:
+    return _decode(file.path, size, channels)
+
+
+def decode_upload(data: bytes, name: str, size: int, channels: int) -> np.ndarray:
+    """An uploaded image as ``(C, S, S)`` uint8, decoded exactly as the files of a data set are.
+
+    Args:
+        data: the file's content.
+        name: what to call it in an error; never used as a path.
+        size: side S in pixels.
+        channels: C, 1 or 3.
+
+    Raises:
+        CompatError: when it is empty, too large, truncated, or no image at all.
+    """
+    if not data:
+        raise CompatError("image", value=name, rule="the file is empty", fix="choose a PNG or JPEG picture")
+    if len(data) > MAX_UPLOAD_BYTES:
+        raise CompatError("image", value=name, rule=f"over {MAX_UPLOAD_BYTES // 2**20} MiB", fix="send a smaller one")
+    try:
+        with _pillow_quiet():
+            return _decode(io.BytesIO(data), size, channels)[0]
+    except UNREADABLE as error:
+        fix = "choose a PNG or JPEG picture"
+        raise CompatError("image", value=name, rule=f"cannot be read ({_reason(error)})", fix=fix) from error
+
+
+def _decode(source: str | io.BytesIO, size: int, channels: int) -> tuple[np.ndarray, bool]:
+    with Image.open(source, formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width} x {image.height} px is over the limit of {MAX_PIXELS} px")
         colour = image.mode not in GREY_MODES

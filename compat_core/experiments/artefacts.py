@@ -62,6 +62,33 @@ class Artefacts:
         """File of the raw ranked lists of one cell."""
         return self.root / "rankings" / f"seed{seed}" / folder_name(label) / f"{cell.replace('/', '_')}.npz"
 
+    def ranking(self, seed: int, label: str, cell: str) -> dict[str, np.ndarray]:
+        """The ranked lists of one cell and its metrics per query.
+
+        Cells that are the same for several methods are kept once: ``old/old`` with the old model, ``paragon`` and an
+        equal ``new/new`` with the paragon, ``new/migrated`` of a method that maps nothing as its ``new/old``.
+
+        Returns:
+            ``indices (Nq, K)`` int32 (-1: none left), ``scores (Nq, K)`` float32, and every metric by name ``(Nq,)``
+            float32, NaN where the query was skipped.
+
+        Raises:
+            CompatError: when the run has not got that far.
+        """
+        homes = {
+            "old/old": [("old", "old/old")],
+            "new/old": [(label, "new/old")],
+            "new/migrated": [(label, "new/migrated"), (label, "new/old")],
+            "new/new": [(label, "new/new"), ("paragon", "new/new")],
+            "paragon": [("paragon", "new/new")],
+        }
+        for home in homes[cell]:
+            path = self.ranking_file(seed, *home)
+            if path.is_file():
+                with np.load(path) as stored:
+                    return {name: stored[name] for name in stored.files}
+        raise CompatError("ranked lists", value=f"{label}, seed {seed}, {cell}", rule="not written by this run (yet)")
+
     # -- model versions ------------------------------------------------------------------------------------------
 
     def save_version(self, seed: int, label: str, model: TrainedModel) -> None:

@@ -101,8 +101,9 @@ class SeedEvaluation:
         ranked = top_k(query, gallery, RANKED_ITEMS, distance, ids, ids, device=device)
         path = self.files.ranking_file(self.seed, method, cell)
         path.parent.mkdir(parents=True, exist_ok=True)
+        per_query: dict[str, Any] = {metric.name: metric.per_query(scores).astype(np.float32) for metric in METRICS}
         with path.with_suffix(".part").open("wb") as file:
-            np.savez(file, indices=ranked.indices.astype(np.int32), scores=ranked.scores)
+            np.savez(file, indices=ranked.indices.astype(np.int32), scores=ranked.scores, **per_query)
         path.with_suffix(".part").replace(path)
         return scores
 

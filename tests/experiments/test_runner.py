@@ -193,3 +193,13 @@ def test_command_line_says_the_same_experiment(preset, capsys):
     assert words[:3] == ["python", "-m", "compat_core"]
     assert main([*words[3:], "--dry-run"]) == 0
     assert ExperimentConfig.from_dict(json.loads(capsys.readouterr().out)) == config
+
+
+@pytest.mark.parametrize("method", ["independent", "bct-sys", "fct"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_stored_values_per_query_average_to_the_table(method, cell, finished):
+    stored = Artefacts(finished.path).ranking(0, method, cell)
+    assert stored["indices"].shape == stored["scores"].shape
+    for name in METRICS.names():
+        (row,) = [r for r in finished.rows() if (r["method"], r["cell"], r["metric"]) == (method, cell, name)]
+        assert np.nanmean(stored[name].astype(np.float64)) == pytest.approx(row["value"], abs=1e-6)

@@ -1,0 +1,134 @@
+"""How long an experiment will take and how much memory it needs, before it starts. Rough, and it says from what."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from compat_core.data import load_dataset
+from compat_core.data.files import scan_tree
+from compat_core.device import pick_device
+from compat_core.errors import CompatError
+from compat_core.experiments.config import ExperimentConfig
+from compat_core.experiments.store import RunStore
+from compat_core.methods import METHODS
+from compat_core.models import Embedder
+
+# Training one method, in units of training the paragon: a frozen old network runs along; FCT trains a
+# side-information encoder on two views, embeds several views and fits its map.
+FAMILY_COST = {"backward-compatible training": 1.25, "forward transformation": 3.0}
+SPREAD = (0.7, 1.6)  # between a quiet and a busy machine
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What an estimate needs to know of a data set: image counts, channels, side in pixels."""
+
+    train: int
+    test: int
+    channels: int
+    image_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A range of seconds, a number of bytes, and where the figures come from."""
+
+    low_s: float
+    high_s: float
+    memory_bytes: int
+    basis: str
+
+
+def dataset_size(config: ExperimentConfig) -> Size | None:
+    """Counts of the data set without decoding it; None for one that would first have to be downloaded.
+
+    Raises:
+        CompatError: for a folder that is not there or has no class folders.
+    """
+    data = config.data
+    if data.dataset == "digits":
+        digits = load_dataset(data)
+        return Size(len(digits.train), len(digits.test), digits.train.channels, digits.train.size)
+    name, _, path = data.dataset.partition(":")
+    if name != "folder":
+        return None
+    folder = Path(path).expanduser()
+    if not path or not folder.is_dir():
+        raise CompatError(
+            "folder", value=path, rule="no such folder on this machine", fix="one folder per class inside"
+        )
+    tree = scan_tree(folder)
+    if len(tree.train) < 2:
+        raise CompatError("folder", value=path, rule="needs at least two folders of images, one per class")
+    given = sum(len(group) for group in tree.test.values())
+    total = given + sum(len(group) for group in tree.train.values())
+    test = given if given and data.eval_split in ("auto", "given") else round(data.test_share * total)
+    train = total - test
+    train = min(train, data.train_limit or train)
+    test = min(test, data.test_limit or test)
+    return Size(train, test, 3, data.image_size or 64)
+
+
+def past_throughput(store: RunStore, config: ExperimentConfig) -> tuple[float, str] | None:
+    """Images per second that the newest finished run with the same backbone and data set trained at, and its id."""
+    for run in store.list()[:20]:
+        try:
+            past = run.config
+            same = past.new.arch == config.new.arch and past.data.dataset == config.data.dataset
+            if not same or past.data.image_size != config.data.image_size or run.status.state != "done":
+                continue
+            rates = [
+                event["images_per_s"]
+                for event in run.events(0)[0]
+                if event.get("kind") == "train" and event["name"].endswith("paragon")
+            ]
+        except CompatError:  # deleted meanwhile, or of another version
+            continue
+        if rates:
+            return statistics.median(rates), run.id
+    return None
+
+
+def measured_throughput(arch: str, dim: int, size: Size, device: str) -> float:
+    """Images per second of a few training steps on random images, right now on this machine.
+
+    Raises:
+        CompatError: for a backbone that does not take images of this size, or an absent device.
+    """
+    place = pick_device(device).device
+    model = Embedder(arch, dim, size.channels, size.image_px).to(place)
+    images = torch.randn(16, size.channels, size.image_px, size.image_px, device=place)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4)
+    started, steps = 0.0, 4
+    for step in range(steps + 1):
+        if step == 1:  # the first step sets up
+            started = time.perf_counter()
+        loss = model(images).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        float(loss.detach())
+    return 16 * steps / (time.perf_counter() - started)
+
+
+def estimate(config: ExperimentConfig, size: Size, images_per_s: float, basis: str) -> Estimate:
+    """Time and memory of ``config`` on a data set of ``size`` at a training speed."""
+    old_share = config.scenario.old_classes * config.scenario.old_images
+    old = size.train * old_share * config.old.train.epochs
+    new = size.train * config.new.train.epochs
+    methods = 0.0
+    for spec in config.methods:
+        if spec.name != "independent":
+            methods += FAMILY_COST.get(METHODS.get(spec.name).family, 1.25)
+    passes = old + new * (1 + methods)
+    evaluation = len(config.methods) * (size.test / 4000) ** 2  # seconds: similarity matrices of 4 cells
+    seconds = len(config.seeds) * (passes / images_per_s + evaluation) + 5
+    pixels = size.channels * size.image_px**2
+    memory = 600_000_000 + (size.train + size.test) * (pixels * 2 + 4 * 7 * (config.old.dim + config.new.dim))
+    memory += config.new.train.batch_size * pixels * 4 * 200
+    return Estimate(SPREAD[0] * seconds, SPREAD[1] * seconds, int(memory), basis)

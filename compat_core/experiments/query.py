@@ -1,0 +1,127 @@
+"""One query image against every gallery of a finished run: the ranked lists that the Search page shows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from compat_core.data.decode import decode_upload
+from compat_core.errors import CompatError
+from compat_core.experiments.artefacts import Artefacts, Gallery
+from compat_core.experiments.run import Run
+from compat_core.methods import Upgrade, match_dim
+from compat_core.retrieval.mixed import backfilled_mask, mixed_gallery
+from compat_core.retrieval.search import top_k
+from compat_core.training.embedding import embed
+
+LISTS = ("old/old", "naive swap", "method", "new/new")
+
+
+@dataclass(frozen=True, slots=True)
+class RankedList:
+    """The nearest gallery items of one query.
+
+    Attributes:
+        name: one of LISTS.
+        rows: ``(K,)`` gallery rows, nearest first.
+        scores: ``(K,)`` float32, higher is closer.
+        versions: per hit ``old``, ``migrated`` or ``new``: what the gallery holds in that row.
+        seconds: time of embedding the query and searching.
+    """
+
+    name: str
+    rows: np.ndarray
+    scores: np.ndarray
+    versions: tuple[str, ...]
+    seconds: float
+
+
+class QuerySession:
+    """The models and vectors of one run, seed and method, ready to answer queries.
+
+    Args:
+        run: a finished run.
+        seed, label: which of its models.
+
+    Raises:
+        CompatError: when the run has no such models (yet), or was deleted.
+    """
+
+    def __init__(self, run: Run, seed: int, label: str) -> None:
+        self.files = Artefacts(run.path)
+        self.distance = run.config.distance
+        upgrade = self.files.load_upgrade(seed, label)
+        if upgrade is None:
+            raise CompatError("method", value=label, rule="this run has not finished it", fix="wait, or resume the run")
+        self.upgrade: Upgrade = upgrade
+        self.gallery: Gallery = self.files.gallery()
+        self.old = np.asarray(self.files.embedding(seed, "old", "old"))
+        self.naive_new = np.asarray(self.files.embedding(seed, "paragon", "new"))
+        self.gallery_old = np.asarray(self.files.embedding(seed, label, "gallery_old"))
+        self.gallery_new = np.asarray(self.files.embedding(seed, label, "gallery_new"))
+        self.paragon = self._paragon(seed)
+
+    def _paragon(self, seed: int) -> torch.nn.Module:
+        from compat_core.models import load_module
+
+        return load_module(self.files.model_dir(seed, "paragon"))
+
+    def decode(self, data: bytes, name: str) -> np.ndarray:
+        """An uploaded file as the models see it, ``(C, S, S)`` uint8. Raises CompatError for what is no image."""
+        return decode_upload(data, name, self.gallery.image_size, self.gallery.channels)
+
+    def search(self, image: np.ndarray, k: int, share: float, exclude: int | None = None) -> dict[str, RankedList]:
+        """Search every gallery with one image.
+
+        Args:
+            image: ``(C, S, S)`` uint8.
+            k: hits per list.
+            share: share of the gallery that is backfilled, for the method's list.
+            exclude: a gallery row that is the query itself and is left out everywhere; None for an upload.
+
+        Returns:
+            list name -> its hits: ``old/old``; ``naive swap``, the unconstrained new model against the old vectors;
+            ``method`` over the mixed gallery; ``new/new``, the method's new model against its full backfill.
+        """
+        mask = backfilled_mask(len(self.old), share)
+        untouched = "migrated" if self.upgrade.maps_old else "old"
+        mixed = tuple(np.where(mask, "new", untouched))
+        dim = max(self.old.shape[1], self.naive_new.shape[1])
+        old_rows = match_dim(torch.tensor(self.old), dim).numpy()
+        upgrade = self.upgrade
+        return {
+            "old/old": self._list("old/old", upgrade.old, lambda emb: emb, self.old, image, k, exclude, ("old",)),
+            "naive swap": self._list(
+                "naive swap", self.paragon, lambda emb: match_dim(emb, dim), old_rows, image, k, exclude, ("old",)
+            ),
+            "method": self._list(
+                "method", upgrade.new, upgrade.query, mixed_gallery(self.gallery_old, self.gallery_new, mask),
+                image, k, exclude, mixed,
+            ),
+            "new/new": self._list(
+                "new/new", upgrade.new, upgrade.gallery_new, self.gallery_new, image, k, exclude, ("new",)
+            ),
+        }  # fmt: skip
+
+    def stored_image(self, row: int) -> np.ndarray:
+        """A gallery item's picture as the models see it, ``(C, S, S)`` uint8 (from its thumbnail)."""
+        pixels = np.asarray(self.gallery.images[row]).transpose(2, 0, 1)
+        if pixels.shape[1] == self.gallery.image_size:
+            return pixels
+        size = (self.gallery.image_size, self.gallery.image_size)
+        larger = torch.nn.functional.interpolate(torch.from_numpy(pixels[None]).float(), size, mode="bilinear")
+        return larger[0].round().byte().numpy()
+
+    @torch.no_grad()
+    def _list(self, name, model, into_space, rows, image, k, exclude, versions) -> RankedList:  # type: ignore[no-untyped-def]
+        started = time.perf_counter()
+        emb = into_space(embed(model, torch.from_numpy(np.ascontiguousarray(image))[None], torch.device("cpu")))
+        wanted = min(k + (exclude is not None), len(rows))
+        found = top_k(emb.numpy(), rows, wanted, self.distance, device="cpu")
+        keep = found.indices[0] != (-1 if exclude is None else exclude)
+        hits, scores = found.indices[0][keep][:k], found.scores[0][keep][:k]
+        badges = tuple(str(versions[row]) if len(versions) > 1 else versions[0] for row in hits)
+        return RankedList(name, hits, scores, badges, time.perf_counter() - started)

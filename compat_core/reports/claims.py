@@ -1,0 +1,272 @@
+"""Published claims as data: a statement, its source, the test that would refute it, and what runs say.
+
+A claim is about a difference that should be positive (or exactly zero). It *holds* in a run when the whole paired
+95 % interval of the difference lies above its margin and every seed agrees in sign; it *does not hold* when the whole
+interval lies below; otherwise the run leaves it *undecided*. Over several runs it holds only if it holds in all of
+them, and one run that refutes it is enough. Without a run that can speak to it, it is *not tested*.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from compat_core.experiments.config import ExperimentConfig
+from compat_core.experiments.run import Run
+from compat_core.metrics import bootstrap_mean
+from compat_core.registry import Registry
+from compat_core.reports.evidence import Evidence, Measurement, Side
+
+OUTCOMES = ("holds", "does not hold", "undecided", "not tested")
+
+BCT = "BCT, Shen et al. 2020, arXiv 2003.11942"
+FCT = "FCT, Ramanujan et al. 2022, arXiv 2112.02805"
+LCE = "LCE, Meng et al. 2021, arXiv 2108.01958"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A statement that runs can refute.
+
+    Attributes:
+        name: short name.
+        statement: what is claimed.
+        source: paper, table or section.
+        refuted_by: in words, the result that would refute it.
+        measure: the differences a run offers; empty where it cannot speak to the claim.
+        margin: the difference must exceed this, in the metric's units.
+        exact: the difference must be zero for every query.
+    """
+
+    name: str
+    statement: str
+    source: str
+    refuted_by: str
+    measure: Callable[[Evidence], list[Measurement]]
+    margin: float = 0.0
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one run says about one claim.
+
+    ``value``, ``ci_low`` and ``ci_high`` are the mean difference over queries and seeds with its interval; ``per_seed``
+    its value for every seed.
+    """
+
+    run: str
+    what: str
+    outcome: str
+    value: float
+    ci_low: float
+    ci_high: float
+    per_seed: tuple[float, ...]
+    num_queries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What all given runs together say about one claim."""
+
+    claim: Claim
+    outcome: str
+    findings: tuple[Finding, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types."""
+        text = {key: getattr(self.claim, key) for key in ("name", "statement", "source", "refuted_by", "margin")}
+        return text | {"outcome": self.outcome, "findings": [dataclasses.asdict(entry) for entry in self.findings]}
+
+
+CLAIMS: Registry[Claim] = Registry("claim")
+
+
+def answer(claim: Claim, runs: Sequence[Run], resamples: int = 10_000) -> Answer:
+    """Put ``claim`` to finished runs.
+
+    Args:
+        claim: the claim.
+        runs: finished runs; those that cannot speak to the claim are passed over.
+        resamples: bootstrap resamples of each interval.
+
+    Raises:
+        CompatError: when a run that should have vectors has lost them.
+    """
+    findings = [
+        _judge(claim, measurement, resamples)
+        for run in runs
+        for measurement in claim.measure(Evidence(run, run.config))
+    ]
+    outcomes = {finding.outcome for finding in findings}
+    if not findings:
+        outcome = "not tested"
+    elif "does not hold" in outcomes:
+        outcome = "does not hold"
+    else:
+        outcome = "holds" if outcomes == {"holds"} else "undecided"
+    return Answer(claim, outcome, tuple(findings))
+
+
+def _judge(claim: Claim, measurement: Measurement, resamples: int) -> Finding:
+    gap, seeds = measurement.per_query, measurement.per_seed
+    number = bootstrap_mean(gap, resamples)
+    if claim.exact:
+        outcome = "holds" if not np.any(gap) else "does not hold"
+    elif number.low > claim.margin and bool((seeds > claim.margin).all()):
+        outcome = "holds"
+    else:
+        outcome = "does not hold" if number.high <= claim.margin else "undecided"
+    return Finding(
+        measurement.run, measurement.what, outcome, number.estimate, number.low, number.high,
+        tuple(float(value) for value in seeds), len(gap),
+    )  # fmt: skip
+
+
+def _difference(
+    better: Side,
+    worse: Side,
+    metric: str = "mAP",
+    where: Callable[[ExperimentConfig], bool] = lambda config: True,
+) -> Callable[[Evidence], list[Measurement]]:
+    """Measure ``better − worse`` in every run whose configuration satisfies ``where``."""
+
+    def measure(evidence: Evidence) -> list[Measurement]:
+        return evidence.differences(better, worse, metric) if where(evidence.config) else []
+
+    return measure
+
+
+def _no_control(config: ExperimentConfig) -> bool:
+    """Neither a ReLU on the embedding nor a change from un-normalised to cosine losses: not a negative control."""
+    return not config.new.final_relu and not _softmax_to_cosine(config)
+
+
+def _softmax_to_cosine(config: ExperimentConfig) -> bool:
+    return config.old.loss.name == "softmax" and config.new.loss.name != "softmax"
+
+
+def _cross(method: str, **params: Any) -> Side:
+    return Side(method, "new/migrated", params)
+
+
+def _old(method: str) -> Side:
+    return Side(method, "old/old")
+
+
+_COMPATIBLE_MEANS = "A run in which the interval of new/migrated − old/old (mAP) does not lie above zero."
+
+for _claim in (
+    Claim(
+        "independent-incompatible",
+        "Independently trained models are incompatible: new queries cannot search the old gallery.",
+        f"{BCT}, Table 1",
+        "A run in which the naive swap does not fall below old/old (mAP).",
+        _difference(_old("independent"), Side("independent", "new/old")),
+    ),
+    Claim(
+        "bct-compatible",
+        "BCT's new model searches the old gallery better than the old model does, without backfilling.",
+        f"{BCT}, Table 1",
+        _COMPATIBLE_MEANS,
+        _difference(_cross("bct"), _old("bct"), where=_no_control),
+    ),
+    Claim(
+        "bct-sys-compatible",
+        "BCT with synthesised classifier rows (β-sys) is compatible without backfilling.",
+        f"{BCT}, Table 1",
+        _COMPATIBLE_MEANS,
+        _difference(_cross("bct-sys"), _old("bct-sys"), where=_no_control),
+    ),
+    Claim(
+        "bct-costs",
+        "Backward-compatible training costs the new model some of its own accuracy.",
+        f"{BCT}, Table 1; {FCT}, section 1",
+        "A run in which paragon − new/new of β-sys (mAP) does not lie above zero.",
+        _difference(Side("bct-sys", "paragon"), Side("bct-sys", "new/new"), where=_no_control),
+    ),
+    Claim(
+        "sys-beats-beta",
+        "Synthesising classifier rows for new classes beats using the old classes alone.",
+        f"{BCT}, Table 1",
+        "A run in which β-sys − β in new/old (mAP) does not lie above zero.",
+        _difference(_cross("bct-sys"), _cross("bct"), where=_no_control),
+    ),
+    Claim(
+        "l2-fails",
+        "Pulling new embeddings onto old ones (ℓ2) does not make the models compatible.",
+        f"{BCT}, Table 1",
+        "A run in which ℓ2's new/old is not below old/old (mAP).",
+        _difference(_old("l2"), _cross("l2")),
+    ),
+    Claim(
+        "lwf-fails",
+        "Learning without Forgetting does not make the models compatible.",
+        f"{BCT}, Table 1",
+        "A run in which LwF's new/old is not below old/old (mAP).",
+        _difference(_old("lwf"), _cross("lwf")),
+    ),
+    Claim(
+        "lce-costs-less",
+        "LCE costs the new model less than BCT does.",
+        f"{LCE}, Tables 2–4",
+        "A run in which new/new of LCE is not above that of β-sys (mAP).",
+        _difference(Side("lce", "new/new"), Side("bct-sys", "new/new"), where=_no_control),
+    ),
+    Claim(
+        "lce-crosses-better",
+        "LCE searches the old gallery better than BCT does.",
+        f"{LCE}, Tables 2–4",
+        "A run in which new/old of LCE is not above that of β-sys (mAP).",
+        _difference(_cross("lce"), _cross("bct-sys"), where=_no_control),
+    ),
+    Claim(
+        "fct-untouched",
+        "FCT leaves the new model exactly as it is.",
+        f"{FCT}, section 3",
+        "A run in which a single query's average precision differs between new/new and the paragon.",
+        _difference(Side("fct", "new/new"), Side("fct", "paragon")),
+        exact=True,
+    ),
+    Claim(
+        "fct-beats-bct",
+        "FCT's cross test beats BCT's by a wide margin (here: more than 5 points of top-1, the paper's smallest).",
+        f"{FCT}, abstract: +18.1 % ImageNet, +5.4 % Places-365, +8.3 % VGG-Face2",
+        "A run in which fct − bct-sys in new/migrated (CMC@1) does not lie above 0.05.",
+        _difference(_cross("fct", side="simclr"), _cross("bct-sys"), "CMC@1", _no_control),
+        margin=0.05,
+    ),
+    Claim(
+        "side-information-helps",
+        "Side-information makes the transformation better.",
+        f"{FCT}, Table 1",
+        "A run in which fct with SimCLR side-information is not above fct without any (mAP).",
+        _difference(_cross("fct", side="simclr"), _cross("fct", side="none")),
+    ),
+    Claim(
+        "simclr-beats-autoencoder",
+        "SimCLR side-information helps more than an autoencoder's.",
+        f"{FCT}, section 4",
+        "A run in which fct with SimCLR is not above fct with an autoencoder (mAP).",
+        _difference(_cross("fct", side="simclr"), _cross("fct", side="autoencoder")),
+    ),
+    Claim(
+        "relu-breaks-bct",
+        "A ReLU at the end of the new embedding breaks BCT.",
+        f"{BCT}, Table 4",
+        "A run with a final ReLU in which β-sys is not below old/old (mAP).",
+        _difference(_old("bct-sys"), _cross("bct-sys"), where=lambda config: config.new.final_relu),
+    ),
+    Claim(
+        "softmax-to-cosine-breaks-bct",
+        "Changing from a plain softmax (old) to a cosine loss (new) breaks BCT.",
+        f"{BCT}, Table 4",
+        "A run from softmax to a cosine loss in which β-sys is not below old/old (mAP).",
+        _difference(_old("bct-sys"), _cross("bct-sys"), where=_softmax_to_cosine),
+    ),
+):
+    CLAIMS.add(_claim)

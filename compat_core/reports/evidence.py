@@ -1,0 +1,84 @@
+"""What finished runs say about a difference between two methods: paired by query, averaged over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from compat_core.experiments.artefacts import Artefacts
+from compat_core.experiments.config import ExperimentConfig
+from compat_core.experiments.run import Run
+from compat_core.methods import METHODS
+from compat_core.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: a method's cell, the method picked by name and, where it matters, by parameters."""
+
+    method: str
+    cell: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def matches(self, spec: Spec) -> bool:
+        """True when ``spec`` is this method with these parameters, its defaults filled in."""
+        if spec.name != self.method:
+            return False
+        config = METHODS.get(spec.name).configure(spec)
+        return all(getattr(config, key) == value for key, value in self.params.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A paired difference in one run.
+
+    Attributes:
+        run: the run's id.
+        what: which two things were compared.
+        per_query: ``(Nq,)`` the difference per query, mean over seeds, oriented so that positive supports the claim.
+        per_seed: ``(S,)`` its mean per seed.
+    """
+
+    run: str
+    what: str
+    per_query: np.ndarray
+    per_seed: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A finished run, read for claims."""
+
+    run: Run
+    config: ExperimentConfig
+
+    def labels(self, side: Side) -> list[str]:
+        """Labels of the run's methods that ``side`` matches."""
+        return [spec.label for spec in self.config.methods if side.matches(spec)]
+
+    def values(self, label: str, cell: str, metric: str) -> np.ndarray:
+        """``(S, Nq)`` float64: the metric per seed and valid query."""
+        files = Artefacts(self.run.path)
+        rows = [files.ranking(seed, label, cell)[metric].astype(np.float64) for seed in self.config.seeds]
+        stacked = np.stack(rows)
+        return stacked[:, ~np.isnan(stacked).any(axis=0)]
+
+    def differences(self, better: Side, worse: Side, metric: str) -> list[Measurement]:
+        """``better − worse`` for every pair of matching methods.
+
+        Cells that do not depend on the method (``old/old``, ``paragon``) are taken from the better side's own method
+        and the other way round, so a claim may name either side's method there.
+        """
+        found = []
+        for first in self.labels(better):
+            seconds = [first] if worse.method == better.method and not worse.params else self.labels(worse)
+            for second in seconds:
+                if first == second and better.cell == worse.cell:
+                    continue
+                gap = self.values(first, better.cell, metric) - self.values(second, worse.cell, metric)
+                what = f"{first} {better.cell} − {second} {worse.cell}"
+                found.append(Measurement(self.run.id, what, gap.mean(axis=0), gap.mean(axis=1)))
+        return found

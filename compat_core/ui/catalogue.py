@@ -1,0 +1,124 @@
+"""The registries as pages to read; an entry is shown when the searched text occurs anywhere in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import streamlit as st
+
+from compat_core.data import DATASETS
+from compat_core.experiments.presets import PRESETS, command_line
+from compat_core.losses import LOSSES
+from compat_core.methods import METHODS
+from compat_core.metrics import METRICS
+from compat_core.models import BACKBONES
+
+
+def parameters(config: type) -> list[dict[str, Any]]:
+    """A config class as table rows: name, default, what it does, unit, range, the paper's value."""
+    rows = []
+    for field in dataclasses.fields(config):
+        data = field.metadata
+        low, high = data.get("low"), data.get("high")
+        bounds = (
+            f"{'' if low is None else f'{low:g}'} … {'' if high is None else f'{high:g}'}"
+            if (low, high) != (None, None)
+            else ""
+        )
+        allowed = ", ".join(data["choices"]) if data.get("choices") else bounds
+        rows.append(
+            {"parameter": field.name, "default": str(field.default), "what it does": data["help"]}
+            | {"unit": data.get("unit", ""), "range": allowed, "paper": data.get("paper", "")}
+        )
+    return rows
+
+
+def _found(entries: Iterable[Any], text: str) -> list[Any]:
+    words = text.lower().split()
+    found = [entry for entry in entries if all(word in str(entry).lower() for word in words)]
+    if not found:
+        st.caption("Nothing here matches.")
+    return found
+
+
+def _parameters(entry: Any, kind: str) -> None:
+    rows = parameters(entry.config)
+    if rows:
+        st.dataframe(
+            rows, hide_index=True, width="stretch", key=f"{kind}-{entry.name}", alt=f"Parameters of {entry.title}"
+        )
+    else:
+        st.caption("No parameters.")
+
+
+def methods(text: str) -> None:
+    """Upgrade methods."""
+    for entry in _found(METHODS, text):
+        with st.container(border=True):
+            st.subheader(entry.title, anchor=entry.name)
+            st.markdown(f"`{entry.name}` · {entry.family} · {entry.paper}")
+            st.markdown(entry.summary)
+            st.latex(entry.formula)
+            st.markdown(f"**Needs** {', '.join(entry.needs)}")
+            if entry.departs:
+                st.markdown(f"**Departs from the paper** {entry.departs}")
+            _parameters(entry, "method")
+
+
+def losses(text: str) -> None:
+    """Classification losses."""
+    for entry in _found(LOSSES, text):
+        with st.container(border=True):
+            st.subheader(entry.title, anchor=f"loss-{entry.name}")
+            st.markdown(f"`{entry.name}` · {entry.paper}")
+            st.markdown(entry.summary)
+            st.latex(entry.formula)
+            _parameters(entry, "loss")
+
+
+def metrics(text: str) -> None:
+    """Retrieval metrics."""
+    for entry in _found(METRICS, text):
+        with st.container(border=True):
+            st.subheader(entry.title, anchor=f"metric-{entry.name}")
+            better = "higher is better" if entry.direction > 0 else "lower is better"
+            st.markdown(f"`{entry.name}` · {entry.low:g} to {entry.high:g}, {better} · version {entry.version}")
+            st.markdown(entry.help)
+            st.code(entry.formula, language=None)
+            also = f"Also called {', '.join(entry.synonyms)}. " if entry.synonyms else ""
+            st.caption(f"{also}{entry.reference}")
+
+
+def datasets(text: str) -> None:
+    """Data sets."""
+    for entry in _found(DATASETS, text):
+        with st.container(border=True):
+            st.subheader(entry.title, anchor=f"data-{entry.name}")
+            st.markdown(f"`{entry.name}` · {'offline' if entry.offline else 'downloaded once'} · {entry.source}")
+            st.markdown(entry.summary)
+
+
+def backbones(text: str) -> None:
+    """Backbones."""
+    st.dataframe(
+        [
+            {"name": entry.name, "title": entry.title, "what": entry.summary, "smallest image (px)": entry.min_image_px}
+            for entry in _found(BACKBONES, text)
+        ],
+        hide_index=True,
+        width="stretch",
+        key="backbones",
+        alt="Backbones",
+    )
+
+
+def presets(text: str) -> None:
+    """Presets."""
+    for entry in _found(PRESETS, text):
+        with st.container(border=True):
+            st.subheader(entry.title, anchor=f"preset-{entry.name}")
+            st.markdown(f"`{entry.name}` · {entry.paper}")
+            st.markdown(entry.summary)
+            st.code(command_line(entry.config), language="bash")

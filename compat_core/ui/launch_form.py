@@ -1,0 +1,209 @@
+"""The Launch form: a preset's values, changed by hand, into one configuration."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import streamlit as st
+
+from compat_core.data import DATASETS
+from compat_core.device import pick_device
+from compat_core.errors import CompatError
+from compat_core.experiments import queue
+from compat_core.experiments.config import ExperimentConfig
+from compat_core.experiments.estimate import (
+    Size,
+    dataset_size,
+    estimate,
+    measured_throughput,
+    past_throughput,
+)
+from compat_core.experiments.presets import PRESETS, command_line
+from compat_core.experiments.runner import check_names
+from compat_core.losses import LOSSES
+from compat_core.methods import METHODS
+from compat_core.models import BACKBONES
+from compat_core.spec import Spec
+from compat_core.training.config import VersionConfig
+from compat_core.ui.forms import config_fields
+from compat_core.ui.frame import page_link, store
+from compat_core.ui.pickers import duration
+
+
+def starting_point() -> tuple[ExperimentConfig, str]:
+    """The preset (or uploaded configuration) the form starts from, and a prefix for its widgets' keys."""
+    left, right = st.columns([2, 1])
+    with left:
+        name = st.selectbox(
+            "Preset", PRESETS.names(), index=1, key="preset", bind="query-params",
+            format_func=lambda name: PRESETS.get(name).title,
+        )  # fmt: skip
+    with right:
+        upload = st.file_uploader("or a configuration file", type="json", key="config-file", max_upload_size=1)
+    if upload is not None:
+        try:
+            return ExperimentConfig.from_dict(json.loads(upload.getvalue())), f"file-{upload.file_id}"
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            st.error(f"configuration file: not valid JSON ({error})", icon=":material/error:")
+        except CompatError as error:
+            st.error(f"configuration file: {error}", icon=":material/error:")
+    entry = PRESETS.get(name)
+    st.markdown(entry.summary)
+    st.caption(entry.paper)
+    return entry.config, name
+
+
+def filled_in(start: ExperimentConfig, key: str) -> dict[str, Any]:
+    """Draw the whole form; returns the configuration as JSON types, not yet checked."""
+    values = start.to_dict()
+    st.subheader("Images")
+    known, _, path = start.data.dataset.partition(":")
+    left, right = st.columns([1, 2])
+    with left:
+        name = st.selectbox("Data set", DATASETS.names(), index=DATASETS.names().index(known), key=f"{key}-dataset")
+        st.caption(DATASETS.get(name).summary)
+    with right:
+        if name == "folder":
+            path = st.text_input(
+                "Folder", path, key=f"{key}-folder", placeholder="/path/to/photos",
+                help="on the machine this app runs on: one folder of images per class, or train/val folders of those",
+            )  # fmt: skip
+            name = f"folder:{path.strip()}"
+    values["data"] |= {"dataset": name}
+    with st.expander("Sizes, limits and splits"):
+        values["data"] |= config_fields(start.data, f"{key}-data", skip=("dataset",))
+    with st.expander("What the old model saw"):
+        values["scenario"] |= config_fields(start.scenario, f"{key}-scenario")
+    st.subheader("Methods")
+    values["methods"] = _methods(start, key)
+    st.subheader("Models")
+    left, right = st.columns(2)
+    for side, role in ((left, "old"), (right, "new")):
+        with side:
+            values[role] = _version(getattr(start, role), role, f"{key}-{role}")
+    st.subheader("Repetitions and device")
+    left, right = st.columns([1, 2])
+    with left:
+        seeds = st.text_input(
+            "Seeds", " ".join(map(str, start.seeds)), key=f"{key}-seeds", help="whole numbers, one repetition each"
+        )
+        values["seeds"] = _seeds(seeds)
+    with right:
+        values |= config_fields(start, key, skip=("schema_version", "preset"), columns=4)
+    return values
+
+
+def _seeds(text: str) -> list[int]:
+    words = text.replace(",", " ").split()
+    if not all(word.isdigit() for word in words):
+        st.error(f"seeds: got {text!r}; must be whole numbers from 0, e.g. 0 1 2", icon=":material/error:")
+        return []
+    return [int(word) for word in words]
+
+
+def _methods(start: ExperimentConfig, key: str) -> list[dict[str, Any]]:
+    by_label = {spec.label: spec for spec in start.methods}
+    options = list(by_label) + [name for name in METHODS.names() if name not in by_label]
+    chosen = st.multiselect("Methods", options, default=list(by_label), key=f"{key}-methods")
+    specs = []
+    for label in chosen:
+        spec = by_label.get(label, Spec(label))
+        entry = METHODS.get(spec.name)
+        config = entry.configure(spec)
+        params = dict(spec.params)
+        if type(config).__dataclass_fields__:
+            with st.expander(f"{entry.title}: parameters"):
+                st.caption(entry.summary)
+                values = config_fields(config, f"{key}-{label}")
+                defaults = entry.configure(Spec(spec.name))
+                params = {name: value for name, value in values.items() if value != getattr(defaults, name)}
+        alias = label if params and label != Spec(spec.name, params).label else ""
+        specs.append({"name": spec.name, "params": params, "alias": alias})
+    return specs
+
+
+def _version(start: VersionConfig, role: str, key: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    with st.container(border=True):
+        st.markdown(f"**The {role} model**")
+        names = BACKBONES.names()
+        values["arch"] = st.selectbox("Backbone", names, index=names.index(start.arch), key=f"{key}-arch")
+        values |= config_fields(start, key, skip=("arch",), columns=3)
+        losses = LOSSES.names()
+        loss = st.selectbox("Loss", losses, index=losses.index(start.loss.name), key=f"{key}-loss")
+        spec = start.loss if loss == start.loss.name else Spec(loss)
+        with st.expander("Loss and schedule"):
+            params = config_fields(LOSSES.get(loss).configure(spec), f"{key}-loss-{loss}", columns=2)
+            values["train"] = config_fields(start.train, f"{key}-train", columns=2)
+        values["loss"] = {"name": loss, "params": params, "alias": ""}
+    return values
+
+
+def checked(values: dict[str, Any]) -> ExperimentConfig | None:
+    """The configuration, or None with an error box that says what to change; nothing typed is lost."""
+    try:
+        config = ExperimentConfig.from_dict(values)
+        check_names(config)
+        pick_device(config.device)
+        return config
+    except CompatError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+
+
+def forecast(config: ExperimentConfig) -> bool:
+    """Show the estimate of time and memory; False when the images cannot be used."""
+    try:
+        size = _size(config)
+        if size is None:
+            st.caption("Estimate: after the download. The first run of this data set fetches it.")
+            return True
+        past = past_throughput(store(), config)
+        basis = f"speed of run {past[1]}" if past else "a few training steps measured just now"
+        rate = past[0] if past else _speed(config.new.arch, config.new.dim, size, config.device)
+        guess = estimate(config, size, rate, basis)
+    except CompatError as error:
+        st.error(str(error), icon=":material/error:")
+        return False
+    st.info(
+        f"About **{duration(guess.low_s)} to {duration(guess.high_s)}** and **{guess.memory_bytes / 1e9:.1f} GB** of "
+        f"memory for {size.train:,} training and {size.test:,} evaluation images. Rough: from {guess.basis}, "
+        f"{rate:,.0f} images/s.",
+        icon=":material/schedule:",
+    )
+    return True
+
+
+@st.cache_data(max_entries=32, ttl=600, show_spinner="Counting images …")
+def _counted(values: dict[str, Any]) -> Size | None:
+    return dataset_size(ExperimentConfig.from_dict(values))
+
+
+def _size(config: ExperimentConfig) -> Size | None:
+    return _counted({"data": config.to_dict()["data"]})
+
+
+@st.cache_data(max_entries=32, show_spinner="Measuring this machine …")
+def _speed(arch: str, dim: int, size: Size, device: str) -> float:
+    return measured_throughput(arch, dim, size, device)
+
+
+def start_buttons(config: ExperimentConfig, ready: bool) -> None:
+    """Queue the experiment, whole or seed by seed; its command line and its file."""
+    with st.container(horizontal=True):
+        if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=not ready, key="launch-start"):
+            run = queue.enqueue(store(), config)
+            st.session_state["launched"] = [run.id]
+        if len(config.seeds) > 1 and st.button("Start one run per seed", disabled=not ready, key="launch-split"):
+            runs = [queue.enqueue(store(), config.replace(seeds=(seed,))) for seed in config.seeds]
+            st.session_state["launched"] = [run.id for run in runs]
+        st.download_button(
+            "Configuration (JSON)", data=json.dumps(config.to_dict(), indent=1), file_name="config.json",
+            mime="application/json", key="launch-json", icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
+    for run_id in st.session_state.get("launched", []):
+        st.success(f"Queued as {run_id}.", icon=":material/check:")
+        page_link("runs", "Watch it", run=run_id)
+    st.caption("The same on the command line")
+    st.code(command_line(config), language="bash")

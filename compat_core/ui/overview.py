@@ -1,0 +1,107 @@
+"""Run lists: the most recent ones on Start, all of them on Runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compat_core.errors import CompatError
+from compat_core.experiments import queue
+from compat_core.experiments.run import Run
+from compat_core.experiments.store import RunStore
+from compat_core.reports.frames import percent_text, records
+from compat_core.reports.verdicts import MARKS, verdict_table
+from compat_core.ui.live import STATE_MARKS
+from compat_core.ui.pickers import ago, duration
+
+
+def latest_of_preset(store: RunStore, preset: str) -> Run | None:
+    """The newest run that is exactly this preset's, archived ones left out."""
+    for run in store.list():
+        try:
+            if run.config_dict().get("preset") == preset and not run.meta.archived:
+                return run
+        except CompatError:  # deleted while the list was read
+            continue
+    return None
+
+
+def recent_runs(store: RunStore, most: int = 6) -> list[dict[str, Any]]:
+    """Name, state and age of the newest runs."""
+    rows = []
+    for run in store.list()[:most]:
+        try:
+            name = run.meta.name or run.config_dict().get("preset") or run.id
+            rows.append(
+                {"run": name, "state": STATE_MARKS[run.status.state], "created": ago(run.meta.created_at), "id": run.id}
+            )
+        except CompatError:
+            continue
+    return rows
+
+
+def headline(run: Run) -> str:
+    """The run's mAP verdicts in a few characters: ``fct ✓ 92.9, bct ✗ 56.0``."""
+    results = run.results()
+    if not results:
+        return ""
+    table = verdict_table(results)
+    table = table[table["metric"] == "mAP"]
+    cross: dict[str, list[float]] = {}
+    for row in results["rows"]:
+        if row["cell"] == "new/migrated" and row["metric"] == "mAP":
+            cross.setdefault(row["method"], []).append(row["value"])
+    means = {method: percent_text(sum(values) / len(values)) for method, values in cross.items()}
+    return ", ".join(
+        f"{row['method']} {MARKS.get(row['verdict'], '?')} {means.get(row['method'], '')}" for row in records(table)
+    )
+
+
+def run_rows(
+    store: RunStore, text: str = "", states: list[str] | None = None, archived: bool = False
+) -> list[dict[str, Any]]:
+    """One row per run, pinned ones first, then the newest.
+
+    Args:
+        store: where the runs are.
+        text: only runs whose name, id, tags, data set or methods contain it (any case).
+        states: only these states; None or empty: all.
+        archived: show archived runs too.
+    """
+    rows = []
+    for run in store.list():
+        try:
+            row = _row(store, run)
+        except CompatError:
+            continue
+        words = " ".join(str(row[key]) for key in ("name", "id", "tags", "data", "methods")).lower()
+        if (
+            text.strip().lower() in words
+            and (not states or row["_state"] in states)
+            and (archived or not row["_archived"])
+        ):
+            rows.append(row)
+    return sorted(rows, key=lambda row: not row["_pinned"])
+
+
+def _row(store: RunStore, run: Run) -> dict[str, Any]:
+    config, status, meta = run.config_dict(), run.status, run.meta
+    ended = status.finished_at or status.heartbeat
+    specs = config.get("methods", [])
+    position = queue.queue_position(store, run) if status.state == "queued" else None
+    return {
+        "name": ("★ " if meta.pinned else "") + (meta.name or config.get("title") or config.get("preset") or run.id),
+        "state": STATE_MARKS[status.state] + (f", place {position}" if position else ""),
+        "progress": 1.0 if status.state == "done" else status.progress,
+        "stage": status.stage if status.state == "running" else "",
+        "data": config.get("data", {}).get("dataset", ""),
+        "methods": ", ".join(spec.get("alias") or spec["name"] for spec in specs),
+        "seeds": len(config.get("seeds", [])),
+        "verdicts (mAP)": headline(run),
+        "tags": ", ".join(meta.tags),
+        "created": ago(meta.created_at),
+        "took": duration(ended - status.started_at) if ended and status.started_at else "–",
+        "id": run.id,
+        "_state": status.state,
+        "_pinned": meta.pinned,
+        "_archived": meta.archived,
+    }

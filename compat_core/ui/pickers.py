@@ -1,0 +1,112 @@
+"""Choosing a run, a seed, a method; the choice lives in the address, so that every view has a link."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import streamlit as st
+
+from compat_core.errors import CompatError
+from compat_core.experiments.run import Run
+from compat_core.experiments.store import RunStore
+from compat_core.ui.frame import page_link
+
+FINISHED = ("done",)
+
+
+def run_title(run: Run) -> str:
+    """``name · id`` of a run; its id alone when it has no name or was just deleted."""
+    try:
+        name = run.meta.name or run.config_dict().get("title") or run.config_dict().get("preset")
+    except CompatError:
+        name = ""
+    return f"{name} · {run.id}" if name else run.id
+
+
+def available_runs(store: RunStore, states: Sequence[str] = FINISHED) -> list[Run]:
+    """Runs in one of ``states``, newest first, archived ones left out."""
+    found = []
+    for run in store.list():
+        try:
+            if run.status.state in states and not run.meta.archived:
+                found.append(run)
+        except CompatError:  # deleted while the list was read
+            continue
+    return found
+
+
+def pick_run(store: RunStore, key: str, label: str = "Run") -> Run | None:
+    """A select box of finished runs, bound to the address; None, with what to do next, while there is none."""
+    runs = {run.id: run for run in available_runs(store)}
+    if not runs:
+        nothing_yet()
+        return None
+    wanted = st.query_params.get(key)
+    if wanted and wanted not in runs:
+        st.warning(f"Run {wanted} is not among the finished runs (deleted, or not done yet). Showing the newest.")
+        del st.query_params[key]
+    chosen = st.selectbox(label, list(runs), format_func=lambda id: run_title(runs[id]), key=key, bind="query-params")
+    return runs[chosen]
+
+
+def pick_runs(store: RunStore, key: str, label: str = "Runs") -> list[Run]:
+    """A multi-select of finished runs; the newest one to begin with. Empty, with what to do next, while none is."""
+    runs = {run.id: run for run in available_runs(store)}
+    if not runs:
+        nothing_yet()
+        return []
+    wanted = [id for id in st.query_params.get_all(key) if id in runs]
+    if len(wanted) < len(st.query_params.get_all(key)):
+        st.warning("A run in this page's address was deleted or is not done yet; it is left out.")
+        st.query_params[key] = wanted
+    default = [] if wanted or key in st.session_state else [next(iter(runs))]
+    chosen = st.multiselect(
+        label, list(runs), default=default or None, format_func=lambda id: run_title(runs[id]), key=key,
+        bind="query-params",
+    )  # fmt: skip
+    return [runs[id] for id in chosen]
+
+
+def pick_seed(run: Run, key: str) -> int:
+    """One of the run's seeds; a run with one seed asks nothing."""
+    seeds = list(run.config.seeds)
+    return st.selectbox("Seed", seeds, key=key, bind="query-params") if len(seeds) > 1 else seeds[0]
+
+
+def pick_method(run: Run, key: str, skip: Sequence[str] = ()) -> str:
+    """The label of one of the run's methods, the last one (usually the most interesting) to begin with."""
+    labels = [spec.label for spec in run.config.methods if spec.name not in skip]
+    labels = labels or [spec.label for spec in run.config.methods]
+    return st.selectbox("Method", labels, index=len(labels) - 1, key=key, bind="query-params")
+
+
+def nothing_yet() -> None:
+    """The empty state: no finished run, and the two ways to one."""
+    st.info("No finished run yet. The demo takes about a minute and needs nothing but this machine.")
+    left, right = st.columns(2)
+    with left:
+        page_link("start", "Run the demo")
+    with right:
+        page_link("launch", "Launch a run on your own images")
+
+
+def ago(seconds_since_epoch: float | None) -> str:
+    """How long ago, in words: ``3 min ago``."""
+    if not seconds_since_epoch:
+        return "–"
+    seconds = max(0.0, time.time() - seconds_since_epoch)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now"
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time: ``1 h 05 min``, ``2 min 10 s``, ``8 s``."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole >= 3_600:
+        return f"{whole // 3_600} h {whole % 3_600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"

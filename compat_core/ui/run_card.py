@@ -1,0 +1,73 @@
+"""One run's results in short, its notes and flags, and what it takes to run it again."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from compat_core.experiments.presets import command_line
+from compat_core.experiments.run import Run
+from compat_core.reports.html import html_report
+from compat_core.reports.tables import to_format
+from compat_core.ui.downloads import download_table
+from compat_core.ui.frame import page_link, shown_errors
+from compat_core.ui.verdicts import sentences
+
+
+def results_summary(run: Run) -> None:
+    """The verdict sentences, where there are results, with the way to more."""
+    results = run.results()
+    if not results:
+        return
+    sentences(results)
+    with st.container(horizontal=True):
+        page_link("compare", "Compare", run=run.id)
+        page_link("space", "Space", run=run.id)
+        page_link("search", "Search", run=run.id)
+    st.caption("All result rows")
+    download_table(f"{run.id}-results", "runs-rows", lambda kind: to_format(run.rows(), kind))
+    st.download_button(
+        "HTML report", data=lambda: html_report([run]).encode(), file_name=f"{run.id}.html", mime="text/html",
+        key="runs-html", icon=":material/description:", on_click="ignore",
+    )  # fmt: skip
+
+
+def notebook(run: Run) -> None:
+    """Name, tags and notes, pin, archive, and delete after asking."""
+    meta = run.meta
+    with st.expander("Name, tags, notes"), st.form(f"notes-{run.id}", border=False):
+        name = st.text_input("Name", meta.name)
+        tags = st.text_input("Tags", ", ".join(meta.tags), help="short words, separated by commas")
+        notes = st.text_area("Notes", meta.notes)
+        pinned = st.checkbox("Pin to the top of the list", meta.pinned)
+        archived = st.checkbox("Archive (hide from lists)", meta.archived)
+        if st.form_submit_button("Save"):
+            with shown_errors():
+                run.update_meta(name=name, tags=tags.split(","), notes=notes, pinned=pinned, archived=archived)
+                st.toast("Saved.")
+    if st.button("Delete this run …", icon=":material/delete:", key=f"delete-{run.id}"):
+        _confirm_delete(run)
+
+
+@st.dialog("Delete this run?")
+def _confirm_delete(run: Run) -> None:
+    st.write(f"The folder {run.path} with its models, vectors and results is removed. This cannot be undone.")
+    left, right = st.columns(2)
+    if left.button("Keep it", key="delete-no", width="stretch"):
+        st.rerun()
+    if right.button("Delete", key="delete-yes", type="primary", width="stretch"):
+        with shown_errors():
+            run.delete()
+            st.query_params.pop("run", None)
+            st.rerun()
+
+
+def reproducibility(run: Run) -> None:
+    """Seeds, commit, packages, device, command: what somebody else needs."""
+    with shown_errors():
+        st.caption("The same experiment on the command line")
+        st.code(command_line(run.config), language="bash")
+        environment = run.environment()
+        if environment:
+            st.json(environment, expanded=1)
+        st.caption("Configuration, complete")
+        st.json(run.config_dict(), expanded=1)

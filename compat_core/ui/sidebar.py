@@ -1,0 +1,55 @@
+"""The sidebar of every page: the device and why it was chosen, and what is running."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from compat_core.device import pick_device
+from compat_core.errors import CompatError
+from compat_core.experiments import queue
+from compat_core.ui.frame import page_link, store
+from compat_core.ui.pickers import available_runs, duration
+
+
+@st.cache_resource
+def served_queue() -> bool:
+    """Once per server: wake the queue, so that runs left waiting by a reboot are served."""
+    queue.wake(store())
+    return True
+
+
+@st.cache_resource
+def device_line() -> str:
+    """The device new runs use, with the reason."""
+    choice = pick_device("auto")
+    return f"**{choice.device}** · {choice.reason}"
+
+
+def sidebar() -> None:
+    """Draw it."""
+    served_queue()
+    with st.sidebar:
+        st.caption("Device")
+        st.markdown(device_line())
+        _activity()
+
+
+@st.fragment(run_every="5s")
+def _activity() -> None:
+    try:
+        active = available_runs(store(), ("running", "queued"))
+        if not active:
+            st.caption("Nothing is running.")
+            return
+        st.caption("Running and waiting")
+        for run in active:
+            status = run.status
+            if status.state == "running":
+                left = f", {duration(status.eta_s)} left" if status.eta_s else ""
+                st.progress(min(max(status.progress, 0.0), 1.0), text=f"{status.stage}{left}")
+            else:
+                position = queue.queue_position(store(), run)
+                st.caption(f"waiting, place {position}" if position else "waiting")
+        page_link("runs", "Show runs")
+    except CompatError as error:  # a run folder was deleted meanwhile
+        st.caption(str(error))

@@ -1,0 +1,31 @@
+"""Compare: verdicts, the query × gallery matrix, curves, costs, classes; for one run or several."""
+
+import streamlit as st
+
+from compat_core.metrics import METRICS
+from compat_core.ui import compare_parts as parts
+from compat_core.ui.frame import begin, shown_errors, store
+from compat_core.ui.pickers import pick_runs
+from compat_core.ui.verdicts import matrix, sentences
+
+begin("Compare", "Status quo, naive swap, every method and the ceiling, on the same queries.")
+
+runs = pick_runs(store(), "run")
+with shown_errors():
+    results = [run.results() for run in runs if run.results()]
+    if results:
+        metric = st.selectbox(
+            "Metric", METRICS.names(), index=METRICS.names().index("mAP"), key="metric", bind="query-params"
+        )
+        parts.metric_help(metric, results)
+        st.subheader("Verdicts")
+        sentences(results, metric)
+        matrix(results, metric, "compare")
+        parts.matrices(results, metric)
+        parts.bars(results, metric)
+        parts.curves(results)
+        parts.trade_off(results, metric)
+        parts.flips(results)
+        parts.classes(results)
+        parts.baseline(runs)
+        parts.take_along(runs)
