@@ -112,13 +112,13 @@ class QuerySession:
         if pixels.shape[1] == self.gallery.image_size:
             return pixels
         size = (self.gallery.image_size, self.gallery.image_size)
-        larger = torch.nn.functional.interpolate(torch.from_numpy(pixels[None]).float(), size, mode="bilinear")
+        larger = torch.nn.functional.interpolate(torch.tensor(pixels[None]).float(), size, mode="bilinear")
         return larger[0].round().byte().numpy()
 
     @torch.no_grad()
     def _list(self, name, model, into_space, rows, image, k, exclude, versions) -> RankedList:  # type: ignore[no-untyped-def]
         started = time.perf_counter()
-        emb = into_space(embed(model, torch.from_numpy(np.ascontiguousarray(image))[None], torch.device("cpu")))
+        emb = into_space(embed(model, torch.tensor(np.array(image))[None], torch.device("cpu")))
         wanted = min(k + (exclude is not None), len(rows))
         found = top_k(emb.numpy(), rows, wanted, self.distance, device="cpu")
         keep = found.indices[0] != (-1 if exclude is None else exclude)

@@ -28,17 +28,19 @@ from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import page_link, store
-from compat_core.ui.pickers import duration
+from compat_core.ui.pickers import duration, in_address, to_address
 
 
 def starting_point() -> tuple[ExperimentConfig, str]:
     """The preset (or uploaded configuration) the form starts from, and a prefix for its widgets' keys."""
     left, right = st.columns([2, 1])
     with left:
+        names = list(PRESETS.names())
         name = st.selectbox(
-            "Preset", PRESETS.names(), index=1, key="preset", bind="query-params",
+            "Preset", names, index=names.index("half-classes"), key=in_address("preset", names),
             format_func=lambda name: PRESETS.get(name).title,
         )  # fmt: skip
+        to_address("preset", name)
     with right:
         upload = st.file_uploader("or a configuration file", type="json", key="config-file", max_upload_size=1)
     if upload is not None:
@@ -106,21 +108,27 @@ def _methods(start: ExperimentConfig, key: str) -> list[dict[str, Any]]:
     by_label = {spec.label: spec for spec in start.methods}
     options = list(by_label) + [name for name in METHODS.names() if name not in by_label]
     chosen = st.multiselect("Methods", options, default=list(by_label), key=f"{key}-methods")
-    specs = []
-    for label in chosen:
-        spec = by_label.get(label, Spec(label))
-        entry = METHODS.get(spec.name)
-        config = entry.configure(spec)
-        params = dict(spec.params)
-        if type(config).__dataclass_fields__:
-            with st.expander(f"{entry.title}: parameters"):
-                st.caption(entry.summary)
-                values = config_fields(config, f"{key}-{label}")
-                defaults = entry.configure(Spec(spec.name))
-                params = {name: value for name, value in values.items() if value != getattr(defaults, name)}
-        alias = label if params and label != Spec(spec.name, params).label else ""
-        specs.append({"name": spec.name, "params": params, "alias": alias})
-    return specs
+    specs = [by_label.get(label, Spec(label)) for label in chosen]
+    adjustable = [spec for spec in specs if METHODS.get(spec.name).configure(spec).__dataclass_fields__]
+    changed = {spec.label: spec for spec in specs}
+    if adjustable:
+        with st.expander("Parameters of the methods"):
+            tabs = st.tabs([spec.label for spec in adjustable])
+            for tab, spec in zip(tabs, adjustable, strict=True):
+                with tab:
+                    entry = METHODS.get(spec.name)
+                    st.caption(entry.summary)
+                    params = _differing(entry, spec, f"{key}-{spec.label}")
+                    alias = spec.label if params and spec.label != Spec(spec.name, params).label else ""
+                    changed[spec.label] = Spec(spec.name, params, alias)
+    return [{"name": spec.name, "params": spec.params, "alias": spec.alias} for spec in changed.values()]
+
+
+def _differing(entry: Any, spec: Spec, key: str, columns: int = 3) -> dict[str, Any]:
+    """Widgets for the parameters of a registry entry; those that differ from its defaults."""
+    values = config_fields(entry.configure(spec), key, columns=columns)
+    defaults = entry.configure(Spec(spec.name))
+    return {name: value for name, value in values.items() if value != getattr(defaults, name)}
 
 
 def _version(start: VersionConfig, role: str, key: str) -> dict[str, Any]:
@@ -134,7 +142,7 @@ def _version(start: VersionConfig, role: str, key: str) -> dict[str, Any]:
         loss = st.selectbox("Loss", losses, index=losses.index(start.loss.name), key=f"{key}-loss")
         spec = start.loss if loss == start.loss.name else Spec(loss)
         with st.expander("Loss and schedule"):
-            params = config_fields(LOSSES.get(loss).configure(spec), f"{key}-loss-{loss}", columns=2)
+            params = _differing(LOSSES.get(loss), spec, f"{key}-loss-{loss}", columns=2)
             values["train"] = config_fields(start.train, f"{key}-train", columns=2)
         values["loss"] = {"name": loss, "params": params, "alias": ""}
     return values

@@ -36,35 +36,71 @@ def available_runs(store: RunStore, states: Sequence[str] = FINISHED) -> list[Ru
     return found
 
 
+def in_address(key: str, options: Sequence[str], multiple: bool = False) -> str:
+    """Let the address decide a widget's first value, and follow it when a link changes it.
+
+    Streamlit's own binding writes what is displayed, not the id, and drops a value that equals the default; a link to
+    the newest run would then show another run tomorrow.
+
+    Args:
+        key: name in the address.
+        options: what may be chosen.
+        multiple: whether the widget takes several.
+
+    Returns:
+        the key to give to the widget.
+    """
+    widget, seen = f"{key}-choice", f"{key}-address"
+    wanted = st.query_params.get_all(key)
+    if wanted != st.session_state.get(seen):
+        known = [value for value in wanted if value in options]
+        if len(known) < len(wanted):
+            st.warning(f"{', '.join(sorted(set(wanted) - set(known)))}: not here (deleted, or not finished yet).")
+        if known:
+            st.session_state[widget] = known if multiple else known[0]
+    kept = st.session_state.get(widget)
+    if multiple and kept is not None:
+        st.session_state[widget] = [value for value in kept if value in options]
+    elif kept is not None and kept not in options:
+        del st.session_state[widget]
+    return widget
+
+
+def to_address(key: str, chosen: str | Sequence[str]) -> None:
+    """Write the choice into the address."""
+    values = [chosen] if isinstance(chosen, str) else list(chosen)
+    if st.query_params.get_all(key) != values:
+        st.query_params[key] = values
+    st.session_state[f"{key}-address"] = values
+
+
 def pick_run(store: RunStore, key: str, label: str = "Run") -> Run | None:
-    """A select box of finished runs, bound to the address; None, with what to do next, while there is none."""
+    """A select box of finished runs, kept in the address; None, with what to do next, while there is none."""
     runs = {run.id: run for run in available_runs(store)}
     if not runs:
         nothing_yet()
         return None
-    wanted = st.query_params.get(key)
-    if wanted and wanted not in runs:
-        st.warning(f"Run {wanted} is not among the finished runs (deleted, or not done yet). Showing the newest.")
-        del st.query_params[key]
-    chosen = st.selectbox(label, list(runs), format_func=lambda id: run_title(runs[id]), key=key, bind="query-params")
+    widget = in_address(key, list(runs))
+    chosen = st.selectbox(
+        label, list(runs), format_func=lambda id: run_title(runs[id]) if id in runs else id, key=widget
+    )
+    to_address(key, chosen)
     return runs[chosen]
 
 
 def pick_runs(store: RunStore, key: str, label: str = "Runs") -> list[Run]:
-    """A multi-select of finished runs; the newest one to begin with. Empty, with what to do next, while none is."""
+    """A multi-select of finished runs, kept in the address; the newest one to begin with."""
     runs = {run.id: run for run in available_runs(store)}
     if not runs:
         nothing_yet()
         return []
-    wanted = [id for id in st.query_params.get_all(key) if id in runs]
-    if len(wanted) < len(st.query_params.get_all(key)):
-        st.warning("A run in this page's address was deleted or is not done yet; it is left out.")
-        st.query_params[key] = wanted
-    default = [] if wanted or key in st.session_state else [next(iter(runs))]
+    widget = in_address(key, list(runs), multiple=True)
+    if widget not in st.session_state:
+        st.session_state[widget] = [next(iter(runs))]
     chosen = st.multiselect(
-        label, list(runs), default=default or None, format_func=lambda id: run_title(runs[id]), key=key,
-        bind="query-params",
-    )  # fmt: skip
+        label, list(runs), format_func=lambda id: run_title(runs[id]) if id in runs else id, key=widget
+    )
+    to_address(key, chosen)
     return [runs[id] for id in chosen]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from compat_core.errors import CompatError
 from compat_core.experiments.presets import command_line
 from compat_core.experiments.run import Run
 from compat_core.reports.html import html_report
@@ -54,11 +55,17 @@ def _confirm_delete(run: Run) -> None:
     left, right = st.columns(2)
     if left.button("Keep it", key="delete-no", width="stretch"):
         st.rerun()
-    if right.button("Delete", key="delete-yes", type="primary", width="stretch"):
-        with shown_errors():
-            run.delete()
-            st.query_params.pop("run", None)
-            st.rerun()
+    if right.button("Delete", key="delete-yes", type="primary", width="stretch", on_click=_delete, args=(run,)):
+        st.rerun()
+
+
+def _delete(run: Run) -> None:
+    try:
+        run.delete()
+        st.toast("Deleted.")
+    except CompatError as error:  # still running, or deleted by somebody else
+        st.toast(str(error), icon=":material/error:")
+    st.query_params.pop("run", None)
 
 
 def reproducibility(run: Run) -> None:

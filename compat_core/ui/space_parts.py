@@ -23,7 +23,7 @@ from compat_core.ui.frame import shown_errors
 
 CAVEAT = (
     "UMAP keeps neighbourhoods, not distances: gaps, sizes and densities of clusters mean little, and another seed "
-    "gives another picture. All versions are placed in one fit, so lying together means being near in the shared space. "
+    "gives another picture. All versions are placed in one fit: lying together means being near in the shared space. "
     "Neighbours listed below are computed in the original space."
 )
 MOST_SHOWN = 24

@@ -1,0 +1,132 @@
+"""A newcomer's way through the real app in a real browser: demo, verdict, Compare, Search, Space, a download."""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements-dev.txt)")
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A real server over an empty runs folder, as after a first ``make app``."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("server")
+    environment = os.environ | {"COMPATBENCH_RUNS": str(folder / "runs")}
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            yield f"http://127.0.0.1:{_up(port, server)}"
+        finally:
+            server.terminate()
+            server.wait(10)
+    text = (folder / "server.log").read_text()
+    assert "Traceback" not in text, text
+
+
+def _up(port: int, server: subprocess.Popen) -> int:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
+            return port
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError("the server did not start")
+
+
+@pytest.fixture(scope="module")
+def page(address):
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        tab = browser.new_page(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
+        tab.set_default_timeout(60_000)
+        yield tab
+        browser.close()
+
+
+def no_exception(page):
+    assert page.locator('[data-testid="stException"]').count() == 0
+
+
+def digit() -> bytes:
+    """A real digit of the bundled set, enlarged, as a photograph of one would be."""
+    from sklearn.datasets import load_digits
+
+    pixels = (load_digits().images[3] * 15.9).astype("uint8")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((160, 160), Image.Resampling.NEAREST).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_journey(page, address):
+    page.goto(address)
+    page.get_by_role("heading", name="CompatBench").wait_for()
+    page.get_by_role("button", name="Run the demo").click()
+    page.get_by_role("button", name="Cancel").wait_for()
+
+    page.reload()  # the run goes on, and the page finds it again
+    page.get_by_text("The verdict").wait_for(timeout=240_000)
+    page.get_by_text("Naive swap").first.wait_for()
+    no_exception(page)
+
+    page.get_by_role("link", name="See curves, costs and classes in Compare").click()
+    page.get_by_role("heading", name="Verdicts").wait_for()
+    page.get_by_role("heading", name="Cost against gain").wait_for()
+    with page.expect_download() as download:
+        page.locator('[data-testid="stDownloadButton"] button', has_text="CSV").first.click()
+    text = Path(download.value.path()).read_text()
+    assert "fct" in text and "old/old" in text
+    no_exception(page)
+
+    page.get_by_role("link", name="Search", exact=True).click()
+    page.get_by_text("Status quo").wait_for()
+    page.locator('input[type="file"]').set_input_files(
+        {"name": "three.png", "mimeType": "image/png", "buffer": digit()}
+    )
+    page.get_by_text("as the models see it").wait_for()
+    assert page.get_by_text("old query, old gallery").count() == 1
+    page.locator('input[type="file"]').set_input_files(
+        {"name": "broken.png", "mimeType": "image/png", "buffer": b"no image"}
+    )
+    page.get_by_text("cannot be read").wait_for()
+    no_exception(page)
+
+    page.get_by_role("link", name="Space", exact=True).click()
+    page.get_by_role("button", name="Compute the projection").click()
+    page.get_by_text("UMAP keeps neighbourhoods").wait_for(timeout=180_000)
+    page.locator(".js-plotly-plot").first.wait_for()
+    no_exception(page)
+
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.get_by_role("heading", name="Runs").wait_for()
+    no_exception(page)
+
+
+@pytest.mark.parametrize("name", ["launch", "runs", "compare", "space", "search", "methods"])
+def test_every_page_opens_at_its_own_address(name, page, address):
+    page.goto(f"{address}/{name}")
+    page.get_by_role("heading", level=1).first.wait_for()
+    page.get_by_role("link", name="Start", exact=True).wait_for()
+    no_exception(page)

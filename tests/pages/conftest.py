@@ -1,0 +1,56 @@
+"""One small finished run for all page tests, and an app that shows it."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from compat_core.experiments.presets import configure
+from compat_core.experiments.runner import run_experiment
+from compat_core.experiments.store import RunStore
+from compat_core.spec import Spec, parse_specs
+
+ROOT = Path(__file__).parents[2]
+QUICK_FCT = Spec("fct", {"width": 32, "epochs": 3, "side_dim": 8, "side_epochs": 2, "views": 1}, "fct")
+
+
+def quick_config():
+    config = configure("demo", methods=parse_specs("independent,bct-sys"), epochs=4, train_limit=400, seeds=(0, 1))
+    return config.replace(methods=(*config.methods, QUICK_FCT), resamples=200)
+
+
+@pytest.fixture(scope="session")
+def finished_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    run_experiment(quick_config(), RunStore(root))
+    return root
+
+
+@pytest.fixture
+def finished(finished_root, monkeypatch):
+    """The store that holds the finished run; pages show it."""
+    monkeypatch.setenv("COMPATBENCH_RUNS", str(finished_root))
+    return RunStore(finished_root)
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """An empty store, as on a new machine; nothing is really started from it."""
+    monkeypatch.setenv("COMPATBENCH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr("compat_core.experiments.queue.spawn_dispatcher", lambda store, key: None)
+    return RunStore(tmp_path / "runs")
+
+
+@pytest.fixture
+def visit():
+    """Open a page of the app, as its own address would; fails on any exception."""
+
+    def open_page(name, **query):
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.switch_page(f"pages/{name}.py").run()
+        assert not app.exception, app.exception
+        return app
+
+    return open_page
