@@ -19,8 +19,9 @@ with shown_errors():
         )
         parts.metric_help(metric, results)
         st.subheader("Verdicts")
-        sentences(results, metric)
         matrix(results, metric, "compare")
+        with st.expander("In words, method by method"):
+            sentences(results, metric)
         parts.matrices(results, metric)
         parts.bars(results, metric)
         parts.curves(results)

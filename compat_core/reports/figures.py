@@ -275,7 +275,7 @@ def umap_figure(frame: pd.DataFrame, colour_by: str = "version", lines: tuple[st
             figure.add_scattergl(
                 x=part["x"].tolist(), y=part["y"].tolist(), mode="markers", name=name, customdata=ids,
                 text=series.point_texts(part), hovertemplate="%{text}<extra></extra>",
-                marker={"color": color, "symbol": symbol, "size": 7, "opacity": 0.8},
+                marker={"color": color, "symbol": symbol, "size": 7, "opacity": 0.5},
             )  # fmt: skip
     figure.update_yaxes(scaleanchor="x", showticklabels=False, title="UMAP 2 (no unit)")
     return figure.update_xaxes(showticklabels=False, title="UMAP 1 (no unit)").update_layout(dragmode="lasso")
@@ -311,6 +311,8 @@ def _add_curves(
             hovertemplate=f"{series.template_text(name)}<br>{x_text}<br>%{{text}}<extra></extra>",
         )  # fmt: skip
     figure.update_yaxes(range=[0, 101])
+    # below the plot: beside it, five entries would take half of a narrow column
+    figure.update_layout(legend={"orientation": "h", "y": -0.3, "x": 0})
 
 
 def _style(name: str, names: Sequence[str], order: Sequence[str]) -> MethodStyle:

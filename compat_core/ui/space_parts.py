@@ -27,6 +27,7 @@ CAVEAT = (
     "Neighbours listed below are computed in the original space."
 )
 MOST_SHOWN = 24
+COLOURS = {"version": "version", "label": "class", "correct": "right or wrong first hit"}
 
 
 def parameters(method: str, seed: int) -> ProjectionConfig:
@@ -77,7 +78,12 @@ def _map(run: Run, config: ProjectionConfig, points: dict[str, np.ndarray]) -> N
     frame = _frame(files, config, points, gallery.class_names)
     with st.container(horizontal=True):
         colour = st.segmented_control(
-            "Colour by", ["version", "class", "correctness"], default="version", required=True, key="space-colour"
+            "Colour by",
+            list(COLOURS),
+            default="version",
+            required=True,
+            format_func=COLOURS.__getitem__,
+            key="space-colour",
         )
         versions = st.multiselect(
             "Versions", list(dict.fromkeys(points["version"].tolist())), key="space-versions", placeholder="all"
@@ -92,7 +98,9 @@ def _map(run: Run, config: ProjectionConfig, points: dict[str, np.ndarray]) -> N
     if shown.empty:
         st.info("No point has these versions and classes.")
         return
-    figure = umap_figure(shown, colour, ("old", "new") if lines and {"old", "new"} <= set(shown["version"]) else None)
+    figure = umap_figure(
+        shown, colour or "version", ("old", "new") if lines and {"old", "new"} <= set(shown["version"]) else None
+    )
     event = st.plotly_chart(
         figure, width="stretch", key="space-map", on_select="rerun", selection_mode=("points", "box", "lasso"),
         config=CHART, alt=alt_text("umap", shown, colour_by=colour),

@@ -10,7 +10,7 @@ import streamlit as st
 
 from compat_core.reports.frames import matrix_table, records, result_rows
 from compat_core.reports.tables import frame_to_format
-from compat_core.reports.verdicts import COMPATIBLE, MARKS, NOT_COMPATIBLE, claims_sentences, verdict_table
+from compat_core.reports.verdicts import COMPATIBLE, MARKS, claims_sentences, verdict_table
 from compat_core.ui.downloads import download_table
 
 CELL_HELP = {
@@ -25,11 +25,10 @@ CELL_HELP = {
 def sentences(results: dict[str, Any] | Sequence[dict[str, Any]], metric: str = "mAP") -> None:
     """One line per method: compatible or not, by how much, how sure, and at what cost."""
     for sentence in claims_sentences(results, metric):
-        opening = sentence.split(";")[0]
-        word = NOT_COMPATIBLE if NOT_COMPATIBLE in opening else COMPATIBLE if COMPATIBLE in opening else ""
-        mark = MARKS.get(word, "?")
-        head, _, rest = sentence.partition(":")
-        st.markdown(f"{mark} **{_plain(head)}**:{_plain(rest)}")
+        head, _, rest = sentence.partition(": ")
+        word = re.search(r": (not compatible|compatible)\b", sentence)
+        mark = MARKS[word[1]] if word else "?"
+        st.markdown(f"{mark} **{_plain(head)}**: {_plain(rest)}")
 
 
 def _plain(text: str) -> str:
@@ -51,7 +50,7 @@ def headline_numbers(results: dict[str, Any], metric: str = "mAP") -> None:
     status_quo = mean[first, "old/old"]
     naive = mean.get(("independent", "new/old"))
     cards = [
-        ("Status quo", status_quo, None, CELL_HELP["old/old"]),
+        ("Status quo", status_quo, 0.0, CELL_HELP["old/old"]),
         ("Naive swap", naive, None if naive is None else naive - status_quo, CELL_HELP["new/old"]),
         (
             f"Best method: {best}" if best else "No method is compatible",
@@ -63,8 +62,8 @@ def headline_numbers(results: dict[str, Any], metric: str = "mAP") -> None:
     ]
     for column, (label, value, change, help_text) in zip(st.columns(4), cards, strict=True):
         shown = "–" if value is None else f"{100 * value:.1f} %"
-        delta = None if change is None else f"{100 * change:+.1f} points"
-        column.metric(label, shown, delta, help=help_text, border=True)
+        delta = None if change is None else f"{100 * change:+.1f} points" if change else "the reference"
+        column.metric(label, shown, delta, "off" if change == 0 else "normal", help=help_text, border=True)
 
 
 def matrix(results: dict[str, Any] | Sequence[dict[str, Any]], metric: str, key: str) -> None:
