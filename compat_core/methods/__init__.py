@@ -1,6 +1,9 @@
 """Upgrade methods: one file each, registered by importing its module here."""
 
-from compat_core.methods import bct, fct, independent, l2, lce, lwf  # noqa: F401  (each registers itself)
+# isort: off  (each module registers itself; the order here is the order of lists, colours and tables)
+from compat_core.methods import bct, fct, independent, l2, lce, lce_transformed, lwf  # noqa: F401
+
+# isort: on
 from compat_core.methods.base import FAMILIES, METHODS, Context, Method, TrainedModel, train_version
 from compat_core.methods.upgrade import Upgrade, match_dim
 

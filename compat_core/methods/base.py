@@ -43,7 +43,7 @@ class Method:
         needs: what must be at hand (labels, the old classifier, images at update time, equal dimensions …).
         departs: where it departs from the paper, and why; empty when nowhere.
         fit: trains or fits it: ``fit(context, config) -> Upgrade``.
-        upgrade: the Upgrade class, rebuilt from saved parts as ``upgrade(old=…, new=…, **parts)``.
+        upgrade: makes the Upgrade again from saved parts, called as ``upgrade(old=…, new=…, **parts)``.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Method:
     needs: tuple[str, ...]
     departs: str
     fit: Callable[[Context, Any], Upgrade]
-    upgrade: type[Upgrade] = Upgrade
+    upgrade: Callable[..., Upgrade] = Upgrade
 
     def configure(self, spec: Spec) -> Any:
         """The method's config for ``spec``. Raises CompatError for a parameter it does not have."""

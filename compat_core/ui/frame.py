@@ -22,6 +22,7 @@ PAGES = {
     "compare": ("Compare", ":material/table_chart:"),
     "space": ("Space", ":material/scatter_plot:"),
     "search": ("Search", ":material/image_search:"),
+    "claims": ("Claims", ":material/fact_check:"),
     "methods": ("Methods", ":material/menu_book:"),
 }
 

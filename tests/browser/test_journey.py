@@ -124,7 +124,7 @@ def test_journey(page, address):
     no_exception(page)
 
 
-@pytest.mark.parametrize("name", ["launch", "runs", "compare", "space", "search", "methods"])
+@pytest.mark.parametrize("name", ["launch", "runs", "compare", "space", "search", "claims", "methods"])
 def test_every_page_opens_at_its_own_address(name, page, address):
     page.goto(f"{address}/{name}")
     page.get_by_role("heading", level=1).first.wait_for()

@@ -64,7 +64,7 @@ def test_entry_is_documented(name):
     assert named, f"no test names {name}"
 
 
-@pytest.mark.parametrize("name", ["bct", "bct-sys", "bct-kd", "lce", "fct"])
+@pytest.mark.parametrize("name", ["bct", "bct-sys", "bct-kd", "lce", "lce-transformed", "fct"])
 def test_compatible_methods_beat_the_naive_swap(name, fitted):
     assert cross_map(fitted(name)) > cross_map(fitted("independent")) + 0.1
 
@@ -175,3 +175,12 @@ def test_softmax_old_head_works_too(context):
     wider = head.with_rows(torch.randn(5, 16))
     assert wider.bias.shape == (5,)
     assert wider.bias[3:].abs().sum() == 0
+
+
+@pytest.mark.parametrize(("manner", "dims"), [("forward", (16, 24)), ("backward", (16, 24)), ("backward", (24, 16))])
+def test_lce_transformed_handles_a_dimension_change_both_ways(manner, dims):
+    context = make_context(*dims)
+    entry = METHODS.get("lce-transformed")
+    upgrade = entry.fit(context, entry.configure(Spec("lce-transformed", {"manner": manner}))).eval()
+    assert upgrade.maps_old == (manner == "forward")
+    assert cross_map(upgrade) > cross_map(Upgrade(context.old.embedder, context.paragon.embedder)) + 0.1

@@ -168,3 +168,41 @@ def test_match_dim_cuts_and_pads():
     assert match_dim(emb, 2).tolist() == [[0, 1], [3, 4]]
     assert match_dim(emb, 4).tolist() == [[0, 1, 2, 0], [3, 4, 5, 0]]
     assert match_dim(emb, 3) is not None
+
+
+def test_lce_transformed_by_hand():
+    from compat_core.methods.lce_transformed import LceTransformedConfig, TransformedTerm
+    from compat_core.models.residual_transformation import ResidualTransformation
+
+    centres = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    head = build_loss(Spec("arcface"), 2, 2)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[2.0, 2.0], [0.0, 5.0]]))
+    identity = ResidualTransformation(2, 2, 0, "forward")
+    turn = ResidualTransformation(2, 2, 0, "backward")
+    turn.layers[0] = torch.nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        turn.layers[0].weight.copy_(torch.tensor([[0.0, -1.0], [1.0, 0.0]]))  # 90° counter-clockwise
+    bounds = torch.tensor([0.9, 0.5])
+    emb = torch.tensor([[0.0, -2.0], [0.0, 3.0]])  # turned: (1, 0), exactly on centre 0; and (−1, 0), 90° off centre 1
+    batch = Batch(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]), torch.arange(2), emb, head, 0.0)
+    parts = TransformedTerm(centres, bounds, identity, turn, LceTransformedConfig(align=1.0, boundary=1.0))(batch)
+
+    def chord(degrees):
+        return 2 - 2 * math.cos(math.radians(degrees))
+
+    # rows stand at 45° and 90°, centres at 0° and 90°; turned rows at 135° and 180°
+    expected = 0.5 * ((chord(45) + chord(0)) / 2 + (chord(135) + chord(90)) / 2)
+    assert parts["align"].item() == pytest.approx(expected, rel=1e-5)
+    assert parts["boundary"].item() == pytest.approx((0 + 0.5) / 2, rel=1e-5)
+
+
+def test_residual_block_is_the_sum_of_its_paths():
+    from compat_core.models.residual_transformation import ResidualTransformation
+
+    net = ResidualTransformation(6, 6, 1, "forward").eval()
+    emb = torch.randn(5, 6)
+    block = net.layers[1]
+    expected = emb + sum(path(emb) for path in block.paths)
+    torch.testing.assert_close(net(emb), expected)
+    assert len(block.paths) == 4

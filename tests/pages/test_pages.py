@@ -29,7 +29,7 @@ def png(size=(40, 30), colour=200):
 def test_cold_visit_with_nothing_there(name, empty, visit):
     app = visit(name)
     assert app.title[0].value
-    if name in ("compare", "space", "search"):
+    if name in ("compare", "space", "search", "claims"):
         assert "Run the demo" in json.dumps([str(block) for block in app.main]) or "demo" in texts(app)
 
 
@@ -120,7 +120,7 @@ def test_runs_survives_a_folder_that_vanishes(finished_root, tmp_path, monkeypat
     shutil.rmtree(run.path)
     app.run()
     assert not app.exception
-    for name in ("runs", "compare", "search", "space"):
+    for name in ("runs", "compare", "search", "space", "claims"):
         visit(name, run=run.id)
 
 

@@ -1,0 +1,45 @@
+"""``claims``: what finished runs say about the papers' statements."""
+
+from __future__ import annotations
+
+import argparse
+
+from compat_core.commands.console import print_json
+from compat_core.commands.parser import Subparsers, add_runs_dir
+from compat_core.errors import CompatError
+from compat_core.experiments.store import RunStore
+
+
+def add(commands: Subparsers) -> None:
+    """Add the command of this module."""
+    claims = commands.add_parser(
+        "claims",
+        help="the papers' claims against runs",
+        description="Put every published claim to finished runs: holds, does not hold, undecided or not tested.",
+    )
+    claims.add_argument("run", metavar="RUN", nargs="+", help="ids of the runs")
+    claims.add_argument("--json", action="store_true", help="as JSON, with intervals, seeds and sources")
+    add_runs_dir(claims)
+    claims.set_defaults(handler=_claims)
+
+
+def _claims(arguments: argparse.Namespace) -> int:
+    from compat_core.reports.claims import CLAIMS, answer
+
+    store = RunStore(arguments.runs_dir)
+    runs = [store.get(name) for name in arguments.run]
+    for run in runs:
+        if run.results() is None:
+            raise CompatError("run", value=run.id, rule=f"has no results, it is {run.status.state}", fix="resume it")
+    answers = [answer(claim, runs) for claim in CLAIMS]
+    if arguments.json:
+        print_json([one.to_dict() for one in answers])
+        return 0
+    for one in answers:
+        print(f"{one.outcome.upper():14} {one.claim.statement}")
+        print(f"{'':14} {one.claim.source}")
+        for finding in one.findings:
+            interval = f"{100 * finding.ci_low:+.1f} … {100 * finding.ci_high:+.1f}"
+            value = f"{100 * finding.value:+.1f} points ({interval})"
+            print(f"{'':14} {finding.outcome}: {finding.what} = {value}, {finding.run}")
+    return 0

@@ -1,0 +1,101 @@
+"""Claims: judged by their intervals, refuted by one run, never answered without evidence."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from compat_core.cli import main
+from compat_core.experiments.presets import configure
+from compat_core.experiments.runner import run_experiment
+from compat_core.experiments.store import RunStore
+from compat_core.reports.claims import CLAIMS, OUTCOMES, Claim, answer
+from compat_core.reports.evidence import Evidence, Measurement, Side
+from compat_core.spec import Spec, parse_specs
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    fct = {"width": 32, "epochs": 20, "side_dim": 8, "side_epochs": 2, "views": 1, "batch_size": 128, "lr": 2e-3}
+    methods = (
+        *parse_specs("independent,bct-sys,l2"), Spec("fct", fct, "fct"), Spec("fct", fct | {"side": "none"}, "plain"),
+    )  # fmt: skip
+    config = configure("demo", epochs=8, seeds=(0, 1)).replace(methods=methods, resamples=200)
+    return run_experiment(config, RunStore(tmp_path_factory.mktemp("runs")))
+
+
+class FakeRun:
+    id = "fake"
+    config = None
+
+
+def claim_of(values, per_seed, **changes):
+    measurement = Measurement("fake", "a − b", np.asarray(values, dtype=float), np.asarray(per_seed, dtype=float))
+    return Claim("toy", "a beats b", "here", "b beats a", lambda evidence: [measurement], **changes)
+
+
+@pytest.mark.parametrize(
+    ("values", "per_seed", "changes", "outcome"),
+    [
+        ([0.1] * 50, [0.1, 0.1], {}, "holds"),
+        ([-0.1] * 50, [-0.1, -0.1], {}, "does not hold"),
+        ([0.0] * 50, [0.0, 0.0], {}, "does not hold"),
+        ([1, -1] * 25, [0.0, 0.0], {}, "undecided"),
+        ([0.1] * 50, [0.3, -0.1], {}, "undecided"),
+        ([0.1] * 50, [0.1, 0.1], {"margin": 0.05}, "holds"),
+        ([0.1] * 50, [0.1, 0.1], {"margin": 0.2}, "does not hold"),
+        ([0.0] * 50, [0.0], {"exact": True}, "holds"),
+        ([0.0] * 49 + [1e-9], [1e-9], {"exact": True}, "does not hold"),
+    ],
+)
+def test_outcome_follows_the_interval(values, per_seed, changes, outcome):
+    assert answer(claim_of(values, per_seed, **changes), [FakeRun()], resamples=200).outcome == outcome
+
+
+def test_one_refuting_run_is_enough_and_silence_is_not_consent():
+    good, bad = claim_of([0.1] * 50, [0.1]), claim_of([-0.1] * 50, [-0.1])
+    both = dataclasses.replace(good, measure=lambda evidence: [*good.measure(evidence), *bad.measure(evidence)])
+    assert answer(both, [FakeRun()], resamples=200).outcome == "does not hold"
+    silent = dataclasses.replace(good, measure=lambda evidence: [])
+    assert answer(silent, [FakeRun()]).outcome == "not tested"
+
+
+def test_differences_agree_with_the_result_rows(run):
+    evidence = Evidence(run, run.config)
+    (measured,) = evidence.differences(Side("bct-sys", "new/migrated"), Side("bct-sys", "old/old"), "mAP")
+    rows = [row for row in run.rows() if (row["method"], row["metric"]) == ("bct-sys", "gain(mAP)")]
+    assert measured.per_seed == pytest.approx([row["value"] for row in rows], abs=1e-6)
+    assert measured.per_query.mean() == pytest.approx(np.mean([row["value"] for row in rows]), abs=1e-6)
+
+
+def test_sides_pick_by_resolved_parameters(run):
+    evidence = Evidence(run, run.config)
+    assert evidence.labels(Side("fct", "new/migrated", {"side": "none"})) == ["plain"]
+    assert evidence.labels(Side("fct", "new/migrated", {"side": "simclr"})) == ["fct"]
+    assert evidence.labels(Side("lce", "new/migrated")) == []
+
+
+def test_what_must_hold_by_construction(run):
+    outcomes = {claim.name: answer(claim, [run], resamples=500).outcome for claim in CLAIMS}
+    assert set(outcomes.values()) <= set(OUTCOMES)
+    assert outcomes["fct-untouched"] == "holds"
+    assert outcomes["independent-incompatible"] == "holds"
+    assert outcomes["lce-costs-less"] == "not tested"
+    assert outcomes["relu-breaks-bct"] == "not tested"
+    assert outcomes["side-information-helps"] != "not tested"
+
+
+def test_every_claim_is_documented():
+    for claim in CLAIMS:
+        assert claim.statement.endswith(".") and claim.source and claim.refuted_by.endswith(".")
+
+
+def test_command_line(run, capsys):
+    root = str(run.path.parent)
+    assert main(["claims", run.id, "--runs-dir", root, "--json"]) == 0
+    answers = json.loads(capsys.readouterr().out)
+    assert {entry["name"] for entry in answers} == set(CLAIMS.names())
+    assert main(["claims", run.id, "--runs-dir", root]) == 0
+    assert "NOT TESTED" in capsys.readouterr().out
+    assert main(["claims", "nope", "--runs-dir", root]) == 2
