@@ -1,9 +1,10 @@
 """Upgrade methods: one file each, registered by importing its module here."""
 
-# isort: off  (each module registers itself; the order here is the order of lists, colours and tables)
-from compat_core.methods import bct, fct, independent, l2, lce, lce_transformed, lwf  # noqa: F401
-
+# Each module registers itself; the order here is the order of lists, colours and tables.
+# isort: off
+from compat_core.methods import independent, l2, lwf, bct, lce, lce_transformed, fct, fastfill  # noqa: F401
 # isort: on
+
 from compat_core.methods.base import FAMILIES, METHODS, Context, Method, TrainedModel, train_version
 from compat_core.methods.upgrade import Upgrade, match_dim
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +15,7 @@ from compat_core.data.augment import train_augment
 from compat_core.methods.base import METHODS, Context, Method
 from compat_core.methods.side import SIDES, train_side
 from compat_core.methods.upgrade import Upgrade
-from compat_core.models.embedder import Embedder
+from compat_core.models.saved import SavedModule
 from compat_core.models.transformation import FctTransformation
 from compat_core.training.config import TrainConfig
 from compat_core.training.embedding import embed
@@ -120,11 +122,26 @@ def stored_views(context: Context, embedders: list[nn.Module], views: int) -> li
     return [torch.stack(parts) for parts in rounds]
 
 
-def fit(context: Context, config: FctConfig) -> FctUpgrade:
-    """Train the side-information encoder on the old data, then h on stored embeddings of the new training set."""
+def fit_map(
+    context: Context,
+    config: FctConfig,
+    build: Callable[[int, int, int, int], SavedModule],
+    training: Callable[..., MapTraining],
+) -> tuple[SavedModule, dict[str, SavedModule]]:
+    """Train the side-information encoder on the old data, then a transformation on stored embeddings.
+
+    Args:
+        context: the frozen old model and paragon, and the new training set.
+        config: side-information and schedule.
+        build: makes the transformation from ``(old_dim, side_dim, new_dim, width)``.
+        training: makes its Trainable from ``(transformation, old, side, new)``.
+
+    Returns:
+        the fitted transformation, and ``{"side": encoder}`` where there is side-information.
+    """
     old, new = context.old.embedder, context.paragon.embedder
     encoders: list[nn.Module] = [old, new]
-    parts: dict[str, Embedder] = {}
+    parts: dict[str, SavedModule] = {}
     if config.side != "none":
         epochs = config.side_epochs or 2 * context.old_config.train.epochs
         parts["side"] = train_side(context, config.side, config.side_dim, epochs)
@@ -134,7 +151,7 @@ def fit(context: Context, config: FctConfig) -> FctUpgrade:
     old_emb, new_emb = stored[0], stored[1]
     side_emb = stored[2] if config.side != "none" else old_emb
     with seeded(context.seed, "map", "init"):
-        transformation = FctTransformation(old.dim, side_emb.shape[-1], new.dim, config.width)
+        transformation = build(old.dim, side_emb.shape[-1], new.dim, config.width)
     schedule = TrainConfig(
         epochs=config.epochs,
         batch_size=config.batch_size,
@@ -142,9 +159,15 @@ def fit(context: Context, config: FctConfig) -> FctUpgrade:
         weight_decay=config.weight_decay,
         warmup=5 / 80,
     )
-    training = MapTraining(transformation, old_emb, side_emb, new_emb, config.bn_eval_at)
-    train(training, schedule, context.step("map", 0.6, 1.0))
-    return FctUpgrade(old, new, map=transformation.eval(), **parts)
+    train(training(transformation, old_emb, side_emb, new_emb), schedule, context.step("map", 0.6, 1.0))
+    return transformation.eval(), parts
+
+
+def fit(context: Context, config: FctConfig) -> FctUpgrade:
+    """Fit h by the mean squared error to the free new model's embeddings."""
+    training = functools.partial(MapTraining, bn_eval_at=config.bn_eval_at)
+    transformation, parts = fit_map(context, config, FctTransformation, training)
+    return FctUpgrade(context.old.embedder, context.paragon.embedder, map=transformation, **parts)
 
 
 METHODS.add(

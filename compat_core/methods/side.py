@@ -10,25 +10,30 @@ from torch import nn
 
 from compat_core.data.augment import contrastive_view, train_augment
 from compat_core.data.images import ImageSet
-from compat_core.methods.base import Context
+from compat_core.methods.base import Context, train_version
 from compat_core.models.autoencoder import Autoencoder
 from compat_core.models.embedder import Embedder
 from compat_core.training.loop import train
 from compat_core.training.seeding import seeded
 
-SIDES = ("none", "autoencoder", "simclr")
+SIDES = ("none", "autoencoder", "simclr", "alternate")
 
 
 def train_side(context: Context, kind: str, dim: int, epochs: int) -> Embedder:
-    """An encoder of ``kind`` trained on the images the old model saw, without labels.
+    """An encoder of ``kind`` trained on the images the old model saw.
 
     Args:
         context: gives the old training images, the old model's architecture and the device.
-        kind: ``autoencoder`` or ``simclr``.
+        kind: ``autoencoder`` or ``simclr``, without labels; ``alternate``, a second supervised model of the old
+            model's own architecture and loss, from another initialisation.
         dim: dimension D_side of what is stored.
         epochs: passes over the old training images.
     """
     images = context.old_images
+    if kind == "alternate":
+        version = dataclasses.replace(context.old_config, dim=dim)
+        version = dataclasses.replace(version, train=dataclasses.replace(version.train, epochs=epochs))
+        return train_version(version, images, context.augment, "alternate", context.step("side", 0.0, 0.5)).embedder
     with seeded(context.seed, "side", kind, "init"):
         encoder = Embedder(context.old_config.arch, dim, images.channels, images.size)
         training: SimClrTraining | AutoencoderTraining

@@ -12,13 +12,14 @@ from compat_core.losses import build_loss
 from compat_core.methods import FAMILIES, METHODS, Upgrade, available, get
 from compat_core.methods.upgrade import match_dim
 from compat_core.metrics import evaluate_retrieval
-from compat_core.models.transformation import FctTransformation
+from compat_core.models.transformation import FctTransformation, UncertainTransformation
 from compat_core.spec import Spec
 from compat_core.training.embedding import embed
 from tests.methods.toy import make_context, stripes
 
 # fct's published schedule is far too long for 144 images
-QUICK = {"fct": {"width": 64, "batch_size": 32, "epochs": 40, "lr": 3e-3, "side_dim": 8, "views": 0}}
+_QUICK_MAP = {"width": 64, "batch_size": 32, "epochs": 40, "lr": 3e-3, "side_dim": 8, "views": 0}
+QUICK = {"fct": _QUICK_MAP, "fastfill": _QUICK_MAP}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_entry_is_documented(name):
     assert named, f"no test names {name}"
 
 
-@pytest.mark.parametrize("name", ["bct", "bct-sys", "bct-kd", "lce", "lce-transformed", "fct"])
+@pytest.mark.parametrize("name", ["bct", "bct-sys", "bct-kd", "lce", "lce-transformed", "fct", "fastfill"])
 def test_compatible_methods_beat_the_naive_swap(name, fitted):
     assert cross_map(fitted(name)) > cross_map(fitted("independent")) + 0.1
 
@@ -111,7 +112,7 @@ def test_fct_leaves_the_new_model_untouched(fitted, context):
     assert not fitted("bct").maps_old
 
 
-@pytest.mark.parametrize("side", ["none", "autoencoder"])
+@pytest.mark.parametrize("side", ["none", "autoencoder", "alternate"])
 def test_fct_with_other_side_information(side, context, fitted):
     config = METHODS.get("fct").configure(Spec("fct", QUICK["fct"] | {"side": side}))
     upgrade = METHODS.get("fct").fit(context, config)
@@ -122,6 +123,8 @@ def test_fct_with_other_side_information(side, context, fitted):
 def test_published_parameter_count_of_h():
     h = FctTransformation(128, 128, 128, 2048)
     assert sum(parameter.numel() for parameter in h.parameters()) == 5_712_000
+    h_sigma = UncertainTransformation(128, 128, 128, 2048)
+    assert sum(parameter.numel() for parameter in h_sigma.parameters()) == 5_712_129
 
 
 def test_h_keeps_its_batch_norm_statistics_in_the_second_half():
@@ -184,3 +187,15 @@ def test_lce_transformed_handles_a_dimension_change_both_ways(manner, dims):
     upgrade = entry.fit(context, entry.configure(Spec("lce-transformed", {"manner": manner}))).eval()
     assert upgrade.maps_old == (manner == "forward")
     assert cross_map(upgrade) > cross_map(Upgrade(context.old.embedder, context.paragon.embedder)) + 0.1
+
+
+@torch.no_grad()
+def test_fastfill_is_least_sure_of_the_rows_it_maps_worst(fitted):
+    upgrade, images, cpu = fitted("fastfill"), stripes(seed=9, per_class=12).images, torch.device("cpu")
+    old, new = embed(upgrade.old, images, cpu), embed(upgrade.new, images, cpu)
+    side = embed(upgrade.side, images, cpu)
+    sure = upgrade.uncertainty(old, side)
+    error = (upgrade.gallery_old(old, side) - new).square().mean(1)
+    half = len(images) // 2
+    order = sure.argsort(descending=True)
+    assert error[order[:half]].mean() > error[order[half:]].mean()

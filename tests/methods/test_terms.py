@@ -206,3 +206,38 @@ def test_residual_block_is_the_sum_of_its_paths():
     expected = emb + sum(path(emb) for path in block.paths)
     torch.testing.assert_close(net(emb), expected)
     assert len(block.paths) == 4
+
+
+def test_uncertain_loss_by_hand_and_its_optimum():
+    from compat_core.methods.fastfill import uncertain_loss
+
+    loss, s = torch.tensor([1.0, 4.0]), torch.tensor([0.0, 1.0])
+    expected = (0.5 * 1 + 0 + 0.5 * math.exp(-1) * 4 + 0.5) / 2
+    assert uncertain_loss(loss, s)["total"].item() == pytest.approx(expected, rel=1e-6)
+    best = torch.log(loss).requires_grad_()  # σ² = ℓ
+    uncertain_loss(loss, best)["total"].backward()
+    assert best.grad.abs().max() < 1e-6
+
+
+def test_fastfill_losses_are_squared_error_and_class_term(context):
+    from compat_core.methods.fastfill import FastFillConfig, UncertainMapTraining
+    from compat_core.models.transformation import UncertainTransformation
+
+    net = UncertainTransformation(16, 16, 16, 8).eval()
+    old, new = context.old_emb()[None], torch.randn(1, len(context.train_images), 16)
+    training = UncertainMapTraining(net, old, old, new, bn_eval_at=1.0)
+    training.head, training.labels = context.paragon.head, context.train_images.labels
+    training.config = FastFillConfig(class_weight=2.0, label_smoothing=0.1)
+    indices = torch.tensor([3, 70])
+    parts = training.losses(indices, torch.Generator(), 0.0)
+    mapped, log_variance = net(old[0, indices], old[0, indices])
+    total = 0.0
+    for row, target, label, s in zip(
+        mapped.tolist(), new[0, indices].tolist(), training.labels[indices].tolist(), log_variance.tolist(), strict=True
+    ):
+        error = sum((a - b) ** 2 for a, b in zip(row, target, strict=True)) / 16
+        odds = softmax([16 * dot(unit(row), unit(weight)) for weight in context.paragon.head.weight.tolist()])
+        smooth = [(0.9 if k == label else 0) + 0.1 / 6 for k in range(6)]
+        classes = -sum(p * math.log(q) for p, q in zip(smooth, odds, strict=True))
+        total += 0.5 * math.exp(-s) * (error + 2 * classes) + 0.5 * s
+    assert parts["total"].item() == pytest.approx(total / 2, rel=1e-3)

@@ -1,0 +1,109 @@
+"""FastFill: FCT's transformation that also predicts how wrong it is, so that the worst rows are backfilled first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from compat_core.config import check_ranges, param
+from compat_core.losses.base import ClassificationLoss
+from compat_core.methods.base import METHODS, Context, Method
+from compat_core.methods.fct import FctConfig, FctUpgrade, MapTraining, fit_map
+from compat_core.models.transformation import UncertainTransformation
+
+
+@dataclass(frozen=True, slots=True)
+class FastFillConfig(FctConfig):
+    """FCT's parameters, and the weight of the class term."""
+
+    class_weight: float = param(
+        1.0, "μ, weight of the new classifier's loss on mapped rows", low=0.0, high=1e3, paper="1"
+    )
+    label_smoothing: float = param(0.1, "of the class term", low=0.0, high=0.9, paper="0.1 (FastFill code)")
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "fastfill")
+
+
+class FastFillUpgrade(FctUpgrade):
+    """As FCT; ``uncertainty`` orders the backfill."""
+
+    def gallery_old(self, old_emb: torch.Tensor, side: torch.Tensor | None = None) -> torch.Tensor:
+        return self.parts["map"](old_emb, old_emb if side is None else side)[0]
+
+    def uncertainty(self, old_emb: torch.Tensor, side: torch.Tensor | None = None) -> torch.Tensor:
+        """Predicted log σ² of each mapped row, larger is worse. Shape: ``(N, D_old)`` → ``(N,)``."""
+        return self.parts["map"](old_emb, old_emb if side is None else side)[1]
+
+
+class UncertainMapTraining(MapTraining):
+    """``mean ½ e^{−s} ℓ + ½ s`` with ``ℓ = mean_d (h − n)² + μ · CE(κ_new(h), y)`` and ``s = log σ²``.
+
+    Args:
+        head: the new model's own classifier κ_new, frozen.
+        labels: its labels of the items ``(N,)``.
+        config: μ and label smoothing.
+
+    Reference: FastFill, Jaeckle et al. 2023, arXiv 2303.04766, Eq. 5.
+    """
+
+    head: ClassificationLoss
+    labels: torch.Tensor
+    config: FastFillConfig
+
+    def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
+        """The uncertainty-weighted error of one batch."""
+        mapped, log_variance = self.module(self.old[self.view, indices], self.side[self.view, indices])
+        error = (mapped.float() - self.new[self.view, indices]).square().mean(1)
+        classes = F.cross_entropy(
+            self.head.logits(mapped.float()),
+            self.labels[indices],
+            reduction="none",
+            label_smoothing=self.config.label_smoothing,
+        )
+        return uncertain_loss(error + self.config.class_weight * classes, log_variance.float()) | {
+            "error": error.mean(),
+            "classes": classes.mean(),
+        }
+
+
+def uncertain_loss(item_loss: torch.Tensor, log_variance: torch.Tensor) -> dict[str, torch.Tensor]:
+    """``total = mean ½ e^{−s_i} ℓ_i + ½ s_i``: smallest where σ_i² = ℓ_i, so σ² learns to predict the loss.
+
+    Args:
+        item_loss: ℓ ``(B,)``, not negative.
+        log_variance: s ``(B,)``.
+    """
+    return {"total": (0.5 * torch.exp(-log_variance) * item_loss + 0.5 * log_variance).mean()}
+
+
+def fit(context: Context, config: FastFillConfig) -> FastFillUpgrade:
+    """Train ψ on the old data, then h_σ on stored embeddings with the frozen new classifier."""
+
+    def training(net: nn.Module, old: torch.Tensor, side: torch.Tensor, new: torch.Tensor) -> MapTraining:
+        made = UncertainMapTraining(net, old, side, new, config.bn_eval_at)
+        made.head, made.labels, made.config = context.paragon.head, context.train_images.labels, config
+        return made
+
+    transformation, parts = fit_map(context, config, UncertainTransformation, training)
+    return FastFillUpgrade(context.old.embedder, context.paragon.embedder, map=transformation, **parts)
+
+
+METHODS.add(
+    Method(
+        name="fastfill",
+        title="FastFill (uncertain transformation)",
+        family="forward transformation",
+        summary="FCT's map with a class term and a predicted uncertainty that says which rows to backfill first.",
+        paper="Jaeckle et al. 2023, arXiv 2303.04766",
+        formula=r"\tfrac12 e^{-s}\ell+\tfrac12 s,\;\ell=\overline{(h-n)^2}+\mu\,\mathrm{CE}(\kappa_{new}(h),y)",
+        config=FastFillConfig,
+        needs=("labels", "the new model's classifier", "images at fitting time"),
+        departs="As FCT: embeddings are stored for a few augmented views instead of being computed in every step.",
+        fit=fit,
+        upgrade=FastFillUpgrade,
+    )
+)
