@@ -26,6 +26,7 @@ with shown_errors():
         parts.bars(results, metric)
         parts.curves(results)
         parts.trade_off(results, metric)
+        parts.backfill(results)
         parts.flips(results)
         parts.classes(results)
         parts.baseline(runs)

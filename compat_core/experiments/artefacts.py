@@ -31,6 +31,15 @@ def folder_name(label: str) -> str:
     return safe if safe == label else f"{safe}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Save several arrays as .npz under a temporary name first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(file, **arrays)
+    os.replace(part, path)
+
+
 def write_array(path: Path, array: np.ndarray) -> None:
     """Save ``array`` as .npy under a temporary name first, so that no reader sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +70,18 @@ class Artefacts:
     def ranking_file(self, seed: int, label: str, cell: str) -> Path:
         """File of the raw ranked lists of one cell."""
         return self.root / "rankings" / f"seed{seed}" / folder_name(label) / f"{cell.replace('/', '_')}.npz"
+
+    def backfill_file(self, seed: int, label: str) -> Path:
+        """File of a method's backfill curves: per ordering and metric the area under the curve of every query."""
+        return self.root / "rankings" / f"seed{seed}" / folder_name(label) / "backfill.npz"
+
+    def backfill(self, seed: int, label: str) -> dict[str, np.ndarray]:
+        """``"ordering metric"`` -> area under the backfill curve per query ``(Nq,)``; empty where none was drawn."""
+        path = self.backfill_file(seed, label)
+        if not path.is_file():
+            return {}
+        with np.load(path) as stored:
+            return {name: stored[name] for name in stored.files}
 
     def ranking(self, seed: int, label: str, cell: str) -> dict[str, np.ndarray]:
         """The ranked lists of one cell and its metrics per query.

@@ -34,6 +34,9 @@ class ExperimentConfig:
     seeds: tuple[int, ...] = param((0,), "one complete repetition per seed")
     device: str = param("auto", "auto, cpu, cuda, cuda:N or mps")
     distance: str = param("cosine", "how vectors are compared", choices=("cosine", "l2", "dot"))
+    backfill_queries: int = param(
+        1000, "queries of the backfill curves, a fixed random choice; 0 = no curves", unit="queries", low=0
+    )
     resamples: int = param(10_000, "bootstrap resamples of each interval", low=100, high=1_000_000)
 
     def __post_init__(self) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from compat_core.data.images import ImageSet
-from compat_core.experiments.artefacts import Artefacts
+from compat_core.experiments.artefacts import Artefacts, write_arrays
+from compat_core.experiments.backfill_study import BackfillStudy
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.methods import match_dim
 from compat_core.metrics import METRICS, Interval, RetrievalScores, evaluate_retrieval, interval, outcome_of, per_class
@@ -55,6 +56,7 @@ class SeedEvaluation:
         self.verdicts: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
         self.per_class: list[dict[str, Any]] = []
+        self.backfill: list[dict[str, Any]] = []
         self.old_scores = self._search("old", "old/old", old_emb, old_emb)
         self.paragon_scores = self._search("paragon", "new/new", paragon_emb, paragon_emb)
         self.num_queries, self.num_skipped = self.old_scores.num_queries, self.old_scores.num_skipped
@@ -68,6 +70,7 @@ class SeedEvaluation:
         query: torch.Tensor,
         gallery_new: torch.Tensor,
         gallery_old: torch.Tensor,
+        uncertainty: torch.Tensor | None = None,
     ) -> dict[str, float]:
         """Evaluate every cell of one method.
 
@@ -75,6 +78,7 @@ class SeedEvaluation:
             method: its label.
             new_emb: its new model's embeddings ``(N, D_new)``, as they are.
             query, gallery_new, gallery_old: the same items in the method's shared space ``(N, D)``.
+            uncertainty: ``(N,)`` how unsure the method is of each ``gallery_old`` row, where it predicts that.
 
         Returns:
             mAP per cell.
@@ -90,7 +94,19 @@ class SeedEvaluation:
         cells["new/new"] = self.paragon_scores if free else self._search(method, "new/new", query, gallery_new)
         cells["paragon"] = self.paragon_scores
         self._record(method, cells)
+        if self.config.backfill_queries:
+            curves = BackfillStudy(self.seed, self.images, self.config, str(self.device), self.chosen_queries())
+            rows = [part.cpu().numpy() for part in (query, gallery_new, gallery_old)]
+            found = curves.run(method, rows[0], rows[1], rows[2], uncertainty)
+            self.backfill += found.entries
+            write_arrays(self.files.backfill_file(self.seed, method), found.per_query)
         return {cell: scores.mean_ap for cell, scores in cells.items()}
+
+    def chosen_queries(self) -> np.ndarray:
+        """The valid queries of the backfill curves, ascending, the same for every method and seed."""
+        valid = np.flatnonzero(self.old_scores.per_query.valid)
+        order = np.random.default_rng(0).permutation(len(valid))
+        return np.sort(valid[order[: self.config.backfill_queries]])
 
     def _search(self, method: str, cell: str, query: torch.Tensor, gallery: torch.Tensor) -> RetrievalScores:
         labels, ids, device = self.images.labels.numpy(), self.images.ids, str(self.device)
@@ -99,12 +115,9 @@ class SeedEvaluation:
             query, labels, gallery, labels, ids, ids, distance=distance, device=device, curves=True
         )
         ranked = top_k(query, gallery, RANKED_ITEMS, distance, ids, ids, device=device)
-        path = self.files.ranking_file(self.seed, method, cell)
-        path.parent.mkdir(parents=True, exist_ok=True)
         per_query: dict[str, Any] = {metric.name: metric.per_query(scores).astype(np.float32) for metric in METRICS}
-        with path.with_suffix(".part").open("wb") as file:
-            np.savez(file, indices=ranked.indices.astype(np.int32), scores=ranked.scores, **per_query)
-        path.with_suffix(".part").replace(path)
+        lists = {"indices": ranked.indices.astype(np.int32), "scores": ranked.scores}
+        write_arrays(self.files.ranking_file(self.seed, method, cell), lists | per_query)
         return scores
 
     # -- numbers -------------------------------------------------------------------------------------------------

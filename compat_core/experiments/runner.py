@@ -202,8 +202,9 @@ class _Execution:
                     "gallery_new": upgrade.gallery_new(new_emb),
                     "gallery_old": upgrade.gallery_old(old_emb, side),
                 }
+                unsure = upgrade.uncertainty(old_emb, side)
             self._keep(seed, label, vectors | {"new": new_emb})
-            row = evaluation.add(label, new_emb, **vectors)
+            row = evaluation.add(label, new_emb, **vectors, uncertainty=unsure)
             self.tracker.event("result", seed=seed, method=label, values=row)
             self.tracker.progress((done + 1) / len(upgrades))
             self.tracker.check_cancelled()
@@ -218,7 +219,7 @@ class _Execution:
     def _results(self, dataset: Dataset, evaluations: list[SeedEvaluation], elapsed_s: float) -> dict[str, Any]:
         merged: dict[str, list[dict[str, Any]]] = {
             key: [entry for evaluation in evaluations for entry in getattr(evaluation, key)]
-            for key in ("rows", "verdicts", "curves", "per_class")
+            for key in ("rows", "verdicts", "curves", "per_class", "backfill")
         }
         named = {"run": self.run.id, "dataset": dataset.name}
         merged["rows"] = [named | row for row in merged["rows"]]

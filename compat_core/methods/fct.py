@@ -31,7 +31,7 @@ class FctConfig:
     side_dim: int = param(64, "dimension of the side-information", unit="dimensions", low=2, high=4096, paper="128")
     side_epochs: int = param(
         0,
-        "passes over the old images to train its encoder; 0 = twice the old model's",
+        "passes over the old images to train its encoder; 0 = as many as the old model had",
         unit="epochs",
         low=0,
         high=10_000,
@@ -143,7 +143,7 @@ def fit_map(
     encoders: list[nn.Module] = [old, new]
     parts: dict[str, SavedModule] = {}
     if config.side != "none":
-        epochs = config.side_epochs or 2 * context.old_config.train.epochs
+        epochs = config.side_epochs or context.old_config.train.epochs
         parts["side"] = train_side(context, config.side, config.side_dim, epochs)
         encoders.append(parts["side"])
     views = 0 if context.augment == "none" else config.views

@@ -58,6 +58,10 @@ class Upgrade(nn.Module):
         """A gallery row that was NOT backfilled. Shape: ``(N, D_old)`` [, ``(N, D_side)``] → ``(N, D)``."""
         return match_dim(old_emb, self.dim)
 
+    def uncertainty(self, old_emb: torch.Tensor, side: torch.Tensor | None = None) -> torch.Tensor | None:
+        """How unsure the method is of each row of ``gallery_old`` ``(N,)``, larger is worse; None: it cannot tell."""
+        return None
+
     @property
     def maps_old(self) -> bool:
         """True when old rows are transformed: ``new/migrated`` then differs from ``new/old``."""

@@ -13,6 +13,7 @@ from compat_core.methods import METHODS
 from compat_core.metrics import METRICS
 from compat_core.reports import figures
 from compat_core.reports.alt import alt_text
+from compat_core.reports.backfill import backfill_figure, backfill_table
 from compat_core.reports.html import html_report
 from compat_core.reports.tables import (
     baseline_deltas,
@@ -109,6 +110,35 @@ def trade_off(results: Results, metric: str) -> None:
     _draw(figure, "pareto", alt_text("pareto", results, metric=metric))
     table = summary_table([row for one in results for row in one["rows"]], (metric,))
     download_table(f"summary-{metric}", "summary-get", lambda kind: frame_to_format(table, kind, f"summary, {metric}"))
+
+
+def backfill(results: Results) -> None:
+    """Search quality while the gallery is re-embedded, by the order in which that is done."""
+    drawn = [one for one in results if one.get("backfill")]
+    if not drawn:
+        return
+    st.subheader("Along the backfill")
+    known = labels(drawn)
+    left, right = st.columns(2)
+    with left:
+        method = st.selectbox("Method", known, index=len(known) - 1, key="backfill-method")
+    with right:
+        metric = st.selectbox("Metric", ["mAP", "CMC@1"], key="backfill-metric")
+    one = next(one for one in drawn if method in labels([one]))
+    figure = backfill_figure(one, method, metric)
+    _draw(figure, "backfill", f"{metric} of {method} against the share of the gallery backfilled, per ordering")
+    st.caption(
+        f"New queries ({one['backfill'][0]['num_queries']:,} of them), a gallery that is partly new and partly as the "
+        "method leaves old rows. Area: plain mean of the 22 points (FastFill). Oracle needs the new vectors and is an "
+        "upper reference. The band spans three random orders."
+    )
+    table = backfill_table(one)
+    shown = table[(table["method"] == method) & (table["metric"] == metric)].drop(columns=["method", "metric"])
+    percent = st.column_config.NumberColumn(format="percent")
+    numbers = {name: percent for name in shown.columns if name not in ("order", "seeds")}
+    alt = "Area and share needed per ordering"
+    st.dataframe(shown, hide_index=True, width="stretch", key="backfill-table", column_config=numbers, alt=alt)
+    download_table("backfill", "backfill-get", lambda kind: frame_to_format(table, kind))
 
 
 def flips(results: Results) -> None:

@@ -203,3 +203,20 @@ def test_stored_values_per_query_average_to_the_table(method, cell, finished):
     for name in METRICS.names():
         (row,) = [r for r in finished.rows() if (r["method"], r["cell"], r["metric"]) == (method, cell, name)]
         assert np.nanmean(stored[name].astype(np.float64)) == pytest.approx(row["value"], abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["bct-sys", "fct"])
+def test_backfill_curves_begin_migrated_and_end_new(method, finished):
+    curves = {
+        (entry["order"], entry["metric"]): entry
+        for entry in finished.results()["backfill"]
+        if entry["method"] == method
+    }
+    assert {order for order, _ in curves} == {"random", "class-mean", "class", "oracle"}
+    table = {(row["cell"], row["metric"]): row["value"] for row in finished.rows() if row["method"] == method}
+    for (_, metric), entry in curves.items():
+        assert len(entry["values"]) == 22
+        assert entry["values"][0] == pytest.approx(table["new/migrated", metric], abs=1e-5)
+        assert entry["values"][-1] == pytest.approx(table["new/new", metric], abs=1e-5)
+        stored = Artefacts(finished.path).backfill(0, method)[f"{entry['order']} {metric}"]
+        assert stored.mean() == pytest.approx(entry["auc"], abs=1e-6)

@@ -1,0 +1,101 @@
+"""Backfill curves of one method: every ordering that its inputs allow, with areas, intervals and shares needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from compat_core.data.images import ImageSet
+from compat_core.experiments.config import ExperimentConfig
+from compat_core.metrics import bootstrap_mean
+from compat_core.metrics.backfill import BackfillCurve, backfill_curves
+from compat_core.retrieval.backfill import backfill_order
+
+RANDOM_SEEDS = (0, 1, 2)
+METRICS_DRAWN = ("mAP", "CMC@1")
+GAINS = (0.9, 0.95, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """``entries`` for results.json, ``per_query`` areas by ``"ordering metric"`` for paired comparisons."""
+
+    entries: list[dict[str, Any]]
+    per_query: dict[str, np.ndarray]
+
+
+class BackfillStudy:
+    """Draws the curves of one seed's methods.
+
+    Args:
+        seed: the experiment's seed.
+        images: the evaluation images: labels and ids.
+        config: distance and number of resamples.
+        device: where similarities are computed.
+        queries: rows of the chosen queries ``(Q,)``.
+    """
+
+    def __init__(self, seed: int, images: ImageSet, config: ExperimentConfig, device: str, queries: np.ndarray) -> None:
+        self.seed, self.config, self.device, self.queries = seed, config, device, queries
+        self.labels, self.ids = images.labels.cpu().numpy(), images.ids
+
+    def run(
+        self,
+        method: str,
+        query: np.ndarray,
+        gallery_new: np.ndarray,
+        gallery_old: np.ndarray,
+        uncertainty: torch.Tensor | None,
+    ) -> Study:
+        """Curves of one method over its shared space, all ``(N, D)``."""
+        orders = {
+            "random": [backfill_order("random", gallery_old, seed=seed) for seed in RANDOM_SEEDS],
+            "class-mean": [backfill_order("class-mean", gallery_old, labels=self.labels)],
+            "class": [backfill_order("class", gallery_old, labels=self.labels)],
+            "oracle": [backfill_order("oracle", gallery_old, gallery_new=gallery_new)],
+        }
+        if uncertainty is not None:
+            orders["sigma"] = [backfill_order("sigma", gallery_old, scores=uncertainty.cpu().numpy())]
+        study = Study([], {})
+        for name, repeats in orders.items():
+            drawn = [self._curves(query, gallery_new, gallery_old, order) for order in repeats]
+            for metric in METRICS_DRAWN:
+                self._enter(study, method, name, [curves[metric] for curves in drawn])
+        return study
+
+    def _curves(
+        self, query: np.ndarray, gallery_new: np.ndarray, gallery_old: np.ndarray, order: np.ndarray
+    ) -> dict[str, BackfillCurve]:
+        return backfill_curves(
+            query[self.queries], self.labels[self.queries], gallery_old, gallery_new, self.labels, order,
+            self.ids[self.queries], self.ids, metrics=METRICS_DRAWN, distance=self.config.distance, device=self.device,
+        )  # fmt: skip
+
+    def _enter(self, study: Study, method: str, order: str, curves: list[BackfillCurve]) -> None:
+        first = curves[0]
+        mean = BackfillCurve(first.metric, first.shares, np.mean([curve.per_query for curve in curves], axis=0))
+        area = bootstrap_mean(mean.auc_per_query, self.config.resamples)
+        study.per_query[f"{order} {first.metric}"] = mean.auc_per_query.astype(np.float32)
+        band = np.array([curve.values for curve in curves])
+        study.entries.append(
+            {
+                "method": method,
+                "seed": self.seed,
+                "order": order,
+                "metric": first.metric,
+                "shares": [round(float(share), 6) for share in first.shares],
+                "values": [round(float(value), 6) for value in mean.values],
+                "low": [round(float(value), 6) for value in band.min(axis=0)],
+                "high": [round(float(value), 6) for value in band.max(axis=0)],
+                "repeats": len(curves),
+                "auc": mean.auc,
+                "auc_ci_low": area.low,
+                "auc_ci_high": area.high,
+                "trapezoid": mean.trapezoid,
+                "share_for": {str(gain): mean.share_for(gain) for gain in GAINS},
+                "num_queries": len(self.queries),
+            }
+        )

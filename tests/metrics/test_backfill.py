@@ -1,0 +1,87 @@
+"""Backfill curves point by point against a gallery put together by hand; orderings against their definition."""
+
+import numpy as np
+import pytest
+
+from compat_core.errors import CompatError
+from compat_core.metrics import evaluate_retrieval
+from compat_core.metrics.backfill import BackfillCurve, backfill_curves, backfill_points
+from compat_core.retrieval.backfill import ORDERS, backfill_order
+
+
+@pytest.fixture
+def world():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 6
+    new = np.eye(6)[labels] + 0.3 * rng.normal(size=(60, 6))
+    old = np.eye(6)[labels] + 1.5 * rng.normal(size=(60, 6))
+    return old.astype(np.float32), new.astype(np.float32), labels
+
+
+def test_points_are_fastfills():
+    assert backfill_points(21).tolist() == list(range(22))
+    assert backfill_points(100)[[0, 1, -2, -1]].tolist() == [0, 4, 95, 100]
+    assert len(backfill_points(7)) == 22
+
+
+def test_every_point_equals_a_gallery_put_together_by_hand(world):
+    old, new, labels = world
+    order = np.random.default_rng(1).permutation(60)
+    ids = np.arange(60)
+    curves = backfill_curves(new, labels, old, new, labels, order, ids, ids, steps=4, device="cpu")
+    for place, count in enumerate([0, 12, 24, 36, 48, 60]):
+        gallery = np.array([new[row] if row in order[:count] else old[row] for row in range(60)])
+        scores = evaluate_retrieval(new, labels, gallery, labels, ids, ids, device="cpu")
+        assert curves["mAP"].values[place] == pytest.approx(scores.mean_ap, abs=1e-12)
+        assert curves["CMC@1"].values[place] == pytest.approx(scores.cmc[1], abs=1e-12)
+
+
+def test_areas_by_hand():
+    curve = BackfillCurve("mAP", np.array([0.0, 0.5, 1.0]), np.array([[0.2, 0.4], [0.6, 0.6], [0.8, 1.0]]))
+    assert curve.values.tolist() == pytest.approx([0.3, 0.6, 0.9])
+    assert curve.auc == pytest.approx(0.6)
+    assert curve.trapezoid == pytest.approx(0.6)
+    assert curve.auc_per_query.mean() == pytest.approx(curve.auc)
+
+
+def test_share_for_a_part_of_the_gain():
+    shares = np.linspace(0, 1, 5)
+    curve = BackfillCurve("mAP", shares, np.array([[0.0], [0.5], [0.96], [0.9], [1.0]]))
+    assert curve.share_for(0.4) == 0.25
+    assert curve.share_for(0.95) == 1.0, "a later fall below the target counts"
+    assert curve.share_for(0.9) == 0.5
+    flat = BackfillCurve("mAP", shares, np.ones((5, 1)))
+    assert flat.share_for(0.9) is None
+
+
+def test_orders_by_definition(world):
+    old, new, labels = world
+    scores = np.random.default_rng(3).random(60)
+
+    def order(name, **given):
+        found = backfill_order(name, old, **given)
+        assert sorted(found.tolist()) == list(range(60))
+        return found
+
+    assert order("sigma", scores=scores)[0] == scores.argmax()
+    assert order("popularity", scores=scores)[-1] == scores.argmin()
+    assert (order("random", seed=1) != order("random", seed=2)).any()
+    classes = labels[order("class", seed=1, labels=labels)]
+    assert (np.diff(np.flatnonzero(np.diff(classes))) == 10).all(), "classes come whole"
+    unit = [row / np.linalg.norm(row) for row in old.astype(float)]
+    gaps = [np.linalg.norm(unit[i] - new[i].astype(float) / np.linalg.norm(new[i])) for i in range(60)]
+    assert order("oracle", gallery_new=new).tolist() == np.argsort(-np.array(gaps), kind="stable").tolist()
+    means = [np.mean([unit[i] for i in range(60) if labels[i] == k], axis=0) for k in range(6)]
+    far = [np.linalg.norm(unit[i] - means[labels[i]]) for i in range(60)]
+    assert order("class-mean", labels=labels).tolist() == np.argsort(-np.array(far), kind="stable").tolist()
+
+
+def test_errors(world):
+    old, new, labels = world
+    with pytest.raises(CompatError, match="class-mean"):
+        backfill_order("class-men", old)
+    for name in set(ORDERS) - {"random"}:
+        with pytest.raises(CompatError, match="needs"):
+            backfill_order(name, old)
+    with pytest.raises(CompatError, match="every gallery row"):
+        backfill_curves(new, labels, old, new, labels, np.zeros(60, dtype=int))

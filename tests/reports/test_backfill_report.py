@@ -1,0 +1,41 @@
+"""The backfill table averages over seeds; the figure draws what the results hold."""
+
+import pytest
+
+from compat_core.errors import CompatError
+from compat_core.reports.backfill import backfill_figure, backfill_table
+
+
+def entry(seed, order, auc, share, repeats=1):
+    values = [0.2, 0.5, 0.8]
+    return {
+        "method": "fct", "seed": seed, "order": order, "metric": "mAP", "shares": [0, 0.5, 1], "values": values,
+        "low": [v - 0.1 for v in values], "high": [v + 0.1 for v in values], "repeats": repeats, "auc": auc,
+        "auc_ci_low": auc - 0.1, "auc_ci_high": auc + 0.1, "trapezoid": auc, "num_queries": 9,
+        "share_for": {"0.9": share, "0.95": None},
+    }  # fmt: skip
+
+
+RESULTS = {
+    "rows": [{"method": "fct", "cell": "old/old", "metric": "mAP", "value": 0.3}],
+    "backfill": [entry(0, "random", 0.5, 0.5, 3), entry(1, "random", 0.7, 1.0, 3), entry(0, "sigma", 0.6, 0.25)],
+}
+
+
+def test_table_averages_over_seeds():
+    table = backfill_table(RESULTS).set_index("order")
+    assert table.loc["random", "auc"] == pytest.approx(0.6)
+    assert table.loc["random", "share_90"] == pytest.approx(0.75)
+    assert table.loc["random", "seeds"] == 2
+    assert table["share_95"].isna().all()
+    assert table["auc_ci_low"].isna().tolist() == [True, False]
+    assert backfill_table({}).empty
+
+
+def test_figure_has_a_line_per_order_and_a_band_for_the_random_one():
+    figure = backfill_figure(RESULTS, "fct")
+    names = [trace.name for trace in figure.data if trace.name]
+    assert [name.split(" ")[0] for name in names] == ["random", "sigma"]
+    assert sum(trace.fill == "toself" for trace in figure.data) == 1
+    with pytest.raises(CompatError, match="drew none"):
+        backfill_figure(RESULTS, "bct")
