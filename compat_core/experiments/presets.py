@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from compat_core.data.config import ScenarioConfig
+from compat_core.data.config import DataConfig, ScenarioConfig
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.registry import Registry
 from compat_core.spec import Spec, parse_specs
@@ -75,6 +75,115 @@ PRESETS.add(
         config=ExperimentConfig(preset="half-data", scenario=ScenarioConfig(old_images=0.5), methods=_ALL_METHODS),
     )
 )
+
+
+_BCT_METHODS = parse_specs("independent,bct,bct-sys,lce,fct")
+_HALF = ScenarioConfig(old_images=0.5)
+_BCT = "BCT, arXiv 2003.11942"
+
+for _preset in (
+    Preset(
+        name="both",
+        title="Half of the classes and of their images → all",
+        summary="The old model saw half of the classes, and half of the images of those.",
+        paper=f"{_BCT}: 25 % → 100 % of the data; openBCT's ImageNet runs",
+        config=ExperimentConfig(scenario=ScenarioConfig(old_classes=0.5, old_images=0.5), methods=_ALL_METHODS),
+    ),
+    Preset(
+        name="other-architecture",
+        title="Another architecture",
+        summary="Half of the data → all, and a deeper network for the new model.",
+        paper=f"{_BCT}, Table 4: deeper net",
+        config=ExperimentConfig(
+            data=DataConfig(image_size=32), scenario=_HALF, new=VersionConfig(arch="resnet18"), methods=_BCT_METHODS
+        ),
+    ),
+    Preset(
+        name="dimension-up",
+        title="Dimension up: 128 → 256",
+        summary="Half of the data → all, and twice the embedding dimension.",
+        paper=f"{_BCT}, Table 4: 128 → 256-d",
+        config=ExperimentConfig(
+            scenario=_HALF,
+            new=VersionConfig(dim=256),
+            methods=parse_specs("independent,bct,bct-sys,lce,lce-transformed,fct"),
+        ),
+    ),
+    Preset(
+        name="dimension-down",
+        title="Dimension down: 256 → 128",
+        summary="Half of the data → all, and half the embedding dimension: the new vectors are padded with zeros.",
+        paper=f"{_BCT}, section 4.4; LCE, arXiv 2108.01958",
+        config=ExperimentConfig(
+            scenario=_HALF,
+            old=VersionConfig(dim=256),
+            methods=parse_specs("independent,bct,bct-sys,lce,lce-transformed,fct"),
+        ),
+    ),
+    Preset(
+        name="loss-changed",
+        title="Loss changed: normalised softmax → CosFace",
+        summary="Half of the data → all, and the new model is trained with an additive cosine margin.",
+        paper=f"{_BCT}, Table 4: normalised softmax → cosine margin",
+        config=ExperimentConfig(
+            scenario=_HALF,
+            new=VersionConfig(loss=Spec("cosface", {"scale": 16.0, "margin": 0.2})),
+            methods=_BCT_METHODS,
+        ),
+    ),
+    Preset(
+        name="domain-shift",
+        title="Domain shift: trained on MNIST, gallery of the bundled digits",
+        summary="Both models are trained on one data set and searched on another, which neither ever saw.",
+        paper=f"{_BCT}: IMDB-Face → IJB-C",
+        config=ExperimentConfig(
+            data=DataConfig(dataset="mnist", eval_dataset="digits", image_size=16, train_limit=10_000),
+            scenario=_HALF,
+            methods=_BCT_METHODS,
+        ),
+    ),
+    Preset(
+        name="biased-old",
+        title="A biased old model",
+        summary="The old model saw far too little of a quarter of its classes; look at the classes along the backfill.",
+        paper="FastFill, arXiv 2303.04766, section 5.4",
+        config=ExperimentConfig(
+            scenario=ScenarioConfig(old_classes=1.0, biased_classes=0.25, biased_images=0.05),
+            methods=parse_specs("independent,bct-sys,fct,fastfill"),
+        ),
+    ),
+    Preset(
+        name="control-relu",
+        title="Negative control: a ReLU on the new embedding",
+        summary="The new embedding ends in a ReLU: its vectors cannot lie where half of the old ones do.",
+        paper=f"{_BCT}, Table 4: 34.70 against 77.86, not compatible",
+        config=ExperimentConfig(
+            scenario=_HALF, new=VersionConfig(final_relu=True), methods=parse_specs("independent,bct,bct-sys")
+        ),
+    ),
+    Preset(
+        name="control-softmax-to-cosine",
+        title="Negative control: softmax → cosine",
+        summary="An old model trained with plain softmax, a new one on cosines: the old classifier misleads.",
+        paper=f"{_BCT}, Table 4: 67.11 against 77.86, not compatible",
+        config=ExperimentConfig(
+            scenario=_HALF,
+            old=VersionConfig(loss=Spec("softmax")),
+            new=VersionConfig(loss=Spec("cosface", {"scale": 16.0, "margin": 0.2})),
+            methods=parse_specs("independent,bct,bct-sys"),
+        ),
+    ),
+    Preset(
+        name="control-weaker-new",
+        title="Negative control: a weaker new model",
+        summary="The new model is trained for a single epoch and is worse than the old one: what does mapping do then?",
+        paper="reported for FCT by third parties: new/migrated falls below old/old",
+        config=ExperimentConfig(
+            new=VersionConfig(train=TrainConfig(epochs=1)), methods=parse_specs("independent,bct-sys,fct")
+        ),
+    ),
+):
+    PRESETS.add(dataclasses.replace(_preset, config=_preset.config.replace(preset=_preset.name)))
 
 
 def configure(

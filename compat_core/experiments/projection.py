@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from compat_core.config import check_ranges, param
 from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.run import Run
+from compat_core.experiments.status import process_start_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ def vectors(run: Run, config: ProjectionConfig) -> tuple[np.ndarray, np.ndarray,
 
     ``new`` are backfilled rows; ``migrated`` the rows as the method leaves old vectors; ``old`` the old vectors
     themselves, padded with zeros where the new dimension is larger. For a method that maps nothing, ``migrated`` would
-    repeat ``old`` and is left out. Where the old dimension is larger than the shared one, ``old`` is left out.
+    repeat ``old`` (up to its length, which the projection does not see) and is left out. Where the old dimension is
+    larger than the shared one, ``old`` is left out. :func:`what_is_shown` says so in words.
 
     Returns:
         gallery rows ``(n,)``, labels ``(n,)``, version -> ``(n, D)`` float32.
@@ -64,10 +68,38 @@ def vectors(run: Run, config: ProjectionConfig) -> tuple[np.ndarray, np.ndarray,
     found = {}
     if old.shape[1] <= new.shape[1]:
         found["old"] = np.pad(old, ((0, 0), (0, new.shape[1] - old.shape[1])))
-    if "old" not in found or not np.array_equal(found["old"], migrated):
+    if "old" not in found or not np.allclose(unit_rows(found["old"]), unit_rows(migrated), atol=1e-5):
         found["migrated"] = migrated
     found["new"] = new
     return chosen, labels[chosen], found
+
+
+def unit_rows(emb: np.ndarray) -> np.ndarray:
+    """``emb (N, D)`` with rows of length 1; rows of zeros stay zeros."""
+    return emb / np.maximum(np.linalg.norm(emb, axis=1, keepdims=True), 1e-12)
+
+
+def what_is_shown(run: Run, config: ProjectionConfig, versions: Sequence[str]) -> list[str]:
+    """One sentence for each liberty taken to place all versions in one space; none where none was taken.
+
+    Args:
+        run, config: what was projected.
+        versions: the versions that the projection holds.
+
+    Raises:
+        CompatError: when the run has no such vectors.
+    """
+    files = Artefacts(run.path)
+    old_dim = files.embedding(config.seed, "old", "old").shape[1]
+    shared_dim = files.embedding(config.seed, config.method, "gallery_new").shape[1]
+    sentences = []
+    if "old" not in versions:
+        sentences.append(f"Old vectors ({old_dim}-d) do not fit into the shared space ({shared_dim}-d): left out.")
+    elif old_dim < shared_dim:
+        sentences.append(f"Old vectors ({old_dim}-d) are padded with zeros to the shared space ({shared_dim}-d).")
+    if "migrated" not in versions:
+        sentences.append("This method leaves old vectors as they are: migrated would repeat old, and is left out.")
+    return sentences
 
 
 def project(run: Run, config: ProjectionConfig) -> Path:
@@ -82,8 +114,7 @@ def project(run: Run, config: ProjectionConfig) -> Path:
         raise CompatError("projection", rule="needs umap-learn", fix="pip install -r requirements.txt") from error
     rows, labels, versions = vectors(run, config)
     stacked = np.concatenate(list(versions.values())).astype(np.float32)
-    norms = np.linalg.norm(stacked, axis=1, keepdims=True)
-    unit = stacked / np.maximum(norms, 1e-12)  # cosine neighbours are Euclidean ones on the sphere
+    unit = unit_rows(stacked)  # cosine neighbours are Euclidean ones on the sphere
     neighbours = min(config.n_neighbors, len(unit) - 1)
     layout = umap.UMAP(
         n_neighbors=neighbours, min_dist=config.min_dist, random_state=config.umap_seed, n_jobs=1
@@ -98,18 +129,26 @@ def project(run: Run, config: ProjectionConfig) -> Path:
             version=np.repeat(np.array(list(versions)), len(rows)),
             xy=np.asarray(layout, dtype=np.float32),
         )
-    (folder(run) / f"{config.digest}.json").write_text(json.dumps(asdict(config) | {"umap": umap.__version__}))
+    packages = {"umap": umap.__version__, "numpy": np.__version__}
+    (folder(run) / f"{config.digest}.json").write_text(json.dumps(asdict(config) | packages))
     os.replace(target.with_suffix(".part"), target)
     return target
 
 
 def stored(run: Run, config: ProjectionConfig) -> dict[str, np.ndarray] | None:
-    """The stored projection: ``rows``, ``labels``, ``version`` ``(M,)`` and ``xy (M, 2)``; None where there is none."""
+    """The stored projection: ``rows``, ``labels``, ``version`` ``(M,)`` and ``xy (M, 2)``; None where there is none.
+
+    Raises:
+        CompatError: when the file is damaged.
+    """
     path = folder(run) / f"{config.digest}.npz"
-    if not path.is_file():
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
         return None
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CompatError("projection", value=str(path), rule="is damaged", fix="delete this file") from error
 
 
 def log_file(run: Run, config: ProjectionConfig) -> Path:
@@ -117,21 +156,54 @@ def log_file(run: Run, config: ProjectionConfig) -> Path:
     return folder(run) / f"{config.digest}.log"
 
 
-def start(run: Run, config: ProjectionConfig) -> subprocess.Popen[bytes]:
-    """Compute the projection in a process of its own, which outlives the caller.
+def failure(run: Run, config: ProjectionConfig) -> str | None:
+    """The end of the log of an attempt that left no projection; None where none was made, or one is at work."""
+    log = log_file(run, config)
+    if not log.is_file() or is_running(run, config):
+        return None
+    return log.read_text(encoding="utf-8", errors="replace")[-2000:].strip() or "the process was ended"
+
+
+def is_running(run: Run, config: ProjectionConfig) -> bool:
+    """Whether a process computes this projection now, whoever started it: a reloaded page finds it again."""
+    try:
+        noted = json.loads(_process_file(run, config).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    start_time = process_start_time(noted["pid"])
+    return start_time is not None and start_time == noted["pid_start_time"]
+
+
+def start(run: Run, config: ProjectionConfig) -> None:
+    """Compute the projection in a process of its own, which outlives the caller; nothing where one is at it already.
 
     Raises:
         CompatError: when the run folder is gone.
     """
     if not run.exists():
         raise CompatError("run", value=run.id, rule="was deleted")
+    if is_running(run, config):
+        return
     folder(run).mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "compat_core", "project", run.id, "--runs-dir", str(run.path.parent)]
     with log_file(run, config).open("wb") as log:
-        return subprocess.Popen(
-            [*command, "--config", json.dumps(asdict(config))],
-            cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        process = subprocess.Popen(
+            command(run, config), cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
         )  # fmt: skip
+    noted = {"pid": process.pid, "pid_start_time": process_start_time(process.pid)}
+    part = _process_file(run, config).with_suffix(".process-part")
+    part.write_text(json.dumps(noted))
+    os.replace(part, _process_file(run, config))
+
+
+def command(run: Run, config: ProjectionConfig) -> list[str]:
+    """The program that computes one projection."""
+    place = [run.id, "--runs-dir", str(run.path.parent.resolve())]
+    return [sys.executable, "-m", "compat_core", "project", *place, "--config", json.dumps(asdict(config))]
+
+
+def _process_file(run: Run, config: ProjectionConfig) -> Path:
+    return folder(run) / f"{config.digest}.process"
 
 
 def from_json(text: str) -> ProjectionConfig:

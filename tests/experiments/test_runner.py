@@ -220,3 +220,21 @@ def test_backfill_curves_begin_migrated_and_end_new(method, finished):
         assert entry["values"][-1] == pytest.approx(table["new/new", metric], abs=1e-5)
         stored = Artefacts(finished.path).backfill(0, method)[f"{entry['order']} {metric}"]
         assert stored.mean() == pytest.approx(entry["auc"], abs=1e-6)
+
+
+OFFLINE_PRESETS = [name for name in PRESETS.names() if name != "domain-shift"]
+
+
+@pytest.mark.parametrize("preset", OFFLINE_PRESETS)
+def test_every_preset_runs_in_small(preset, tmp_path):
+    start = PRESETS.get(preset).config
+    labels = [spec for spec in start.methods if spec.name != "fct" or preset == "control-weaker-new"]
+    config = configure(preset, epochs=1, train_limit=120, test_limit=60, arch="tiny-conv", methods=tuple(labels[:2]))
+    run = run_experiment(config.replace(resamples=100, backfill_queries=0), RunStore(tmp_path))
+    assert {row["cell"] for row in run.rows()} == set(CELLS)
+
+
+def test_presets_say_what_they_stand_for():
+    for preset in PRESETS:
+        assert preset.title and preset.summary.endswith((".", "?")) and preset.paper
+        assert preset.config.preset == preset.name
