@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from compat_core.config import check_ranges, param
+from compat_core.errors import CompatError
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class ScenarioConfig:
 
     old_classes: float = param(1.0, "share of the sorted classes the old model saw, the first ones", low=0.0, high=1.0)
     old_images: float = param(1.0, "share of each of those classes' images the old model saw", low=0.0, high=1.0)
+    chain: tuple[float, ...] = param(
+        (), "shares of each class's images that successive versions saw, e.g. 0.25, 0.5, 1; empty = two versions"
+    )
     biased_classes: float = param(
         0.0, "share of the old model's classes, the last of them, that it saw far too little of", low=0.0, high=0.9
     )
@@ -52,3 +57,7 @@ class ScenarioConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, "scenario")
+        growing = all(0 < earlier < later for earlier, later in pairwise(self.chain))
+        if self.chain and not (len(self.chain) >= 2 and growing and self.chain[-1] <= 1):
+            rule = "must be at least two growing shares in (0, 1]"
+            raise CompatError("scenario.chain", value=list(self.chain), rule=rule, fix="for example 0.25, 0.5, 1")

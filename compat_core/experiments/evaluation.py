@@ -25,7 +25,28 @@ DERIVED_FROM = ("CMC@1", "mAP")
 RANKED_ITEMS = 20
 
 
-class SeedEvaluation:
+class SeedResults:
+    """What one seed adds to ``results.json``."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.verdicts: list[dict[str, Any]] = []
+        self.curves: list[dict[str, Any]] = []
+        self.per_class: list[dict[str, Any]] = []
+        self.backfill: list[dict[str, Any]] = []
+        self.chain: list[dict[str, Any]] = []
+        self.num_queries = self.num_skipped = 0
+        self.chance: dict[str, float] = {}
+        self.metric_versions = {metric.name: metric.version for metric in METRICS}
+
+    def row(self, method: str, seed: int, cell: str, metric: str, number: Interval | None) -> None:
+        """Add one tidy row; None gives an empty value."""
+        values = number.row() if number else {"value": None, "ci_low": None, "ci_high": None}
+        named = {"method": method, "seed": seed, "cell": cell, "metric": metric}
+        self.rows.append(named | values | {"num_queries": self.num_queries})
+
+
+class SeedEvaluation(SeedResults):
     """Collects the results of one seed, method by method.
 
     Self-retrieval: every evaluation image queries all others, itself removed by identity.
@@ -50,18 +71,13 @@ class SeedEvaluation:
         paragon_emb: torch.Tensor,
         files: Artefacts,
     ) -> None:
+        super().__init__()
         self.seed, self.images, self.config, self.device, self.files = seed, images, config, device, files
         self.old_emb, self.paragon_emb = old_emb, paragon_emb
-        self.rows: list[dict[str, Any]] = []
-        self.verdicts: list[dict[str, Any]] = []
-        self.curves: list[dict[str, Any]] = []
-        self.per_class: list[dict[str, Any]] = []
-        self.backfill: list[dict[str, Any]] = []
         self.old_scores = self._search("old", "old/old", old_emb, old_emb)
         self.paragon_scores = self._search("paragon", "new/new", paragon_emb, paragon_emb)
         self.num_queries, self.num_skipped = self.old_scores.num_queries, self.old_scores.num_skipped
         self.chance = self.old_scores.chance
-        self.metric_versions = {metric.name: metric.version for metric in METRICS}
 
     def add(
         self,
@@ -127,7 +143,7 @@ class SeedEvaluation:
         columns = {
             (cell, metric.name): metric.per_query(scores)[valid] for cell, scores in cells.items() for metric in METRICS
         }
-        means = _Means(columns, self.config.resamples)
+        means = Means(columns, self.config.resamples)
         for cell, name in columns:
             self._row(method, cell, name, means.of({(cell, name): 1.0}))
         for name in (metric.name for metric in METRICS):
@@ -140,11 +156,11 @@ class SeedEvaluation:
                 self._derived(method, name, gain, means)
         before, after = (cells[cell].per_query.hit_within(1)[valid] for cell in ("old/old", "new/migrated"))
         for label, changed in (("negative_flips", before > after), ("positive_flips", before < after)):
-            shares = _Means({("", label): changed.astype(np.float64)}, self.config.resamples)
+            shares = Means({("", label): changed.astype(np.float64)}, self.config.resamples)
             self._row(method, "new/migrated", label, shares.of({("", label): 1.0}))
         self._curves(method, cells)
 
-    def _derived(self, method: str, name: str, gain: Interval, means: _Means) -> None:
+    def _derived(self, method: str, name: str, gain: Interval, means: Means) -> None:
         full_gain = {("paragon", name): 1.0, ("old/old", name): -1.0}
         recovered = means.ratio({("new/migrated", name): 1.0, ("old/old", name): -1.0}, full_gain)
         self._row(method, "new/migrated", f"gain({name})", gain)
@@ -154,12 +170,7 @@ class SeedEvaluation:
         self._row(method, "new/new", f"cost_to_new({name})", cost)
 
     def _row(self, method: str, cell: str, metric: str, number: Interval | None) -> None:
-        values = number.row() if number else {"value": None, "ci_low": None, "ci_high": None}
-        self.rows.append(
-            {"method": method, "seed": self.seed, "cell": cell, "metric": metric}
-            | values
-            | {"num_queries": self.num_queries}
-        )
+        self.row(method, self.seed, cell, metric, number)
 
     def _curves(self, method: str, cells: dict[str, RetrievalScores]) -> None:
         for cell, scores in cells.items():
@@ -172,7 +183,7 @@ class SeedEvaluation:
             self.per_class += [named | row for row in per_class(scores, labels, self.images.class_names)]
 
 
-class _Means:
+class Means:
     """Means over queries of named columns, and the same means in every bootstrap resample.
 
     A difference of cells is a linear combination of columns, a recovered gain a ratio of two: both are computed from

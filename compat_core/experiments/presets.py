@@ -143,6 +143,15 @@ for _preset in (
         ),
     ),
     Preset(
+        name="chain",
+        title="A chain of three versions",
+        summary="v1, v2 and v3 see 25, 50 and 100 % of the images; v3 is trained against v2 and never sees v1.",
+        paper=f"{_BCT}, section 4.5: 25 → 50 → 100 %",
+        config=ExperimentConfig(
+            scenario=ScenarioConfig(chain=(0.25, 0.5, 1.0)), methods=parse_specs("independent,bct,bct-sys,lce")
+        ),
+    ),
+    Preset(
         name="biased-old",
         title="A biased old model",
         summary="The old model saw far too little of a quarter of its classes; look at the classes along the backfill.",

@@ -7,6 +7,7 @@ finished stages are loaded, the interrupted one continues from its checkpoint, a
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +18,11 @@ import torch
 from compat_core.data import Dataset, load_dataset, old_subset
 from compat_core.data.images import ImageSet
 from compat_core.device import DeviceChoice, cpu_threads, pick_device
+from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts, write_array
+from compat_core.experiments.chain import chain_seed
 from compat_core.experiments.config import ExperimentConfig
-from compat_core.experiments.evaluation import SeedEvaluation
+from compat_core.experiments.evaluation import SeedEvaluation, SeedResults
 from compat_core.experiments.files import write_json
 from compat_core.experiments.run import RESULTS_FILE, Run
 from compat_core.experiments.store import RunStore
@@ -32,8 +35,6 @@ from compat_core.training.config import VersionConfig
 from compat_core.training.embedding import embed
 from compat_core.training.loop import Job
 
-STAGES_PER_SEED = 3  # old, paragon and evaluation, beside one per method
-
 
 def check_names(config: ExperimentConfig) -> None:
     """Refuse unknown methods, losses, backbones and parameters before anything is trained.
@@ -42,7 +43,15 @@ def check_names(config: ExperimentConfig) -> None:
         CompatError: naming what is unknown, and the nearest known name.
     """
     for spec in config.methods:
-        METHODS.get(spec.name).configure(spec)
+        method = METHODS.get(spec.name)
+        method.configure(spec)
+        if config.scenario.chain and method.upgrade is not Upgrade:
+            raise CompatError(
+                "scenario.chain",
+                value=spec.label,
+                rule="a chain needs methods that leave old vectors as they are",
+                fix="leave it out, or use bct, bct-sys, lce …",
+            )
     for version in (config.old, config.new):
         BACKBONES.get(version.arch)
         LOSSES.get(version.loss.name).configure(version.loss)
@@ -80,10 +89,10 @@ def execute(run: Run, tracker: Tracker | None = None) -> dict[str, Any]:
     Returns:
         the results as written.
     """
-    return _Execution(run, tracker or NullTracker()).execute()
+    return Execution(run, tracker or NullTracker()).execute()
 
 
-class _Execution:
+class Execution:
     """The state of one execution: configuration, device, data, and what was trained so far."""
 
     def __init__(self, run: Run, tracker: Tracker) -> None:
@@ -92,7 +101,8 @@ class _Execution:
         check_names(self.config)
         self.files = Artefacts(run.path)
         self.choice: DeviceChoice = pick_device(self.config.device)
-        self.stages_total = 1 + len(self.config.seeds) * (STAGES_PER_SEED + len(self.config.methods))
+        steps = max(1, len(self.config.scenario.chain) - 1)
+        self.stages_total = 1 + len(self.config.seeds) * (2 + steps * (1 + len(self.config.methods)))
         self.stage_index = 0
 
     def execute(self) -> dict[str, Any]:
@@ -100,7 +110,7 @@ class _Execution:
         self.tracker.start(str(self.choice.device), self.choice.reason)
         if self.choice.device.type == "cuda":  # the same seed must give the same numbers twice
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-        self._stage("load images")
+        self.stage("load images")
         dataset = load_dataset(self.config.data, progress=self._loaded)
         for note in dataset.notes:
             self.tracker.log(f"note: {note}")
@@ -109,12 +119,14 @@ class _Execution:
         with cpu_threads(self.choice.device, train_images.size) as threads:
             if self.choice.device.type == "cpu":
                 self.tracker.log(f"CPU threads: {threads} (images of {train_images.size} px)")
-            evaluations = [self._seed(seed, dataset, train_images) for seed in self.config.seeds]
+            one_seed = functools.partial(chain_seed, self) if self.config.scenario.chain else self._seed
+            evaluations = [one_seed(seed, dataset, train_images) for seed in self.config.seeds]
         results = self._results(dataset, evaluations, time.monotonic() - started)
         write_json(self.run.path / RESULTS_FILE, results)
         return results
 
-    def _stage(self, name: str) -> None:
+    def stage(self, name: str) -> None:
+        """Begin the next stage."""
         self.tracker.check_cancelled()
         self.tracker.stage(name, self.stage_index, self.stages_total)
         self.stage_index += 1
@@ -123,20 +135,18 @@ class _Execution:
         self.tracker.progress(done / max(total, 1))
         self.tracker.check_cancelled()
 
-    def _job(self, seed: int, label: str) -> Job:
+    def job(self, seed: int, label: str) -> Job:
+        """Name, device, reporter and checkpoint of a stage."""
         return Job(f"seed {seed}: {label}", seed, self.choice, self.tracker, self.files.checkpoint(seed, label))
 
     # -- one seed ------------------------------------------------------------------------------------------------
 
-    def _seed(self, seed: int, dataset: Dataset, train_images: ImageSet) -> SeedEvaluation:
+    def _seed(self, seed: int, dataset: Dataset, train_images: ImageSet) -> SeedResults:
         augment = dataset.augment
         chosen = old_subset(train_images.labels.cpu(), self.config.scenario, seed)
         old_indices = torch.as_tensor(chosen, device=self.choice.device)
-        old = self._version(seed, "old", self.config.old, train_images.subset(old_indices), augment)
-        paragon = self._version(seed, "paragon", self.config.new, train_images, augment)
-        for model in (old, paragon):
-            model.embedder.requires_grad_(False)
-            model.head.requires_grad_(False)
+        old = self.version(seed, "old", self.config.old, train_images.subset(old_indices), augment, "old")
+        paragon = self.version(seed, "paragon", self.config.new, train_images, augment, "new")
         context = Context(
             seed=seed,
             train_images=train_images,
@@ -146,38 +156,54 @@ class _Execution:
             paragon=paragon,
             new_config=self.config.new,
             old_config=self.config.old,
-            job=self._job(seed, "shared"),
+            job=self.job(seed, "shared"),
             cache={},
         )
-        upgrades = {spec.label: self._upgrade(context, spec) for spec in self.config.methods}
-        self._stage(f"seed {seed}: evaluation")
+        upgrades = {spec.label: self.upgrade(context, spec) for spec in self.config.methods}
+        self.stage(f"seed {seed}: evaluation")
         return self._evaluate(seed, dataset, upgrades, paragon)
 
-    def _version(self, seed: int, label: str, config: VersionConfig, images: ImageSet, augment: str) -> TrainedModel:
-        self._stage(f"seed {seed}: {label}")
+    def version(
+        self, seed: int, label: str, config: VersionConfig, images: ImageSet, augment: str, role: str
+    ) -> TrainedModel:
+        """The model version ``label``, frozen: loaded where it is finished, else trained."""
+        self.stage(f"seed {seed}: {label}")
         saved = self.files.load_version(seed, label, config.loss, self.choice.device)
         if saved is not None:
-            return saved
-        job = self._job(seed, label)
-        role = "old" if label == "old" else "new"
+            return frozen(saved)
+        job = self.job(seed, label)
         model = train_version(config, images, augment, role, job)
         self.files.save_version(seed, label, model)
-        self._forget_checkpoints(seed, label)
-        return model
+        self.forget_checkpoints(seed, label)
+        return frozen(model)
 
-    def _upgrade(self, context: Context, spec: Spec) -> Upgrade:
+    def upgrade(self, context: Context, spec: Spec) -> Upgrade:
+        """The method's upgrade: loaded where it is finished, else fitted."""
         seed, device = context.seed, self.choice.device
-        self._stage(f"seed {seed}: {spec.label}")
+        self.stage(f"seed {seed}: {spec.label}")
         upgrade = self.files.load_upgrade(seed, spec.label, device)
         if upgrade is None:
             method = METHODS.get(spec.name)
-            context.job = self._job(seed, spec.label)
+            context.job = self.job(seed, spec.label)
             upgrade = method.fit(context, method.configure(spec)).to(device).eval()
             self.files.save_upgrade(seed, spec, upgrade, context.paragon)
-            self._forget_checkpoints(seed, spec.label)
+            self.forget_checkpoints(seed, spec.label)
         return upgrade
 
-    def _forget_checkpoints(self, seed: int, label: str) -> None:
+    def chained(self, context: Context, spec: Spec, label: str) -> TrainedModel:
+        """A method's new version in a chain, with the classifier that the next version needs."""
+        self.stage(f"seed {context.seed}: {label}")
+        saved = self.files.load_version(context.seed, label, self.config.new.loss, self.choice.device)
+        if saved is not None:
+            return frozen(saved)
+        method = METHODS.get(spec.name)
+        context.trained = context.paragon  # what a method that trains nothing leaves in place
+        method.fit(context, method.configure(spec))
+        self.files.save_version(context.seed, label, context.trained)
+        self.forget_checkpoints(context.seed, label)
+        return frozen(context.trained)
+
+    def forget_checkpoints(self, seed: int, label: str) -> None:
         """A finished stage is loaded from its model; its checkpoints (and those of its sub-steps) only take space."""
         file = self.files.checkpoint(seed, label)
         for path in [file, *file.parent.glob(f"{file.stem}@*")]:
@@ -191,8 +217,8 @@ class _Execution:
         old_emb = embed(first.old, images, device)
         paragon_emb = embed(paragon.embedder, images, device)
         evaluation = SeedEvaluation(seed, dataset.test, self.config, device, old_emb, paragon_emb, self.files)
-        self._keep(seed, "old", {"old": old_emb})
-        self._keep(seed, "paragon", {"new": paragon_emb})
+        self.keep(seed, "old", {"old": old_emb})
+        self.keep(seed, "paragon", {"new": paragon_emb})
         for done, (label, upgrade) in enumerate(upgrades.items()):
             new_emb = embed(upgrade.new, images, device)
             side = embed(upgrade.side, images, device) if upgrade.side is not None else None
@@ -203,23 +229,24 @@ class _Execution:
                     "gallery_old": upgrade.gallery_old(old_emb, side),
                 }
                 unsure = upgrade.uncertainty(old_emb, side)
-            self._keep(seed, label, vectors | {"new": new_emb})
+            self.keep(seed, label, vectors | {"new": new_emb})
             row = evaluation.add(label, new_emb, **vectors, uncertainty=unsure)
             self.tracker.event("result", seed=seed, method=label, values=row)
             self.tracker.progress((done + 1) / len(upgrades))
             self.tracker.check_cancelled()
         return evaluation
 
-    def _keep(self, seed: int, label: str, arrays: dict[str, torch.Tensor]) -> None:
+    def keep(self, seed: int, label: str, arrays: dict[str, torch.Tensor]) -> None:
+        """Store embedding matrices."""
         for kind, tensor in arrays.items():
             write_array(self.files.embedding_file(seed, label, kind), tensor.float().cpu().numpy())
 
     # -- all seeds -----------------------------------------------------------------------------------------------
 
-    def _results(self, dataset: Dataset, evaluations: list[SeedEvaluation], elapsed_s: float) -> dict[str, Any]:
+    def _results(self, dataset: Dataset, evaluations: list[SeedResults], elapsed_s: float) -> dict[str, Any]:
         merged: dict[str, list[dict[str, Any]]] = {
             key: [entry for evaluation in evaluations for entry in getattr(evaluation, key)]
-            for key in ("rows", "verdicts", "curves", "per_class", "backfill")
+            for key in ("rows", "verdicts", "curves", "per_class", "backfill", "chain")
         }
         named = {"run": self.run.id, "dataset": dataset.name}
         merged["rows"] = [named | row for row in merged["rows"]]
@@ -237,6 +264,13 @@ class _Execution:
             "stages": self.tracker.stage_seconds(),
             **merged,
         }
+
+
+def frozen(model: TrainedModel) -> TrainedModel:
+    """``model`` with gradients switched off."""
+    model.embedder.requires_grad_(False)
+    model.head.requires_grad_(False)
+    return model
 
 
 def compact(images: ImageSet, device: torch.device) -> ImageSet:

@@ -92,6 +92,9 @@ class Context:
         new_config: how new models are made.
         old_config: how the old model was made.
         job: device, reporter and checkpoint of the method's own stage.
+        cache: what was computed for several methods.
+        role: names the random streams of new models; the paragon's.
+        trained: the last new model that ``train_new`` made, with its classifier.
     """
 
     seed: int
@@ -104,6 +107,8 @@ class Context:
     old_config: VersionConfig
     job: Job
     cache: dict[str, torch.Tensor]
+    role: str = "new"
+    trained: TrainedModel | None = None
 
     @property
     def device(self) -> torch.device:
@@ -147,7 +152,8 @@ class Context:
         Initialisation, batches and augmentation are those of the paragon, so that a difference between the two is
         the term's doing and not the draw's.
         """
-        return train_version(self.new_config, self.train_images, self.augment, "new", self.job, term)
+        self.trained = train_version(self.new_config, self.train_images, self.augment, self.role, self.job, term)
+        return self.trained
 
 
 def train_version(

@@ -41,7 +41,7 @@ class FctConfig:
     batch_size: int = param(1024, "pairs per step", unit="pairs", low=2, high=65_536, paper="1024 (FCT code)")
     lr: float = param(5e-4, "peak learning rate", low=0.0, high=10.0, paper="5e-4 (FCT code)")
     weight_decay: float = param(2**-15, "weight decay", low=0.0, high=1.0, paper="2^-15 (FCT code)")
-    views: int = param(4, "augmented views of each image embedded beside the plain one", unit="views", low=0, high=64)
+    views: int = param(2, "augmented views of each image embedded beside the plain one", unit="views", low=0, high=64)
     bn_eval_at: float = param(
         0.5, "share of training after which batch norm keeps its statistics; 1 = never", low=0.0, high=1.0, paper="0.5"
     )

@@ -1,0 +1,86 @@
+"""Chains: v3 never sees v1, the matrix is what the vectors say, and a stopped chain resumes to the same numbers."""
+
+import numpy as np
+import pytest
+
+from compat_core.errors import CompatError
+from compat_core.experiments.presets import configure
+from compat_core.experiments.reporting import NullTracker
+from compat_core.experiments.runner import execute, run_experiment
+from compat_core.experiments.store import RunStore
+from compat_core.metrics.chain import chain_summary
+from compat_core.spec import parse_specs
+
+
+def quick():
+    config = configure("chain", methods=parse_specs("independent,bct-sys"), epochs=5, train_limit=600, test_limit=150)
+    return config.replace(resamples=200)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return run_experiment(quick(), RunStore(tmp_path_factory.mktemp("runs")))
+
+
+def test_matrix_and_summary_agree_with_the_rows(finished):
+    rows = {(row["method"], row["cell"], row["metric"]): row["value"] for row in finished.rows()}
+    (entry,) = [one for one in finished.results()["chain"] if (one["method"], one["metric"]) == ("bct-sys", "mAP")]
+    matrix = np.array([[np.nan if value is None else value for value in row] for row in entry["matrix"]])
+    for later in range(3):
+        for earlier in range(later + 1):
+            cell = f"v{later + 1}/v{earlier + 1}"
+            assert matrix[later, earlier] == pytest.approx(rows["bct-sys", cell, "mAP"])
+    summary = chain_summary(matrix)
+    assert (entry["AC"], entry["AM"]) == pytest.approx((summary.compatibility, summary.mean))
+    assert len(entry["pairs"]) == 3
+    assert entry["paragons"][1] == pytest.approx(rows["bct-sys", "paragon2", "mAP"])
+
+
+def test_methods_share_v1_and_the_independent_chain_is_the_paragons(finished):
+    rows = {(row["method"], row["cell"], row["metric"]): row["value"] for row in finished.rows()}
+    assert rows["independent", "v1/v1", "mAP"] == rows["bct-sys", "v1/v1", "mAP"]
+    assert rows["independent", "v3/v3", "mAP"] == rows["independent", "paragon3", "mAP"]
+    assert rows["independent", "v2/v1", "mAP"] < rows["bct-sys", "v2/v1", "mAP"]
+
+
+def test_steps_of_the_independent_chain_share_no_initialisation(finished):
+    rows = {(row["method"], row["cell"], row["metric"]): row["value"] for row in finished.rows()}
+    assert rows["independent", "v3/v2", "mAP"] < 0.5 * rows["independent", "v3/v3", "mAP"]
+
+
+class Stopped(Exception):
+    """Stands for a power cut."""
+
+
+class StoppingTracker(NullTracker):
+    def __init__(self, after):
+        self.left = after
+
+    def event(self, kind, **fields):
+        self.left -= 1
+        if self.left < 0:
+            raise Stopped
+
+
+@pytest.mark.parametrize("after", [9, 22])
+def test_stopped_chain_resumes_to_the_same_table(after, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("compat_core.training.loop.CHECKPOINT_EVERY_S", 0.0)
+    run = RunStore(tmp_path).create(quick())
+    with pytest.raises(Stopped):
+        execute(run, StoppingTracker(after))
+    execute(run)
+    for ours, theirs in zip(run.rows(), finished.rows(), strict=True):
+        assert ours | {"run": ""} == theirs | {"run": ""}
+
+
+def test_methods_that_map_old_vectors_are_refused(tmp_path):
+    with pytest.raises(CompatError, match="leave old vectors"):
+        run_experiment(quick().replace(methods=parse_specs("fct")), RunStore(tmp_path))
+
+
+@pytest.mark.parametrize("chain", [[0.5], [0.5, 0.5], [1.0, 0.5], [0.0, 1.0], [0.5, 2.0]])
+def test_bad_shares(chain):
+    values = quick().to_dict()
+    values["scenario"]["chain"] = chain
+    with pytest.raises(CompatError, match=r"scenario\.chain"):
+        type(quick()).from_dict(values)
