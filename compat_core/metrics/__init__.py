@@ -22,18 +22,25 @@ from compat_core.metrics.compatibility import (
     verdict,
 )
 from compat_core.metrics.evaluate import evaluate_retrieval
+from compat_core.metrics.identification import IdentificationScores, identify
 from compat_core.metrics.per_class import per_class
 from compat_core.metrics.report import evaluation_summary
 from compat_core.metrics.scores import PerQuery, RetrievalScores
+from compat_core.metrics.templates import Templates, templates
+from compat_core.metrics.verification import OperatingPoint, VerificationScores, verify
 
 __all__ = [
     "METRICS",
     "Flips",
+    "IdentificationScores",
     "Interval",
     "Metric",
+    "OperatingPoint",
     "PerQuery",
     "RetrievalScores",
+    "Templates",
     "Verdict",
+    "VerificationScores",
     "bootstrap_difference",
     "bootstrap_mean",
     "bootstrap_means",
@@ -43,11 +50,14 @@ __all__ = [
     "evaluation_summary",
     "flips",
     "gain",
+    "identify",
     "interval",
     "outcome_of",
     "per_class",
     "recovered_gain",
     "resolve",
+    "templates",
     "update_gain",
     "verdict",
+    "verify",
 ]

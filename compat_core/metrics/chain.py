@@ -36,7 +36,7 @@ def chain_summary(matrix: np.ndarray, strict: bool = True) -> ChainSummary:
     Raises:
         CompatError: for anything but a square matrix of at least two versions.
 
-    Reference: CoReS, arXiv 2203.13708; definitions as in AC, AM, BC and FC of its code.
+    Reference: CoReS, arXiv 2111.07632 (AC, AM); BC and FC as in later chain benchmarks.
     """
     chain = np.asarray(matrix, dtype=np.float64)
     if chain.ndim != 2 or chain.shape[0] != chain.shape[1] or len(chain) < 2:

@@ -23,17 +23,14 @@ def backfill_table(results: Mapping[str, Any]) -> pd.DataFrame:
     gain), seeds. Fractions in [0, 1].
     """
     rows = [
-        {
-            key: entry[key]
-            for key in ("method", "order", "metric", "seed", "auc", "auc_ci_low", "auc_ci_high", "trapezoid")
-        }
+        {key: entry[key] for key in KEPT}
         | {f"share_{float(gain) * 100:.0f}": share for gain, share in entry["share_for"].items()}
         for entry in results.get("backfill", ())
     ]
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
-    shares = [column for column in frame if str(column).startswith("share_")]
+    shares = [str(column) for column in frame.columns if str(column).startswith("share_")]
     frame[shares] = frame[shares].astype("float64")
     numbers = ["auc", "auc_ci_low", "auc_ci_high", "trapezoid", *shares]
     groups = frame.groupby(["method", "order", "metric"], sort=False)
