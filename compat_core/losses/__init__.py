@@ -1,6 +1,16 @@
 """Classification losses: one class per file, registered by importing its module here."""
 
-from compat_core.losses import arcface, cosface, normsoftmax, softmax  # noqa: F401  (each registers itself)
+from compat_core.losses import (  # noqa: F401  (each registers itself)
+    arcface,
+    centre,
+    contrastive,
+    cosface,
+    normsoftmax,
+    simplex,
+    softmax,
+    sphereface,
+    triplet,
+)
 from compat_core.losses.base import LOSSES, ClassificationLoss, CosineLoss, Loss, LossConfig
 from compat_core.spec import Spec
 

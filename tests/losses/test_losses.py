@@ -26,6 +26,36 @@ def cosines() -> list[float]:
     return [math.cos(math.radians(ITEM_DEGREES - degrees)) for degrees in (0, 90, 200)]
 
 
+# Batches of (degrees, label), every embedding 2.5 long; one item unless a loss looks at pairs.
+SINGLE = ((ITEM_DEGREES, LABEL),)
+PAIRED = ((30.0, 0), (70.0, 0), (100.0, 1))
+BATCHES = {"triplet": PAIRED, "contrastive": PAIRED}
+CENTRES = torch.stack([at_angle(0, norm=2.0), at_angle(90), at_angle(200)])
+
+
+def batch_of(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    items = BATCHES.get(name, SINGLE)
+    emb = torch.stack([at_angle(degrees, norm=2.5) for degrees, _ in items])
+    return emb, torch.tensor([label for _, label in items])
+
+
+def mean_cross_entropy(scale: float) -> float:
+    losses = [
+        by_hand([scale * math.cos(math.radians(degrees - row)) for row in (0, 90, 200)], label)
+        for degrees, label in PAIRED
+    ]
+    return sum(losses) / len(losses)
+
+
+def chord(degrees: float) -> float:
+    return 2 * math.sin(math.radians(degrees) / 2)
+
+
+def sphereface_cosine(easing: float) -> float:
+    """True class at 30°, m = 4: 4θ = 120° is in the first piece, k = 0."""
+    return (easing * math.cos(math.radians(30)) + math.cos(math.radians(120))) / (1 + easing)
+
+
 EXPECTED = {
     "softmax": (Spec("softmax"), lambda: by_hand([2.5 * c for c in cosines()], LABEL)),
     "normsoftmax": (Spec("normsoftmax", {"scale": 16.0}), lambda: by_hand([16 * c for c in cosines()], LABEL)),
@@ -36,6 +66,29 @@ EXPECTED = {
     "arcface": (
         Spec("arcface", {"scale": 16.0, "margin": 0.1}),
         lambda: by_hand([16 * math.cos(math.radians(30) + 0.1), 16 * cosines()[1], 16 * cosines()[2]], LABEL),
+    ),
+    "sphereface": (
+        Spec("sphereface", {"scale": 16.0, "margin": 4.0, "easing": 5.0}),
+        lambda: by_hand([16 * sphereface_cosine(5.0), 16 * cosines()[1], 16 * cosines()[2]], LABEL),
+    ),
+    "centre": (
+        Spec("centre", {"weight": 0.1}),  # item 2.5 long and centre 2 long, 30° apart: law of cosines
+        lambda: (
+            by_hand([2.5 * c for c in cosines()], LABEL)
+            + 0.1 * 0.5 * (2.5**2 + 2**2 - 2 * 2.5 * 2 * math.cos(math.radians(30)))
+        ),
+    ),
+    "triplet": (  # anchor 30°: positive 40° off, negative 70°; anchor 70°: 40° and 30°; 100° has no positive
+        Spec("triplet", {"scale": 16.0, "margin": 0.7, "weight": 2.0}),
+        lambda: mean_cross_entropy(16.0) + 2 * ((0.7 + chord(40) - chord(70)) + (0.7 + chord(40) - chord(30))) / 2,
+    ),
+    "contrastive": (
+        Spec("contrastive", {"scale": 16.0, "margin": 1.0, "weight": 2.0}),  # 70° apart is a chord of 1.15: far enough
+        lambda: mean_cross_entropy(16.0) + 2 * (0.5 * chord(40) ** 2 + (0.5 * (1 - chord(30)) ** 2 + 0.0) / 2),
+    ),
+    "simplex": (  # three classes take all the vertices of the plane
+        Spec("simplex", {"scale": 2.0}),
+        lambda: by_hand([2 * 2.5 * c for c in cosines()], LABEL),
     ),
 }
 
@@ -51,8 +104,10 @@ def test_value_by_hand(name, dtype):
     loss = build_loss(spec, 2, 3).to(dtype)
     with torch.no_grad():
         loss.weight.copy_(ROWS)
-    emb = at_angle(ITEM_DEGREES, norm=2.5)[None].to(dtype)
-    assert loss(emb, torch.tensor([LABEL])).item() == pytest.approx(expected(), rel=1e-5)
+        if name == "centre":
+            loss.centres.copy_(CENTRES)
+    emb, labels = batch_of(name)
+    assert loss(emb.to(dtype), labels).item() == pytest.approx(expected(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
@@ -78,15 +133,44 @@ def test_label_smoothing_by_hand():
     assert loss(at_angle(ITEM_DEGREES)[None], torch.tensor([0])).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_arcface_keeps_falling_past_the_last_angle():
-    loss = build_loss(Spec("arcface", {"margin": 0.5}), 2, 3)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Spec("arcface", {"margin": 0.5}),
+        Spec("sphereface", {"margin": 4.0, "easing": 0.0}),
+        Spec("sphereface", {"margin": 2.5, "easing": 1.0}),
+    ],
+    ids=lambda spec: spec.text,
+)
+def test_the_margin_keeps_falling_to_the_last_angle(spec):
+    loss = build_loss(spec, 2, 3)
     cosine = torch.cos(torch.linspace(0, math.pi, 200, dtype=torch.float64))
     shifted = loss.margin_cosine(cosine)
     assert (shifted.diff() < 1e-9).all()
 
 
-def test_gradient_is_finite_at_the_poles():
-    loss = build_loss(Spec("arcface"), 2, 3)
+def test_sphereface_continues_the_cosine_piece_by_piece():
+    loss = build_loss(Spec("sphereface", {"margin": 4.0, "easing": 0.0}), 2, 3)
+    degrees = torch.tensor([0.0, 10.0, 50.0, 100.0, 140.0, 180.0], dtype=torch.float64)
+    pieces = [0, 0, 1, 2, 3, 3]  # 45° each
+    expected = [
+        (-1) ** piece * math.cos(math.radians(4 * angle)) - 2 * piece
+        for piece, angle in zip(pieces, degrees.tolist(), strict=True)
+    ]
+    assert loss.margin_cosine(torch.cos(torch.deg2rad(degrees))).tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_sphereface_without_a_margin_is_the_normalised_softmax():
+    sphere = build_loss(Spec("sphereface", {"margin": 1.0, "easing": 0.0}), 2, 3)
+    plain = build_loss(Spec("normsoftmax"), 2, 3)
+    sphere.load_state_dict(plain.state_dict())
+    emb, labels = torch.randn(20, 2, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3
+    assert sphere(emb, labels).item() == pytest.approx(plain(emb, labels).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["arcface", "sphereface"])
+def test_gradient_is_finite_at_the_poles(name):
+    loss = build_loss(Spec(name), 2, 3)
     with torch.no_grad():
         loss.weight.copy_(ROWS)
     for degrees in (0.0, 180.0):
