@@ -4,6 +4,8 @@ import streamlit as st
 
 from compat_core.metrics import METRICS
 from compat_core.ui import compare_parts as parts
+from compat_core.ui import compare_verdicts as verdicts
+from compat_core.ui.chain_parts import chains
 from compat_core.ui.frame import begin, shown_errors, store
 from compat_core.ui.pickers import pick_runs
 from compat_core.ui.verdicts import matrix, sentences
@@ -12,22 +14,27 @@ begin("Compare", "Status quo, naive swap, every method and the ceiling, on the s
 
 runs = pick_runs(store(), "run")
 with shown_errors():
-    results = [run.results() for run in runs if run.results()]
+    results = verdicts.finished_results(runs)
+    verdicts.comparable(results)
     if results:
         metric = st.selectbox(
             "Metric", METRICS.names(), index=METRICS.names().index("mAP"), key="metric", bind="query-params"
         )
         parts.metric_help(metric, results)
+        chains(results, metric)
+        results = [one for one in results if not one.get("chain")]
+    if results:
         st.subheader("Verdicts")
         matrix(results, metric, "compare")
         with st.expander("In words, method by method"):
             sentences(results, metric)
+        verdicts.every_metric(results)
         parts.matrices(results, metric)
         parts.bars(results, metric)
         parts.curves(results)
         parts.trade_off(results, metric)
         parts.backfill(results)
         parts.flips(results)
-        parts.classes(results)
+        parts.classes(results, metric)
         parts.baseline(runs)
         parts.take_along(runs)

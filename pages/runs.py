@@ -5,19 +5,21 @@ import streamlit as st
 from compat_core.reports.tables import config_diff, frame_to_format
 from compat_core.ui.downloads import download_table
 from compat_core.ui.frame import begin, page_link, shown_errors, store
-from compat_core.ui.live import STATE_MARKS, controls, live_view
+from compat_core.ui.live import ACTIVE, STATE_MARKS, controls, live_view, loss_curves
 from compat_core.ui.overview import run_rows
 from compat_core.ui.run_card import notebook, reproducibility, results_summary
-from compat_core.ui.run_list import choose
+from compat_core.ui.run_list import choose, follow, states
 
 begin("Runs", "Every run is a folder; deleting the folder deletes the run. Runs go on when this page is closed.")
 
 with st.container(horizontal=True):
     text = st.text_input("Filter", key="runs-text", placeholder="name, tag, data set, method", bind="query-params")
-    states = st.multiselect("State", list(STATE_MARKS), key="runs-states", placeholder="all states")
+    wanted = st.multiselect("State", list(STATE_MARKS), key="runs-states", placeholder="all states")
 archived = st.toggle("Show archived", key="runs-archived")
 
-chosen = choose(store(), run_rows(store(), text, states, archived))
+drawn = states(store())
+chosen = choose(store(), run_rows(store(), text, wanted, archived))
+follow(store(), drawn)
 if len(chosen) > 1:
     st.subheader("What differs")
     with shown_errors():
@@ -33,9 +35,13 @@ elif chosen:
     with shown_errors():
         st.subheader(run.meta.name or run.id)
         st.caption(f"{run.id} · {run.path}")
-        live_view(run, "runs-live")
+        active = run.status.state in ACTIVE
+        live_view(run, "runs-live", curves=active)
         controls(run, "runs-live")
         results_summary(run)
+        if not active:
+            with st.expander("Training losses"):
+                loss_curves(run, "runs-live")
         notebook(run)
         with st.expander("Log", expanded=run.status.state == "failed"):
             st.code(run.log_tail(60) or "nothing yet", language=None)

@@ -38,8 +38,11 @@ with st.container(border=True):
             results = demo.results()
             st.markdown(
                 f"**The verdict**, on {results['num_queries']} queries that no model was trained on. *Compatible*: the "
-                "new model searches the old gallery better than the old model did, and chance cannot explain it."
+                "new model searches the old gallery better than the old model did, by more than the choice of queries "
+                "explains (95 % interval)."
             )
+            if len(demo.config.seeds) == 1:
+                st.caption("One training seed: how much another would differ is not measured here.")
             headline_numbers(results)
             st.caption("mAP in %, by query model / gallery model")
             matrix(results, "mAP", "start")
@@ -63,7 +66,7 @@ with right:
     st.subheader("Data sets")
     st.dataframe(
         [
-            {"name": entry.name, "what": entry.summary, "offline": "yes" if entry.offline else "downloads once"}
+            {"name": entry.name, "offline": "yes" if entry.offline else "downloads once", "what": entry.summary}
             for entry in DATASETS
         ],
         hide_index=True,

@@ -102,6 +102,21 @@ def what_is_shown(run: Run, config: ProjectionConfig, versions: Sequence[str]) -
     return sentences
 
 
+def first_hits_right(labels: np.ndarray, indices: np.ndarray) -> list[bool | None]:
+    """Whether each item, searching its own gallery, finds its class first; None where nothing relevant is left.
+
+    From the ranked lists alone, which every run keeps: runs older than the metrics per query can be judged too.
+
+    Args:
+        labels: ``(N,)`` classes of the items, which are queries and gallery alike.
+        indices: ``(N, K)`` gallery rows, nearest first, the item itself left out; −1 where none is left.
+    """
+    relevant = np.bincount(labels)[labels] > 1  # another item of the same class
+    first = indices[:, 0]
+    right = (labels[first] == labels) & (first >= 0)
+    return [bool(hit) if judged else None for hit, judged in zip(right, relevant, strict=True)]
+
+
 def project(run: Run, config: ProjectionConfig) -> Path:
     """Fit UMAP once on all versions together and store the coordinates; returns the file.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -37,45 +38,61 @@ def labels(results: Results) -> list[str]:
     return list(dict.fromkeys(row["method"] for one in results for row in one["rows"]))
 
 
+def lettered(results: Results) -> Results:
+    """``results`` as figures name them: several runs by letter, since their ids would cover the figure."""
+    if len(results) < 2:
+        return results
+    return [one | {"run": letter(place)} for place, one in enumerate(results)]
+
+
+def letter(place: int) -> str:
+    """A, B, … Z, then numbers."""
+    return chr(ord("A") + place) if place < 26 else str(place + 1)
+
+
 def _draw(figure: go.Figure, key: str, alt: str) -> None:
     st.plotly_chart(figure, width="stretch", key=key, config=CHART, alt=alt)
 
 
 def metric_help(metric: str, results: Results) -> None:
-    """What the metric means, its range, and what chance would give on this gallery."""
+    """What the metric means, its range, and what chance would give on each run's gallery."""
     entry = METRICS.get(metric)
-    chance = results[0].get("chance", {}).get(metric)
     with st.expander(f"About {metric}"):
         st.markdown(entry.help)
         st.code(entry.formula, language=None)
         better = "higher is better" if entry.direction > 0 else "lower is better"
         st.caption(f"Range {entry.low:g} to {entry.high:g}, {better}. {entry.reference}")
-    first = results[0]
-    parts = [
-        f"{first['num_queries']:,} queries",
-        f"{first['num_skipped']:,} skipped (nothing relevant in the gallery)" if first.get("num_skipped") else "",
-        f"{first['distance']} distance",
-        f"chance {100 * chance:.1f} %" if chance is not None else "",
-        "intervals: paired bootstrap over queries, 95 %",
-    ]
-    st.caption(" · ".join(filter(None, parts)))
+    for place, one in enumerate(results):
+        chance = one.get("chance", {}).get(metric)
+        parts = [
+            f"In figures, {letter(place)} is {one.get('run', '')}" if len(results) > 1 else "",
+            f"{one['num_queries']:,} queries",
+            f"{one['num_skipped']:,} skipped (nothing relevant in the gallery)" if one.get("num_skipped") else "",
+            f"{one['distance']} distance",
+            f"chance {100 * chance:.1f} %" if chance is not None else "",
+            "intervals: paired bootstrap over queries, 95 %",
+        ]
+        st.caption(" · ".join(filter(None, parts)))
 
 
 def matrices(results: Results, metric: str) -> None:
-    """The query × gallery matrix of one method as a picture."""
+    """The query × gallery matrix of one method as a picture, one per run that has it, two side by side."""
     chosen = st.selectbox(
         "Matrix of", labels(results), index=len(labels(results)) - 1, key="matrix-method", bind="query-params"
     )
-    columns = st.columns(len(results[:2]))
-    for place, (column, one) in enumerate(zip(columns, results, strict=False)):
-        if chosen in labels([one]):
-            with column:
-                figure = figures.matrix_heatmap(one, chosen, metric)
-                _draw(figure, f"matrix-{place}", alt_text("matrix", one, method=chosen, metric=metric))
+    having = [one for one in results if chosen in labels([one])]
+    columns = st.columns(min(2, len(having)))
+    for place, one in enumerate(having):
+        with columns[place % 2]:
+            if len(results) > 1:
+                st.caption(f"{letter(results.index(one))}: {one.get('run', '')}")
+            figure = figures.matrix_heatmap(one, chosen, metric)
+            _draw(figure, f"matrix-{place}", alt_text("matrix", one, method=chosen, metric=metric))
 
 
 def bars(results: Results, metric: str) -> None:
     """Every cell of every method with its interval, against status quo and ceiling."""
+    results = lettered(results)
     figure = figures.metric_bars(results, metric, methods=labels(results))
     _draw(figure, "bars", alt_text("bars", results, metric=metric))
 
@@ -83,7 +100,7 @@ def bars(results: Results, metric: str) -> None:
 def curves(results: Results) -> None:
     """CMC and precision–recall curves of old, naive, migrated, new and ceiling, overlaid."""
     st.subheader("Curves")
-    known = labels(results)
+    results, known = lettered(results), labels(results)
     chosen = st.multiselect("Methods drawn", known, default=known[-1:], key="curve-methods")
     if not chosen:
         st.caption("Choose at least one method.")
@@ -99,15 +116,18 @@ def curves(results: Results) -> None:
 
 def trade_off(results: Results, metric: str) -> None:
     """What compatibility costs the new model against what it recovers of the upgrade's gain."""
-    if f"recovered_gain({metric})" not in {row["metric"] for row in results[0]["rows"]}:
-        metric = "mAP"
+    measured = {row["metric"] for one in results for row in one["rows"]}
     st.subheader("Cost against gain")
+    if f"recovered_gain({metric})" not in measured:
+        st.caption(f"Cost and recovered gain are not measured in {metric}: shown in mAP.")
+        metric = "mAP"
     st.caption(
         "Right: the new model itself loses accuracy to be compatible. Up: more of the full upgrade's gain without "
         "backfilling. 100 % is the ceiling, 0 % the status quo; below it the upgrade hurts."
     )
-    figure = figures.pareto_figure(results, metric, labels(results), METHODS.names())
-    _draw(figure, "pareto", alt_text("pareto", results, metric=metric))
+    named = lettered(results)
+    figure = figures.pareto_figure(named, metric, labels(named), METHODS.names())
+    _draw(figure, "pareto", alt_text("pareto", named, metric=metric))
     table = summary_table([row for one in results for row in one["rows"]], (metric,))
     download_table(f"summary-{metric}", "summary-get", lambda kind: frame_to_format(table, kind, f"summary, {metric}"))
 
@@ -159,18 +179,22 @@ def flips(results: Results) -> None:
         rows, hide_index=True, width="stretch", key="flips", alt="Negative and positive flips per method",
         column_config={"value": format, "ci_low": format, "ci_high": format},
     )  # fmt: skip
+    download_table("flips", "flips-get", lambda kind: frame_to_format(pd.DataFrame(rows), kind, "flips, % of queries"))
 
 
-def classes(results: Results) -> None:
-    """Per-class change against the status quo, worst first."""
+def classes(results: Results, metric: str) -> None:
+    """Per-class change against the status quo, worst first; in mAP where the metric is not kept per class."""
     st.subheader("Classes, worst first")
     method = st.selectbox("Method", labels(results), index=len(labels(results)) - 1, key="class-method")
-    table = per_class_table(results)
+    kept = {name for one in results for line in one.get("per_class", ()) for name in line}
+    asked, metric = metric, metric if metric in kept else "mAP"
+    table = per_class_table(results, metric)
     table = table[table["method"] == method].sort_values("change")
     percent = st.column_config.NumberColumn(format="percent")
-    st.caption("mAP of the class's queries: new/migrated, old/old, and the change (first seed first).")
+    why = "" if asked == metric else f" ({asked} is not kept per class)"
+    st.caption(f"{metric} of the class's queries{why}, mean over seeds: new/migrated, old/old, and the change.")
     st.dataframe(
-        table, hide_index=True, width="stretch", key="classes", alt="mAP per class, worst change first",
+        table, hide_index=True, width="stretch", key="classes", alt=f"{metric} per class, worst change first",
         column_config={"new/migrated": percent, "old/old": percent, "change": percent},
     )  # fmt: skip
     download_table(f"classes-{method}".replace(":", "-"), "classes-get", lambda kind: frame_to_format(table, kind))

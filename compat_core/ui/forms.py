@@ -35,9 +35,11 @@ def config_fields(config: Any, key: str, skip: Sequence[str] = (), columns: int 
 
 def _widget(field: Any, hint: type, value: Any, key: str) -> Any:
     data = field.metadata
-    label = field.name.replace("_", " ") + (f" ({data['unit']})" if data.get("unit") else "")
-    paper = f" Paper: {data['paper']}." if data.get("paper") else ""
-    help_text = f"{data['help']}.{paper}".replace("..", ".")
+    label = field.name.replace("_", " ")
+    unit = data.get("unit", "")
+    if unit and not label.endswith(unit):  # "epochs", not "epochs (epochs)"
+        label += f" ({unit})"
+    help_text = f"{data['help']}. {_range(data)}{_paper(data)}".replace("..", ".").strip()
     if hint is bool:
         return st.checkbox(label, value, key=key, help=help_text)
     if data.get("choices"):
@@ -58,3 +60,16 @@ def _widget(field: Any, hint: type, value: Any, key: str) -> Any:
             label, data.get("low"), data.get("high"), value, step=step, format="%g", key=key, help=help_text
         )
     return st.text_input(label, value, key=key, help=help_text)
+
+
+def _range(data: Any) -> str:
+    low, high = data.get("low"), data.get("high")
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return f"At least {low:g}. "
+    return f"At most {high:g}. " if low is None else f"From {low:g} to {high:g}. "
+
+
+def _paper(data: Any) -> str:
+    return f"Paper: {data['paper']}." if data.get("paper") else ""

@@ -16,8 +16,8 @@ from compat_core.experiments.estimate import (
     Size,
     dataset_size,
     estimate,
-    measured_throughput,
     past_throughput,
+    throughput_of_a_child,
 )
 from compat_core.experiments.presets import PRESETS, command_line
 from compat_core.experiments.runner import check_names
@@ -45,7 +45,9 @@ def starting_point() -> tuple[ExperimentConfig, str]:
         upload = st.file_uploader("or a configuration file", type="json", key="config-file", max_upload_size=1)
     if upload is not None:
         try:
-            return ExperimentConfig.from_dict(json.loads(upload.getvalue())), f"file-{upload.file_id}"
+            config = ExperimentConfig.from_dict(json.loads(upload.getvalue()))
+            _known(config)  # the form below can only show names that exist
+            return config, f"file-{upload.file_id}"
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             st.error(f"configuration file: not valid JSON ({error})", icon=":material/error:")
         except CompatError as error:
@@ -57,7 +59,7 @@ def starting_point() -> tuple[ExperimentConfig, str]:
 
 
 def filled_in(start: ExperimentConfig, key: str) -> dict[str, Any]:
-    """Draw the whole form; returns the configuration as JSON types, not yet checked."""
+    """Draw the whole form; returns the configuration as JSON types, not yet checked (the seeds as typed)."""
     values = start.to_dict()
     st.subheader("Images")
     known, _, path = start.data.dataset.partition(":")
@@ -90,7 +92,7 @@ def filled_in(start: ExperimentConfig, key: str) -> dict[str, Any]:
         seeds = st.text_input(
             "Seeds", " ".join(map(str, start.seeds)), key=f"{key}-seeds", help="whole numbers, one repetition each"
         )
-        values["seeds"] = _seeds(seeds)
+        values["seeds"] = seeds
     with right:
         values |= config_fields(start, key, skip=("schema_version", "preset"), columns=4)
     return values
@@ -98,10 +100,24 @@ def filled_in(start: ExperimentConfig, key: str) -> dict[str, Any]:
 
 def _seeds(text: str) -> list[int]:
     words = text.replace(",", " ").split()
-    if not all(word.isdigit() for word in words):
-        st.error(f"seeds: got {text!r}; must be whole numbers from 0, e.g. 0 1 2", icon=":material/error:")
-        return []
+    if not all(word.isascii() and word.isdecimal() for word in words):
+        raise CompatError("seeds", value=text, rule="must be whole numbers from 0", fix="e.g. 0 1 2")
     return [int(word) for word in words]
+
+
+def _known(config: ExperimentConfig) -> None:
+    """Refuse names the registries do not have, and methods that cannot bridge these two models."""
+    check_names(config)
+    DATASETS.get(config.data.dataset.partition(":")[0])
+    if config.old.dim != config.new.dim:
+        for spec in config.methods:
+            if "equal dimensions" in METHODS.get(spec.name).needs:
+                raise CompatError(
+                    f"method {spec.label}",
+                    value=f"old {config.old.dim}, new {config.new.dim} dimensions",
+                    rule="needs equal dimensions",
+                    fix="give both models the same dim, or leave this method out",
+                )
 
 
 def _methods(start: ExperimentConfig, key: str) -> list[dict[str, Any]]:
@@ -151,8 +167,8 @@ def _version(start: VersionConfig, role: str, key: str) -> dict[str, Any]:
 def checked(values: dict[str, Any]) -> ExperimentConfig | None:
     """The configuration, or None with an error box that says what to change; nothing typed is lost."""
     try:
-        config = ExperimentConfig.from_dict(values)
-        check_names(config)
+        config = ExperimentConfig.from_dict(values | {"seeds": _seeds(values["seeds"])})
+        _known(config)
         pick_device(config.device)
         return config
     except CompatError as error:
@@ -170,6 +186,11 @@ def forecast(config: ExperimentConfig) -> bool:
         past = past_throughput(store(), config)
         basis = f"speed of run {past[1]}" if past else "a few training steps measured just now"
         rate = past[0] if past else _speed(config.new.arch, config.new.dim, size, config.device)
+        if rate is None:
+            st.warning(
+                "No estimate: five training steps took over a minute on this device.", icon=":material/schedule:"
+            )
+            return True
         guess = estimate(config, size, rate, basis)
     except CompatError as error:
         st.error(str(error), icon=":material/error:")
@@ -193,8 +214,8 @@ def _size(config: ExperimentConfig) -> Size | None:
 
 
 @st.cache_data(max_entries=32, show_spinner="Measuring this machine …")
-def _speed(arch: str, dim: int, size: Size, device: str) -> float:
-    return measured_throughput(arch, dim, size, device)
+def _speed(arch: str, dim: int, size: Size, device: str) -> float | None:
+    return throughput_of_a_child(arch, dim, size, device)
 
 
 def start_buttons(config: ExperimentConfig, ready: bool) -> None:
@@ -215,3 +236,5 @@ def start_buttons(config: ExperimentConfig, ready: bool) -> None:
         page_link("runs", "Watch it", run=run_id)
     st.caption("The same on the command line")
     st.code(command_line(config), language="bash")
+    with st.expander("The configuration, complete"):
+        st.json(config.to_dict(), expanded=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 import streamlit as st
 
 from compat_core.experiments import queue
@@ -36,11 +38,11 @@ def _view(run: Run, key: str, curves: bool) -> None:
             st.rerun()
         if status.state in ACTIVE:
             st.session_state[f"{key}-was-active"] = run.id
-        _headline(run)
         events = _events(run, key)
         training = [event for event in events if event.get("kind") == "train"]
+        _headline(run, training)
         if curves and training:
-            st.plotly_chart(loss_figure(training), key=f"{key}-loss", width="stretch", alt="Training losses over steps")
+            _losses(training, key)
         results = [event for event in events if event.get("kind") == "result"]
         if results and status.state in ACTIVE:
             rows = [
@@ -52,7 +54,20 @@ def _view(run: Run, key: str, curves: bool) -> None:
             st.dataframe(rows, hide_index=True, width="stretch", key=f"{key}-results", alt="mAP per cell so far")
 
 
-def _headline(run: Run) -> None:
+def loss_curves(run: Run, key: str) -> None:
+    """The training losses of a run that is no longer working."""
+    training = [event for event in _events(run, key) if event.get("kind") == "train"]
+    if training:
+        _losses(training, key)
+    else:
+        st.caption("Nothing was trained.")
+
+
+def _losses(training: list[dict], key: str) -> None:
+    st.plotly_chart(loss_figure(training), key=f"{key}-loss", width="stretch", alt="Training losses over steps")
+
+
+def _headline(run: Run, training: list[dict]) -> None:
     status = run.status
     if status.state == "queued":
         position = queue.queue_position(store(), run)
@@ -60,7 +75,13 @@ def _headline(run: Run) -> None:
     elif status.state == "running":
         left = f" · about {duration(status.eta_s)} left" if status.eta_s else ""
         st.progress(min(max(status.progress, 0.0), 1.0), text=f"{status.stage or 'starting'}{left}")
-        st.caption(f"on {status.device or '…'}, started {ago(status.started_at)}")
+        speed = f" · {training[-1]['images_per_s']:,.0f} images/s" if training else ""
+        st.caption(f"on {status.device or '…'}, started {ago(status.started_at)}{speed}")
+    elif status.state == "done":
+        took = status.finished_at - status.started_at if status.finished_at and status.started_at else None
+        speeds = [event["images_per_s"] for event in training]
+        speed = f" · trained at {statistics.median(speeds):,.0f} images/s (median)" if speeds else ""
+        st.caption(f"{STATE_MARKS['done']} {ago(status.finished_at)} on {status.device}, took {duration(took)}{speed}")
     elif status.state in ("failed", "lost"):
         message = status.error.message if status.error else "its process vanished without a word (killed, or a reboot)"
         st.error(f"{STATE_MARKS[status.state]}: {message}", icon=":material/error:")

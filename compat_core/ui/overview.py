@@ -9,7 +9,7 @@ from compat_core.experiments import queue
 from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.reports.frames import percent_text, records
-from compat_core.reports.verdicts import MARKS, verdict_table
+from compat_core.reports.verdicts import COMPATIBLE, MARKS, verdict_table
 from compat_core.ui.live import STATE_MARKS
 from compat_core.ui.pickers import ago, duration
 
@@ -40,7 +40,7 @@ def recent_runs(store: RunStore, most: int = 6) -> list[dict[str, Any]]:
 
 
 def headline(run: Run) -> str:
-    """The run's mAP verdicts in a few characters: ``fct ✓ 92.9, bct ✗ 56.0``."""
+    """The run's mAP verdicts in a few characters, best first: ``fct ✓ 92.9, bct ✗ 56.0``."""
     results = run.results()
     if not results:
         return ""
@@ -50,9 +50,13 @@ def headline(run: Run) -> str:
     for row in results["rows"]:
         if row["cell"] == "new/migrated" and row["metric"] == "mAP":
             cross.setdefault(row["method"], []).append(row["value"])
-    means = {method: percent_text(sum(values) / len(values)) for method, values in cross.items()}
+    means = {method: sum(values) / len(values) for method, values in cross.items()}
+    best_first = sorted(
+        records(table), key=lambda row: (row["verdict"] == COMPATIBLE, means.get(row["method"], 0.0)), reverse=True
+    )
     return ", ".join(
-        f"{row['method']} {MARKS.get(row['verdict'], '?')} {means.get(row['method'], '')}" for row in records(table)
+        f"{row['method']} {MARKS.get(row['verdict'], '?')} {percent_text(means.get(row['method']))}"
+        for row in best_first
     )
 
 
@@ -93,10 +97,10 @@ def _row(store: RunStore, run: Run) -> dict[str, Any]:
         "state": STATE_MARKS[status.state] + (f", place {position}" if position else ""),
         "progress": 1.0 if status.state == "done" else status.progress,
         "stage": status.stage if status.state == "running" else "",
+        "verdicts (mAP, %)": headline(run),
         "data": config.get("data", {}).get("dataset", ""),
-        "methods": ", ".join(spec.get("alias") or spec["name"] for spec in specs),
         "seeds": len(config.get("seeds", [])),
-        "verdicts (mAP)": headline(run),
+        "methods": ", ".join(spec.get("alias") or spec["name"] for spec in specs),
         "tags": ", ".join(meta.tags),
         "created": ago(meta.created_at),
         "took": duration(ended - status.started_at) if ended and status.started_at else "–",

@@ -11,6 +11,7 @@ from compat_core.reports.html import html_report
 from compat_core.reports.tables import to_format
 from compat_core.ui.downloads import download_table
 from compat_core.ui.frame import page_link, shown_errors
+from compat_core.ui.run_list import DIALOG_OPEN
 from compat_core.ui.verdicts import sentences
 
 
@@ -46,10 +47,11 @@ def notebook(run: Run) -> None:
                 run.update_meta(name=name, tags=tags.split(","), notes=notes, pinned=pinned, archived=archived)
                 st.toast("Saved.")
     if st.button("Delete this run …", icon=":material/delete:", key=f"delete-{run.id}"):
+        st.session_state[DIALOG_OPEN] = True
         _confirm_delete(run)
 
 
-@st.dialog("Delete this run?")
+@st.dialog("Delete this run?", on_dismiss="rerun")
 def _confirm_delete(run: Run) -> None:
     st.write(f"The folder {run.path} with its models, vectors and results is removed. This cannot be undone.")
     left, right = st.columns(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import streamlit as st
@@ -11,35 +12,73 @@ from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.ui.frame import page_link
 
+DIALOG_OPEN = "runs-dialog-open"  # a full rerun would close the dialog under the reader's hand
+
 
 def choose(store: RunStore, rows: list[dict[str, Any]]) -> list[Run]:
-    """Draw the table; returns the selected runs, or the one named in the address (``?run=ID``)."""
+    """Draw the table; returns the runs selected in it, and those the address names (``?run=ID``) beyond its rows."""
     if not rows:
         st.info("No run matches. Without any run yet: start the demo, or launch one on your own images.")
         page_link("start", "Run the demo")
         page_link("launch", "Launch a run")
-    shown = [{key: value for key, value in row.items() if not key.startswith("_")} for row in rows]
-    picked: list[int] = []
-    if rows:
-        event = st.dataframe(
-            shown, hide_index=True, width="stretch", key="runs-table", on_select="rerun", selection_mode="multi-row",
-            column_config={
-                "progress": st.column_config.ProgressColumn("progress", format="percent", min_value=0, max_value=1),
-            },
-            alt="All runs with their state and verdicts",
-        )  # fmt: skip
-        picked = [place for place in event["selection"]["rows"] if place < len(rows)]
-        st.caption("Select one row for its details, several for what differs between them.")
-    ids = [rows[place]["id"] for place in picked]
-    if ids:
-        st.query_params["run"] = ids
-    else:
-        ids = st.query_params.get_all("run")
+    named = st.query_params.get_all("run")
+    listed = [row["id"] for row in rows]
+    ids = _table(rows, named) if rows else []
+    ids += [run_id for run_id in named if run_id not in listed]  # archived, filtered out, or no longer there
     found = []
     for run_id in ids:
         try:
             found.append(store.get(run_id))
         except CompatError as error:
-            st.warning(f"{error}")
-            st.query_params.pop("run", None)
+            st.warning(str(error))
+    chosen = [run.id for run in found]
+    if chosen != named:
+        st.query_params["run"] = chosen
+    st.session_state["runs-address"] = chosen
     return found
+
+
+def _table(rows: list[dict[str, Any]], named: list[str]) -> list[str]:
+    """The table itself; returns the ids of its selected rows.
+
+    Streamlit keeps selected row *numbers* when the rows change: a new run on top would silently move the selection to
+    its neighbour. The key therefore names the rows, and counts the links that were followed; a table with a new key
+    begins with the rows that the address names.
+    """
+    if named != st.session_state.get("runs-address"):
+        st.session_state["runs-links"] = st.session_state.get("runs-links", 0) + 1
+    order = " ".join([str(st.session_state.get("runs-links", 0)), *(row["id"] for row in rows)])
+    event = st.dataframe(
+        [{key: value for key, value in row.items() if not key.startswith("_")} for row in rows],
+        hide_index=True, width="stretch", key=f"runs-table-{hashlib.sha256(order.encode()).hexdigest()[:12]}",
+        on_select="rerun", selection_mode="multi-row",
+        selection_default={"selection": {"rows": [place for place, row in enumerate(rows) if row["id"] in named]}},
+        column_config={
+            "progress": st.column_config.ProgressColumn("progress", format="percent", min_value=0, max_value=1),
+        },
+        alt="All runs with their state and verdicts",
+    )  # fmt: skip
+    st.caption("Select one row for its details, several for what differs between them.")
+    return [rows[place]["id"] for place in event["selection"]["rows"] if place < len(rows)]
+
+
+def states(store: RunStore) -> dict[str, tuple[str, str]]:
+    """State and stage of every run, by id."""
+    found = {}
+    for run in store.list():
+        try:
+            found[run.id] = (run.status.state, run.status.stage)
+        except CompatError:  # deleted while the list was read
+            continue
+    return found
+
+
+def follow(store: RunStore, drawn: dict[str, tuple[str, str]]) -> None:
+    """Draw the page anew when a run starts, ends, appears or goes, compared with the :func:`states` it shows."""
+    st.session_state[DIALOG_OPEN] = False  # a full run of the page has just closed any
+    st.fragment(_follow, run_every="3s")(store, drawn)
+
+
+def _follow(store: RunStore, drawn: dict[str, tuple[str, str]]) -> None:
+    if not st.session_state.get(DIALOG_OPEN) and states(store) != drawn:
+        st.rerun()

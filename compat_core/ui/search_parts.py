@@ -9,6 +9,7 @@ import streamlit as st
 
 from compat_core.errors import CompatError
 from compat_core.experiments.query import LISTS, QuerySession, RankedList
+from compat_core.reports.tables import markdown_escape
 from compat_core.ui.frame import store
 
 TITLES = {
@@ -18,6 +19,9 @@ TITLES = {
     "new/new": ("Full backfill", "new query, new gallery"),
 }
 BADGES = {"old": "○ old", "migrated": "◆ migrated", "new": "■ new"}
+RANKS_KNOWN = 100
+SHOWN_PX = 128
+HIT_TEXT_PX = 110  # picture and words side by side even in a quarter of the page, or on a telephone
 UPLOAD_TYPES = ["png", "jpg", "jpeg", "bmp", "webp", "gif", "tif", "tiff", "ppm"]
 
 
@@ -37,43 +41,58 @@ def opened(run_id: str, seed: int, method: str) -> QuerySession:
 
 
 def choose_query(session: QuerySession) -> Query | None:
-    """Upload (or paste) a picture, or pick a gallery item."""
+    """Upload (or paste) a picture, or pick a gallery item; None, with the reason, for an upload that is no picture.
+
+    An upload wins until it is removed: both ways stay in sight, so that the query is never hidden.
+    """
     names = session.gallery.class_names
-    upload_tab, pick_tab = st.tabs(["Upload a picture", "Pick a gallery item"])
-    with upload_tab:
+    upload_side, pick_side = st.columns(2)
+    with upload_side:
         upload = st.file_uploader(
-            "Query image", type=UPLOAD_TYPES, key="query-file", max_upload_size=20,
+            "Upload a picture", type=UPLOAD_TYPES, key="query-file", max_upload_size=20,
             help="Drop, choose or paste a picture. It is resized as the gallery was.",
         )  # fmt: skip
+    if upload is None:
+        with pick_side:
+            return _picked(session)
+    with pick_side:
         guess = st.selectbox(
             "Its class, if you know it (marks right and wrong hits)", [None, *range(len(names))],
             format_func=lambda label: "unknown" if label is None else names[label], key="query-class",
         )  # fmt: skip
-    with pick_tab:
-        left, right = st.columns(2)
-        present = np.unique(session.gallery.labels).tolist()
-        with left:
-            label = st.selectbox("Class", present, format_func=lambda one: names[one], key="pick-class")
-        rows = np.flatnonzero(np.asarray(session.gallery.labels) == label)
-        with right:
-            place = st.number_input("Item of this class", 1, len(rows), 1, key="pick-item") if len(rows) > 1 else 1
-    if upload is not None:
-        try:
-            query = Query(session.decode(upload.getvalue(), upload.name), None, guess)
-        except CompatError as error:
-            st.error(str(error), icon=":material/error:")
-            return None
-        with upload_tab:
-            shown, seen = st.columns([1, 5])
-            with shown:
-                st.image(_for_screen(query.image), width=112, caption="as the models see it")
-            with seen:
-                _polarity_hint(query.image, session)
-        return query
+        st.caption("Remove the upload (×) to search with a gallery item.")
+    data = upload.getvalue()
+    try:
+        query = Query(session.decode(data, upload.name), None, guess)
+    except CompatError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+    with st.container(horizontal=True, vertical_alignment="top"):
+        st.image(data, width=SHOWN_PX, caption="your upload", alt="the uploaded picture")
+        st.image(_for_screen(query.image), width=SHOWN_PX, caption="as the models see it", alt="the query, resized")
+    _polarity_hint(query.image, session)
+    return query
+
+
+def _picked(session: QuerySession) -> Query:
+    """A gallery item by class and number."""
+    labels, names = np.asarray(session.gallery.labels), session.gallery.class_names
+    left, right, shown = st.columns([2, 2, 1], vertical_alignment="bottom")
+    with left:
+        label = st.selectbox(
+            "Or pick a gallery item: class", np.unique(labels).tolist(), format_func=lambda one: names[one],
+            key="pick-class",
+        )  # fmt: skip
+    rows = np.flatnonzero(labels == label)
+    with right:
+        count = len(rows)
+        place = st.number_input(f"Item (1 to {count})", 1, count, 1, key=f"pick-item-{label}") if count > 1 else 1
     row = int(rows[place - 1])
-    query = Query(session.stored_image(row), row, int(session.gallery.labels[row]))
-    with pick_tab:
-        st.image(_for_screen(query.image), width=112, caption=f"{names[query.label or 0]} · {session.gallery.ids[row]}")
+    query = Query(session.stored_image(row), row, int(labels[row]))
+    name = f"{names[label]} · {session.gallery.ids[row]}"
+    with shown:
+        st.image(_for_screen(query.image), width=64, alt=f"the query: {name}")
+    st.caption(f"Query: {name}. It is left out of every list.")
     return query
 
 
@@ -92,13 +111,18 @@ def settings() -> tuple[float, int]:
 
 def results(session: QuerySession, query: Query, share: float, count: int) -> None:
     """The four lists side by side, and what changed against the status quo."""
-    lists = session.search(query.image, count, share, query.row)
-    wide = session.search(query.image, max(100, count), share, query.row)["old/old"]
-    before = {int(row): rank for rank, row in enumerate(wide.rows, start=1)}
+    # one search, deeper than what is shown: a rank says where a hit stood before, even out of sight
+    deep = session.search(query.image, max(RANKS_KNOWN, count), share, query.row)
+    before = {int(row): rank for rank, row in enumerate(deep["old/old"].rows, start=1)}
+    lists = {name: found.first(count) for name, found in deep.items()}
     columns = st.columns(len(LISTS))
     for column, name in zip(columns, LISTS, strict=True):
         with column:
             _list(session, lists[name], query, {} if name == "old/old" else before)
+    st.caption(
+        "Time: embedding the query and searching, on this machine's CPU. ▲ ▼ places moved against the status quo, "
+        f"◇ gained: not among its first {count}."
+    )
     _changes(session, lists, query)
 
 
@@ -109,50 +133,67 @@ def _list(session: QuerySession, found: RankedList, query: Query, before: dict[i
     if query.label is not None:
         hits = sum(int(session.gallery.labels[row]) == query.label for row in found.rows)
         right = f" · {hits} of {len(found.rows)} right"
-    st.caption(f"{subtitle} · {1000 * found.seconds:.0f} ms{right}")
+    st.caption(f"{subtitle} · {1000 * found.seconds:.1f} ms{right}")
     for rank, (row, score, version) in enumerate(zip(found.rows, found.scores, found.versions, strict=True), start=1):
         label = int(session.gallery.labels[row])
-        mark = "" if query.label is None else ("✓ " if label == query.label else "✗ ")
-        with st.container(border=True):
-            picture, words = st.columns([1, 2], vertical_alignment="center")
-            with picture:
-                name = session.gallery.class_names[label]
-                st.image(_for_screen(np.asarray(session.gallery.images[row]).transpose(2, 0, 1)), width=56)
-            with words:
-                st.markdown(f"{mark}**{rank}. {name}**")
-                st.caption(f"{score:.3f} · {BADGES[version]}{_movement(int(row), rank, before)}")
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            name = markdown_escape(session.gallery.class_names[label])
+            pixels = np.asarray(session.gallery.images[row]).transpose(2, 0, 1)
+            st.image(_for_screen(pixels), width=56, alt=f"hit {rank}, class {name}")
+            with st.container(width=HIT_TEXT_PX):
+                st.markdown(f"{_mark(label, query)}**{rank}. {name}**")
+                st.caption(f"{score:.3f} · {BADGES[version]}{_movement(int(row), rank, before, len(found.rows))}")
 
 
-def _movement(row: int, rank: int, before: dict[int, int]) -> str:
+def _movement(row: int, rank: int, before: dict[int, int], count: int) -> str:
+    """How far a hit moved from its rank under the status quo, and whether it was out of sight there."""
     if not before:
         return ""
     if row not in before:
-        return " · ▲ from below 100"
+        return f" · ▲ from below {len(before)} · ◇ gained"
     moved = before[row] - rank
-    return f" · {'▲' if moved > 0 else '▼'}{abs(moved)}" if moved else " · ="
+    gained = " · ◇ gained" if before[row] > count else ""
+    return (f" · {'▲' if moved > 0 else '▼'}{abs(moved)}" if moved else " · =") + gained
 
 
 def _changes(session: QuerySession, lists: dict[str, RankedList], query: Query) -> None:
-    base = {int(row) for row in lists["old/old"].rows}
-    names = session.gallery.class_names
-    rows = []
+    """Hits kept, gained and lost, counted; and the lost ones as pictures, since no list shows them."""
+    names, labels = session.gallery.class_names, np.asarray(session.gallery.labels)
+    base = lists["old/old"].rows
+    rows, lost_of = [], {}
     for name in LISTS[1:]:
-        found = {int(row) for row in lists[name].rows}
-        line = {
-            "list": TITLES[name][0],
-            "kept": len(base & found),
-            "gained": len(found - base),
-            "lost": len(base - found),
-        }
+        found = lists[name].rows
+        gained, lost = np.setdiff1d(found, base), base[~np.isin(base, found)]
+        lost_of[TITLES[name][0]] = lost
+        line = {"list": TITLES[name][0], "kept": len(base) - len(lost), "gained": len(gained), "lost": len(lost)}
         if query.label is not None:
-            labels = session.gallery.labels
-            line["right gained"] = sum(int(labels[row]) == query.label for row in found - base)
-            line["right lost"] = sum(int(labels[row]) == query.label for row in base - found)
+            line["right gained"] = int((labels[gained] == query.label).sum())
+            line["right lost"] = int((labels[lost] == query.label).sum())
         rows.append(line)
-    st.caption(
-        "Hits against the status quo" + (f", query class {names[query.label]}" if query.label is not None else "")
-    )
+    st.subheader("Gained and lost")
+    known = f", query class {names[query.label]}" if query.label is not None else ""
+    st.caption(f"Among the first {len(base)} hits, against the status quo{known}.")
     st.dataframe(rows, hide_index=True, width="stretch", key="changes", alt="Hits kept, gained and lost per list")
+    if any(len(lost) for lost in lost_of.values()):
+        with st.expander("The lost hits"):
+            for title, lost in lost_of.items():
+                if len(lost):
+                    st.caption(f"{title}: no longer among the first {len(base)}")
+                    _strip(session, lost.tolist(), query)
+
+
+def _strip(session: QuerySession, rows: list[int], query: Query) -> None:
+    with st.container(horizontal=True, gap="small"):
+        for row in rows:
+            label = int(session.gallery.labels[row])
+            words = f"{_mark(label, query)}{markdown_escape(session.gallery.class_names[label])}"
+            pixels = np.asarray(session.gallery.images[row]).transpose(2, 0, 1)
+            st.image(_for_screen(pixels), width=56, caption=words, alt=f"lost hit of class {words}")
+
+
+def _mark(label: int, query: Query) -> str:
+    """Right or wrong as a symbol; nothing where the query's class is not known."""
+    return "" if query.label is None else ("✓ " if label == query.label else "✗ ")
 
 
 def _for_screen(image: np.ndarray) -> np.ndarray:

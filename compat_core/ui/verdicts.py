@@ -63,7 +63,10 @@ def headline_numbers(results: dict[str, Any], metric: str = "mAP") -> None:
     for column, (label, value, change, help_text) in zip(st.columns(4), cards, strict=True):
         shown = "–" if value is None else f"{100 * value:.1f} %"
         delta = None if change is None else f"{100 * change:+.1f} points" if change else "the reference"
-        column.metric(label, shown, delta, "off" if change == 0 else "normal", help=help_text, border=True)
+        column.metric(
+            label, shown, delta, "off" if change == 0 else "normal", help=help_text, border=True,
+            delta_arrow="auto" if change else "off",
+        )  # fmt: skip
 
 
 def matrix(results: dict[str, Any] | Sequence[dict[str, Any]], metric: str, key: str) -> None:

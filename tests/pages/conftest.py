@@ -1,5 +1,6 @@
 """One small finished run for all page tests, and an app that shows it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def finished(finished_root, monkeypatch):
     """The store that holds the finished run; pages show it."""
     monkeypatch.setenv("COMPATBENCH_RUNS", str(finished_root))
     return RunStore(finished_root)
+
+
+@pytest.fixture
+def copied(finished_root, tmp_path, monkeypatch):
+    """A copy of the finished run that a test may change; nothing is really started from it."""
+    shutil.copytree(finished_root, tmp_path / "runs")
+    monkeypatch.setenv("COMPATBENCH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr("compat_core.experiments.queue.spawn_dispatcher", lambda store, key: None)
+    return RunStore(tmp_path / "runs")
 
 
 @pytest.fixture

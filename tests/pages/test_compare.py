@@ -1,0 +1,122 @@
+"""Compare: a verdict per metric with its interval, several runs side by side, everything downloadable."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from compat_core.experiments.store import RunStore
+from compat_core.ui.compare_verdicts import verdict_grid, verdict_lines
+
+
+def line(method, metric, seed, outcome, difference, low, high):
+    return {
+        "method": method, "metric": metric, "seed": seed, "outcome": outcome,
+        "difference": difference, "ci_low": low, "ci_high": high,
+    }  # fmt: skip
+
+
+def texts(app):
+    elements = [*app.markdown, *app.caption, *app.error, *app.warning, *app.info]
+    return "\n".join(str(element.value) for element in elements)
+
+
+def copied(root, target):
+    """A store with the run twice; the copy has another data set and a method less."""
+    shutil.copytree(root, target)
+    store = RunStore(target)
+    (run,) = store.list()
+    other = target / f"{run.id[:-4]}ffff"
+    shutil.copytree(run.path, other)
+    results = json.loads((other / "results.json").read_text())
+    results |= {"run": other.name, "dataset": "other"}
+    for key in ("rows", "verdicts", "curves", "per_class"):
+        results[key] = [row | {"run": other.name} for row in results[key] if row["method"] != "fct"]
+    (other / "results.json").write_text(json.dumps(results))
+    return store, run.id, other.name
+
+
+@pytest.fixture
+def two(finished_root, tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPATBENCH_RUNS", str(tmp_path / "runs"))
+    return copied(finished_root, tmp_path / "runs")
+
+
+def test_grid_gives_the_interval_of_one_seed_and_the_spread_of_several():
+    one = {"run": "r", "verdicts": [
+        line("bct", "mAP", 0, "compatible", 0.1, 0.08, 0.12),
+        line("l2", "mAP", 0, "undecided", -0.001, -0.02, 0.02),
+        line("fct", "mAP", 0, "compatible", 0.1, 0.05, 0.15),
+        line("fct", "mAP", 1, "not compatible", -0.1, -0.15, -0.05),
+        line("bct", "CMC@1", 0, "not compatible", -0.2, -0.3, -0.1),
+    ]}  # fmt: skip
+    grid = verdict_grid(verdict_lines([one])).set_index("method")
+    assert grid.loc["bct", "mAP"] == "✓ +10.0 [8.0, 12.0]"
+    assert grid.loc["l2", "mAP"] == "? −0.1 [−2.0, 2.0]"
+    assert grid.loc["fct", "mAP"] == "? 0.0 ± 14.1, n=2"
+    assert grid.loc["bct", "CMC@1"] == "✗ −20.0 [−30.0, −10.0]"
+    assert grid.loc["fct", "CMC@1"] == "–"
+
+
+def test_verdict_of_every_method_on_every_metric(finished, visit):
+    app = visit("compare")
+    (grid,) = [frame.value for frame in app.dataframe if {"method", "CMC@1", "R-precision"} <= set(frame.value.columns)]
+    assert grid["method"].tolist() == ["independent", "bct-sys", "fct"]
+    assert all("n=2" in text for text in grid["mAP"])
+
+
+def test_another_metric_is_never_swapped_in_silence(finished, visit):
+    app = visit("compare")
+    assert "not measured in" not in texts(app)
+    app.selectbox(key="metric").set_value("R-precision").run()
+    assert not app.exception
+    assert "Cost and recovered gain are not measured in R-precision: shown in mAP." in texts(app)
+    assert "R-precision is not kept per class" in texts(app)
+    app.selectbox(key="metric").set_value("CMC@1").run()
+    assert "CMC@1 of the class's queries, mean over seeds" in texts(app)
+
+
+def test_two_runs_stand_side_by_side_and_say_what_they_do_not_share(two, visit):
+    _, first, second = two
+    app = visit("compare", run=[first, second])
+    assert not app.error
+    assert "different data sets" in texts(app)
+    assert f"A is {first}" in texts(app) and f"B is {second}" in texts(app)
+    app.selectbox(key="matrix-method").set_value("fct").run()
+    assert not app.exception, "one of the two has no fct"
+    app.selectbox(key="matrix-method").set_value("bct-sys").run()
+    app.selectbox(key="baseline").set_value(second).run()
+    assert not app.exception and not app.error
+    deltas = next(frame.value for frame in app.dataframe if "delta" in frame.value.columns)
+    assert set(deltas["run"]) == {first}
+    known = deltas[deltas["method"] == "bct-sys"]["delta"]
+    assert (known == 0).all() and len(known)
+    assert deltas[deltas["method"] == "fct"]["delta"].isna().all(), "no counterpart, no difference"
+
+
+def test_a_run_without_results_is_named(two, visit):
+    store, first, second = two
+    (store.get(second).path / "results.json").unlink()
+    app = visit("compare", run=[first, second])
+    assert not app.exception
+    assert second in "\n".join(warning.value for warning in app.warning)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet", "md", "latex"])
+def test_every_table_builds_in_every_format(kind, finished, visit, monkeypatch):
+    built = {}
+
+    def build(name, key, make):
+        built[key] = make(kind)
+
+    monkeypatch.setattr("compat_core.ui.compare_parts.download_table", build)
+    monkeypatch.setattr("compat_core.ui.compare_verdicts.download_table", build)
+    visit("compare")
+    assert {"verdict-grid-get", "summary-get", "flips-get", "classes-get", "results-get", "verdicts-get"} <= set(built)
+    assert all(isinstance(content, bytes) and content for content in built.values())
+
+
+def test_empty_verdicts_make_an_empty_grid():
+    assert verdict_grid(verdict_lines([{"run": "r"}])).empty
+    assert isinstance(verdict_lines([]), pd.DataFrame)

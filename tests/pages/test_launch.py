@@ -1,0 +1,115 @@
+"""Launch: bad files and bad words end in a box, what was typed stays, and the estimate comes from another process."""
+
+import copy
+import json
+
+import pytest
+
+from compat_core.errors import CompatError
+from compat_core.experiments import estimate
+from compat_core.experiments.presets import configure
+from compat_core.methods import METHODS
+from compat_core.ui.forms import config_fields
+
+
+def edited(**changes):
+    values = copy.deepcopy(configure("demo").to_dict())
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = values
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    return json.dumps(values).encode()
+
+
+BAD_FILES = {
+    "data set": (edited(data__dataset="digitz"), "digits"),
+    "backbone": (edited(old__arch="resnet1"), "resnet1"),
+    "loss": (edited(new__loss__name="arc"), "arcface"),
+    "loss parameter": (edited(new__loss__params={"scael": 1}), "scale"),
+    "method": (edited(methods=[{"name": "fctt", "params": {}, "alias": ""}]), "fct"),
+    "method parameter": (edited(methods=[{"name": "fct", "params": {"widht": 8}, "alias": ""}]), "width"),
+    "out of range": (edited(methods=[{"name": "fct", "params": {"width": -3}, "alias": ""}]), "from 8"),
+    "not an object": (b"[1, 2]", "object"),
+    "not text": (b"\xff\xfe", "JSON"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_configuration_file_is_refused_in_a_box(name, empty, visit):
+    content, hint = BAD_FILES[name]
+    app = visit("launch", preset="demo")
+    app.number_input(key="demo-old-train-epochs").set_value(3).run()
+    app.file_uploader(key="config-file").upload("config.json", content, "application/json").run()
+    assert not app.exception, app.exception
+    assert any("configuration file" in error.value and hint in error.value for error in app.error)
+    assert app.number_input(key="demo-old-train-epochs").value == 3, "nothing typed is lost"
+
+
+@pytest.mark.parametrize("text", ["one", "-1", "1e3", "²", "", "0 0"])
+def test_bad_seeds_are_one_error_and_stay_as_typed(text, empty, visit):
+    app = visit("launch", preset="demo")
+    app.text_input(key="demo-seeds").set_value(text).run()
+    assert not app.exception, app.exception
+    assert len(app.error) == 1 and "seeds" in app.error[0].value
+    assert app.text_input(key="demo-seeds").value == text
+
+
+def test_a_method_that_cannot_bridge_the_dimensions_is_named_before_the_start(empty, visit):
+    app = visit("launch", preset="demo")
+    app.number_input(key="demo-old-dim").set_value(24).run()
+    assert not app.exception
+    assert any("equal dimensions" in error.value for error in app.error)
+    assert app.number_input(key="demo-old-dim").value == 24
+    needy = [name for name in METHODS.names() if "equal dimensions" in METHODS.get(name).needs]
+    kept = [label for label in app.multiselect(key="demo-methods").value if label not in needy]
+    app.multiselect(key="demo-methods").set_value(kept).run()
+    assert not app.error
+
+
+def test_one_run_per_seed(empty, visit):
+    app = visit("launch", preset="demo")
+    app.text_input(key="demo-seeds").set_value("4, 5").run()
+    app.button(key="launch-split").click().run()
+    assert not app.exception
+    assert sorted(run.config.seeds for run in empty.list()) == [(4,), (5,)]
+
+
+SMALL = estimate.Size(100, 50, 1, 8)
+
+
+def test_the_speed_is_measured_in_another_process():
+    assert estimate.throughput_of_a_child("tiny-conv", 16, SMALL, "cpu") > 0
+
+
+def test_what_the_measuring_process_refuses_is_an_error_here():
+    with pytest.raises(CompatError, match="tiny-conv"):
+        estimate.throughput_of_a_child("tiny-cnv", 16, SMALL, "cpu")
+
+
+def test_a_measurement_that_takes_too_long_has_no_answer():
+    assert estimate.throughput_of_a_child("tiny-conv", 16, SMALL, "cpu", limit_s=0.01) is None
+
+
+def test_more_methods_seeds_and_epochs_take_longer():
+    config = configure("demo", seeds=(0,))
+    base = estimate.estimate(config, SMALL, 1000.0, "a test")
+    assert estimate.estimate(config.replace(seeds=(0, 1)), SMALL, 1000.0, "").low_s > base.low_s
+    assert estimate.estimate(config.replace(methods=config.methods[:2]), SMALL, 1000.0, "").low_s < base.low_s
+    assert base.low_s < base.high_s
+
+
+def test_help_states_the_range_and_labels_do_not_repeat_the_unit(monkeypatch):
+    seen = {}
+
+    def record(label, *args, **settings):
+        seen[label] = settings["help"]
+        return None
+
+    for widget in ("number_input", "checkbox", "selectbox", "text_input"):
+        monkeypatch.setattr(f"compat_core.ui.forms.st.{widget}", record)
+    config_fields(configure("demo"), "x")
+    config_fields(configure("demo").old.train, "y")
+    assert "From 100 to 1e+06" in seen["resamples"]
+    assert "epochs" in seen and "epochs (epochs)" not in seen

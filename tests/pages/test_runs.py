@@ -1,0 +1,99 @@
+"""Runs: the selection follows its run, not its row; details, differences and failures are shown."""
+
+from compat_core.experiments.presets import configure
+from compat_core.experiments.queue import enqueue
+from compat_core.experiments.status import RunError
+
+
+def words(app):
+    elements = [*app.markdown, *app.caption, *app.error, *app.info, *app.warning, *app.subheader]
+    return "\n".join(str(element.value) for element in elements)
+
+
+def opened(app):
+    """Ids in the address; one value comes as a text, several as a list."""
+    ids = app.query_params.get("run", [])
+    return [ids] if isinstance(ids, str) else list(ids)
+
+
+def table_key(app):
+    (name,) = [frame.proto.id for frame in app.dataframe if "-runs-table-" in frame.proto.id]
+    return name[name.index("runs-table-") :]
+
+
+def select(app, *rows):
+    app.session_state[table_key(app)] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
+    return app.run()
+
+
+def test_a_selected_row_is_in_the_address_and_can_be_given_up(copied, visit):
+    (run,) = copied.list()
+    app = select(visit("runs"), 0)
+    assert opened(app) == [run.id]
+    assert run.id in words(app)
+    select(app)
+    assert opened(app) == []
+    assert run.id not in words(app)
+
+
+def test_a_new_run_on_top_does_not_move_the_selection(copied, visit):
+    (run,) = copied.list()
+    app = select(visit("runs"), 0)
+    fresh = enqueue(copied, configure("demo", seeds=(9,)))
+    app.run()
+    assert not app.exception
+    assert opened(app) == [run.id]
+    assert run.id in words(app) and fresh.id not in words(app)
+
+
+def test_two_runs_show_what_differs(copied, visit):
+    (run,) = copied.list()
+    other = enqueue(copied, run.config.replace(seeds=(7,)))
+    app = visit("runs", run=[run.id, other.id])
+    (table,) = [frame.value for frame in app.dataframe if run.id in frame.value.columns]
+    assert table.iloc[:, 0].tolist() == ["seeds"]
+
+
+def test_a_finished_run_says_how_long_and_how_fast(finished, visit):
+    app = visit("runs", run=finished.list()[0].id)
+    assert "took" in words(app) and "images/s" in words(app)
+
+
+def test_a_failed_run_shows_the_fix_its_log_and_resume(copied, visit):
+    (run,) = copied.list()
+    run.write_status(run.status.replace(state="failed", error=RunError("out of memory", "halve the batch")))
+    app = visit("runs", run=run.id)
+    assert "out of memory" in words(app) and "halve the batch" in words(app)
+    assert app.button(key="runs-live-resume") and app.button(key="runs-live-retry")
+
+
+def test_retry_opens_the_new_run(copied, visit):
+    (run,) = copied.list()
+    app = visit("runs", run=run.id)
+    app.button(key="runs-live-retry").click().run()
+    assert not app.exception
+    fresh = next(one for one in copied.list() if one.id != run.id)
+    assert opened(app) == [fresh.id]
+    assert fresh.id in words(app)
+
+
+def test_archived_runs_are_hidden_but_a_link_still_opens_them(copied, visit):
+    (run,) = copied.list()
+    run.update_meta(archived=True)
+    app = visit("runs", run=run.id)
+    assert "No run matches" in words(app)
+    assert run.id in words(app)
+
+
+def test_filters_keep_the_open_run(copied, visit):
+    (run,) = copied.list()
+    app = visit("runs", run=run.id)
+    app.text_input(key="runs-text").set_value("no such run").run()
+    assert not app.exception
+    assert run.id in words(app)
+
+
+def test_a_link_to_no_run_says_so(empty, visit):
+    for run_id in ("nowhere", "../../etc", "a/b", "x" * 300):
+        app = visit("runs", run=run_id)
+        assert len(app.warning) == 1

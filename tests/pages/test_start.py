@@ -1,0 +1,37 @@
+"""Start: the demo in each of its states."""
+
+from compat_core.experiments.presets import PRESETS, configure
+from compat_core.experiments.queue import enqueue
+from compat_core.experiments.status import RunError
+from compat_core.ui.overview import headline
+
+
+def words(app):
+    return "\n".join(str(element.value) for element in [*app.markdown, *app.caption, *app.error, *app.info])
+
+
+def test_start_names_the_device_and_the_data_sets(empty, visit):
+    app = visit("start")
+    assert "New runs use" in words(app)
+    (table,) = [frame.value for frame in app.dataframe if "offline" in frame.value.columns]
+    assert table.set_index("name")["offline"]["digits"] == "yes"
+
+
+def test_a_failed_demo_says_why_and_can_be_run_again(empty, visit):
+    run = enqueue(empty, PRESETS.get("demo").config)
+    error = RunError("disk full", "free 2 GB")
+    run.write_status(run.status.replace(state="failed", error=error))
+    app = visit("start")
+    assert "disk full" in words(app) and "free 2 GB" in words(app)
+    assert not app.button(key="demo").disabled
+    app.button(key="demo").click().run()
+    assert not app.exception
+    assert len(empty.list()) == 2
+    assert empty.list()[0].config == configure("demo")
+
+
+def test_headline_names_the_best_compatible_method_first(finished):
+    names = [part.split()[0] for part in headline(finished.list()[0]).split(", ")]
+    assert sorted(names) == ["bct-sys", "fct", "independent"]
+    marks = [part.split()[1] for part in headline(finished.list()[0]).split(", ")]
+    assert marks == sorted(marks, key=lambda mark: mark != "✓")
