@@ -2,7 +2,8 @@
 
 # Each module registers itself; the order here is the order of lists, colours and tables.
 # isort: off
-from compat_core.methods import independent, l2, lwf, bct, lce, lce_transformed, fct, fastfill  # noqa: F401
+from compat_core.methods import independent, l2, lwf, bct, unibct, lce, hot_refresh, advbct, bt2, d_simplex  # noqa: F401
+from compat_core.methods import lce_transformed, fct, fastfill, cross_model  # noqa: F401
 # isort: on
 
 from compat_core.methods.base import FAMILIES, METHODS, Context, Method, TrainedModel, train_version

@@ -29,6 +29,7 @@ class FctConfig:
 
     side: str = param("simclr", "side-information stored with the old gallery", choices=SIDES, paper="simclr, 128-d")
     side_dim: int = param(64, "dimension of the side-information", unit="dimensions", low=2, high=4096, paper="128")
+    side_arch: str = param("", "backbone of its encoder; empty = the old model's")
     side_epochs: int = param(
         0,
         "passes over the old images to train its encoder; 0 = as many as the old model had",
@@ -144,7 +145,7 @@ def fit_map(
     parts: dict[str, SavedModule] = {}
     if config.side != "none":
         epochs = config.side_epochs or context.old_config.train.epochs
-        parts["side"] = train_side(context, config.side, config.side_dim, epochs)
+        parts["side"] = train_side(context, config.side, config.side_dim, epochs, config.side_arch)
         encoders.append(parts["side"])
     views = 0 if context.augment == "none" else config.views
     stored = stored_views(context, encoders, views)

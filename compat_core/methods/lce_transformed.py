@@ -34,7 +34,7 @@ class LceTransformedConfig:
 
 
 class TransformedTerm(Term):
-    """``λ_a · ½[mean ‖N(W_j) − N(T_f(c_j))‖² + mean ‖N(T_b(N(W_j))) − c_j‖²] + λ_b · boundary on T_b(n)``.
+    """``λ_a · ½[mean ‖N(W_j) − N(T_f(c_j))‖² + mean ‖N(T_b(N(W_j))) − c_j‖²] + λ_b · boundary on N(T_b(N(n)))``.
 
     Args:
         centres: unit class centres of the old space ``(K, D_old)``.
@@ -62,10 +62,11 @@ class TransformedTerm(Term):
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         rows = F.normalize(batch.head.weight)  # (K, D_new)
-        to_new = F.normalize(self.forward_map(self.centres))
-        to_old = F.normalize(self.backward_map(rows))
+        to_new = F.normalize(self.forward_map(self.centres).float())
+        # rows and embeddings in one pass: the statistics of T_b's batch norm are then of what queries look like
+        back = self.backward_map(torch.cat([rows, F.normalize(batch.emb)])).float()  # (K + B, D_old)
+        to_old, mapped = F.normalize(back).split([len(rows), len(batch.emb)])
         align = 0.5 * ((rows - to_new).square().sum(1).mean() + (to_old - self.centres).square().sum(1).mean())
-        mapped = F.normalize(self.backward_map(batch.emb))
         cosine = (mapped * self.centres[batch.labels]).sum(1)
         outside = F.relu(self.bounds[batch.labels] - cosine).mean()
         return {"align": self.config.align * align, "boundary": self.config.boundary * outside}
@@ -85,7 +86,7 @@ class BackwardUpgrade(Upgrade):
     """Queries and backfilled rows go through T_b into the old space; the old gallery stays as it is."""
 
     def query(self, new_emb: torch.Tensor) -> torch.Tensor:
-        return F.normalize(self.parts["map"](new_emb))
+        return F.normalize(self.parts["map"](F.normalize(new_emb)))
 
     def gallery_old(self, old_emb: torch.Tensor, side: torch.Tensor | None = None) -> torch.Tensor:
         return F.normalize(old_emb)
@@ -127,7 +128,10 @@ METHODS.add(
         formula=r"\tfrac12\left(\overline{\lVert N(W)-T_f(c)\rVert^2}+\overline{\lVert T_b(N(W))-c\rVert^2}\right)",
         config=LceTransformedConfig,
         needs=("labels", "old embeddings of the new training set"),
-        departs="Both sides of the alignment are normalised, so that the transformations need not match lengths.",
+        departs=(
+            "Both sides of the alignment, and the embedding before T_b, are normalised, so that the transformations "
+            "need not match lengths."
+        ),
         fit=fit,
         upgrade=make_upgrade,
     )

@@ -19,23 +19,25 @@ from compat_core.training.seeding import seeded
 SIDES = ("none", "autoencoder", "simclr", "alternate")
 
 
-def train_side(context: Context, kind: str, dim: int, epochs: int) -> Embedder:
+def train_side(context: Context, kind: str, dim: int, epochs: int, arch: str = "") -> Embedder:
     """An encoder of ``kind`` trained on the images the old model saw.
 
     Args:
         context: gives the old training images, the old model's architecture and the device.
-        kind: ``autoencoder`` or ``simclr``, without labels; ``alternate``, a second supervised model of the old
-            model's own architecture and loss, from another initialisation.
+        kind: ``autoencoder`` or ``simclr``, without labels; ``alternate``, a second supervised model with the old
+            model's own loss and schedule, from another initialisation.
         dim: dimension D_side of what is stored.
         epochs: passes over the old training images.
+        arch: backbone; empty for the old model's own.
     """
     images = context.old_images
+    arch = arch or context.old_config.arch
     if kind == "alternate":
-        version = dataclasses.replace(context.old_config, dim=dim)
+        version = dataclasses.replace(context.old_config, dim=dim, arch=arch)
         version = dataclasses.replace(version, train=dataclasses.replace(version.train, epochs=epochs))
         return train_version(version, images, context.augment, "alternate", context.step("side", 0.0, 0.5)).embedder
     with seeded(context.seed, "side", kind, "init"):
-        encoder = Embedder(context.old_config.arch, dim, images.channels, images.size)
+        encoder = Embedder(arch, dim, images.channels, images.size)
         training: SimClrTraining | AutoencoderTraining
         if kind == "simclr":
             training = SimClrTraining(encoder, images, context.augment)

@@ -19,7 +19,14 @@ from tests.methods.toy import make_context, stripes
 
 # fct's published schedule is far too long for 144 images
 _QUICK_MAP = {"width": 64, "batch_size": 32, "epochs": 40, "lr": 3e-3, "side_dim": 8, "views": 0}
-QUICK = {"fct": _QUICK_MAP, "fastfill": _QUICK_MAP}
+QUICK = {
+    "fct": _QUICK_MAP,
+    "fastfill": _QUICK_MAP,
+    "lce-cross": {"batch_size": 32, "views": 0},
+    "bt2": {"extra": 8},
+    "advbct": {"boundary": 10.0, "threshold": 0.5},  # the published weights need more than 75 steps
+}
+LOSS = {"d-simplex": "simplex"}  # what both versions are trained with; normsoftmax for every other method
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +35,27 @@ def context():
 
 
 @pytest.fixture(scope="module")
-def fitted(context):
+def world(context):
+    """The versions a method is tried on."""
+    made = {"normsoftmax": context}
+
+    def of(name):
+        loss = LOSS.get(name, "normsoftmax")
+        if loss not in made:
+            made[loss] = make_context(loss=loss)
+        return made[loss]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def fitted(world):
     made = {}
 
     def fit(name):
         if name not in made:
             spec = Spec(name, QUICK.get(name, {}))
-            made[name] = METHODS.get(name).fit(context, METHODS.get(name).configure(spec)).eval()
+            made[name] = METHODS.get(name).fit(world(name), METHODS.get(name).configure(spec)).eval()
         return made[name]
 
     return fit
@@ -65,7 +86,13 @@ def test_entry_is_documented(name):
     assert named, f"no test names {name}"
 
 
-@pytest.mark.parametrize("name", ["bct", "bct-sys", "bct-kd", "lce", "lce-transformed", "fct", "fastfill"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bct", "bct-sys", "bct-kd", "unibct", "lce", "hot-refresh", "advbct", "bt2", "d-simplex", "lce-transformed",
+        "fct", "fastfill", "lce-cross",
+    ],
+)  # fmt: skip
 def test_compatible_methods_beat_the_naive_swap(name, fitted):
     assert cross_map(fitted(name)) > cross_map(fitted("independent")) + 0.1
 
@@ -88,8 +115,8 @@ def test_baselines_pull_the_new_space_towards_the_old(name, fitted, context):
 
 
 @pytest.mark.parametrize("name", METHODS.names())
-def test_saved_and_loaded_upgrade_gives_the_same_vectors(name, fitted, context, tmp_path):
-    upgrade, files, spec = fitted(name), Artefacts(tmp_path), Spec(name)
+def test_saved_and_loaded_upgrade_gives_the_same_vectors(name, fitted, world, tmp_path):
+    upgrade, files, spec, context = fitted(name), Artefacts(tmp_path), Spec(name), world(name)
     files.save_version(0, "old", context.old)
     files.save_version(0, "paragon", context.paragon)
     assert files.load_upgrade(0, name) is None
@@ -104,6 +131,20 @@ def test_saved_and_loaded_upgrade_gives_the_same_vectors(name, fitted, context, 
         old_emb = embed(upgrade.old, images, cpu)
         side = embed(upgrade.side, images, cpu) if upgrade.side is not None else None
         assert torch.equal(upgrade.gallery_old(old_emb, side), loaded.gallery_old(old_emb, side))
+        new_emb = embed(upgrade.new, images, cpu)
+        assert torch.equal(upgrade.query(new_emb), loaded.query(new_emb))
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+@torch.no_grad()
+def test_queries_and_both_kinds_of_rows_live_in_one_space(name, fitted):
+    """A half-backfilled gallery is one matrix."""
+    upgrade, images, cpu = fitted(name), stripes(seed=3, per_class=2).images, torch.device("cpu")
+    side = embed(upgrade.side, images, cpu) if upgrade.side is not None else None
+    new_emb = embed(upgrade.new, images, cpu)
+    old_rows = upgrade.gallery_old(embed(upgrade.old, images, cpu), side)
+    assert upgrade.query(new_emb).shape == upgrade.gallery_new(new_emb).shape == old_rows.shape
+    assert torch.isfinite(old_rows).all()
 
 
 def test_fct_leaves_the_new_model_untouched(fitted, context):
@@ -118,6 +159,13 @@ def test_fct_with_other_side_information(side, context, fitted):
     upgrade = METHODS.get("fct").fit(context, config)
     assert (upgrade.side is None) == (side == "none")
     assert cross_map(upgrade.eval()) > cross_map(fitted("independent")) + 0.1
+
+
+@pytest.mark.parametrize("side", ["autoencoder", "simclr", "alternate"])
+def test_side_information_may_come_from_another_backbone(side, context):
+    config = METHODS.get("fct").configure(Spec("fct", QUICK["fct"] | {"side": side, "side_arch": "resnet18"}))
+    with pytest.raises(CompatError, match="resnet18"):  # which does not take images as small as these
+        METHODS.get("fct").fit(context, config)
 
 
 def test_published_parameter_count_of_h():

@@ -9,6 +9,7 @@ from compat_core.data.images import ImageSet
 from compat_core.device import pick_device
 from compat_core.experiments.tracker import NullTracker
 from compat_core.methods import Context, train_version
+from compat_core.spec import Spec
 from compat_core.training.config import TrainConfig, VersionConfig
 from compat_core.training.loop import Job
 
@@ -34,11 +35,11 @@ def version(**changes) -> VersionConfig:
     return VersionConfig(**({"dim": 16, "train": TrainConfig(epochs=15, batch_size=32)} | changes))
 
 
-def make_context(old_dim: int = 16, new_dim: int = 16) -> Context:
-    """Old model on classes a–c, paragon on all six."""
+def make_context(old_dim: int = 16, new_dim: int = 16, loss: str = "normsoftmax") -> Context:
+    """Old model on classes a–c, paragon on all six, both trained with ``loss``."""
     images = stripes()
     old_indices = torch.nonzero(images.labels < 3)[:, 0]
-    old_config, new_config = version(dim=old_dim), version(dim=new_dim)
+    old_config, new_config = version(dim=old_dim, loss=Spec(loss)), version(dim=new_dim, loss=Spec(loss))
     old = train_version(old_config, images.subset(old_indices), "none", "old", job())
     paragon = train_version(new_config, images, "none", "new", job())
     for model in (old, paragon):

@@ -72,6 +72,8 @@ def test_another_metric_is_never_swapped_in_silence(finished, visit):
     app.selectbox(key="metric").set_value("R-precision").run()
     assert not app.exception
     assert "Cost and recovered gain are not measured in R-precision: shown in mAP." in texts(app)
+    charts = [json.loads(chart.proto.spec)["layout"]["title"]["text"] for chart in app.get("plotly_chart")]
+    assert "Cost and recovered gain, mAP" in charts, "the figure is the one that the caption names"
     assert "R-precision is not kept per class" in texts(app)
     app.selectbox(key="metric").set_value("CMC@1").run()
     assert "CMC@1 of the class's queries, mean over seeds" in texts(app)

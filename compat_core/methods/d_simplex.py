@@ -1,0 +1,67 @@
+"""d-simplex (CoReS): both versions learn the same fixed class rows, and meet there without ever having met."""
+
+from __future__ import annotations
+
+import torch
+
+from compat_core.errors import CompatError
+from compat_core.methods.base import METHODS, Context, Method, NoConfig
+from compat_core.methods.upgrade import Upgrade
+
+
+def check_shared_rows(context: Context) -> None:
+    """Refuse versions whose class rows are not the same vertices.
+
+    Raises:
+        CompatError: when a version was trained with another loss, the dimensions differ, or the old model's classes
+            are not the first ones of the new training set.
+    """
+    old, new = context.old_config, context.new_config
+    losses = (old.loss.name, new.loss.name)
+    if losses != ("simplex", "simplex"):
+        raise CompatError(
+            "method d-simplex",
+            value=f"old loss {losses[0]}, new loss {losses[1]}",
+            rule="both versions must be trained with the fixed classifier",
+            fix="set old.loss and new.loss to simplex",
+        )
+    if old.dim != new.dim:
+        raise CompatError(
+            "method d-simplex",
+            value=f"old {old.dim}, new {new.dim} dimensions",
+            rule="needs equal dimensions: simplices of two dimensions share no vertices",
+            fix="set new.dim = old.dim",
+        )
+    classes = context.old.classes
+    if not torch.equal(classes, torch.arange(len(classes), device=classes.device)):
+        raise CompatError(
+            "method d-simplex",
+            value=f"old classes {classes.tolist()[:10]}",
+            rule="the old model's classes must be the first of the new ones, to stand at the same vertices",
+        )
+
+
+def fit(context: Context, config: NoConfig) -> Upgrade:
+    """The paragon as it is: under this loss independent training is the method."""
+    check_shared_rows(context)
+    return Upgrade(context.old.embedder, context.paragon.embedder)
+
+
+METHODS.add(
+    Method(
+        name="d-simplex",
+        title="d-simplex (CoReS)",
+        family="backward-compatible training",
+        summary="Old and new model are trained apart on the same fixed class rows, with room for classes to come.",
+        paper="Biondi et al. 2021, arXiv 2111.07632",
+        formula=r"W_{\mathrm{old}}=W_{\mathrm{new}}=V\ \text{fixed},\;v_i\cdot v_j=-\tfrac1D",
+        config=NoConfig,
+        needs=("labels", "both versions trained with the loss simplex", "equal dimensions"),
+        departs=(
+            "The paper reserves vertices for a stated number of future classes and sets the dimension by it; here the "
+            "dimension comes first and every vertex that no class uses is reserved. The paragon of such a run is "
+            "itself trained on the fixed rows."
+        ),
+        fit=fit,
+    )
+)
