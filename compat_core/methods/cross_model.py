@@ -33,7 +33,7 @@ class CrossModelConfig:
     blocks: int = param(4, "residual blocks of the map", unit="blocks", low=0, high=32, paper="4 (code)")
     epochs: int = param(30, "passes over the stored embeddings", unit="epochs", low=1, high=10_000)
     batch_size: int = param(128, "embeddings per step", unit="embeddings", low=2, high=65_536)
-    lr: float = param(2e-3, "peak learning rate", low=0.0, high=10.0)
+    lr: float = param(3e-3, "peak learning rate", low=0.0, high=10.0)
     weight_decay: float = param(5e-4, "weight decay", low=0.0, high=1.0)
     views: int = param(2, "augmented views of each image embedded beside the plain one", unit="views", low=0, high=64)
 

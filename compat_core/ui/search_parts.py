@@ -47,6 +47,7 @@ def choose_query(session: QuerySession) -> Query | None:
     """
     names = session.gallery.class_names
     upload_side, pick_side = st.columns(2)
+    preview = st.container()  # always there: else an upload would move all below it, and the page would draw it twice
     with upload_side:
         upload = st.file_uploader(
             "Upload a picture", type=UPLOAD_TYPES, key="query-file", max_upload_size=20,
@@ -62,15 +63,17 @@ def choose_query(session: QuerySession) -> Query | None:
         )  # fmt: skip
         st.caption("Remove the upload (×) to search with a gallery item.")
     data = upload.getvalue()
-    try:
-        query = Query(session.decode(data, upload.name), None, guess)
-    except CompatError as error:
-        st.error(str(error), icon=":material/error:")
-        return None
-    with st.container(horizontal=True, vertical_alignment="top"):
-        st.image(data, width=SHOWN_PX, caption="your upload", alt="the uploaded picture")
-        st.image(_for_screen(query.image), width=SHOWN_PX, caption="as the models see it", alt="the query, resized")
-    _polarity_hint(query.image, session)
+    with preview:
+        try:
+            query = Query(session.decode(data, upload.name), None, guess)
+        except CompatError as error:
+            st.error(str(error), icon=":material/error:")
+            return None
+        with st.container(horizontal=True, vertical_alignment="top"):
+            st.image(data, width=SHOWN_PX, caption="your upload", alt="the uploaded picture")
+            seen = _for_screen(query.image)
+            st.image(seen, width=SHOWN_PX, caption="as the models see it", alt="the query, resized")
+        _polarity_hint(query.image, session)
     return query
 
 
