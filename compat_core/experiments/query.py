@@ -13,6 +13,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts, Gallery
 from compat_core.experiments.run import Run
 from compat_core.methods import Upgrade, match_dim
+from compat_core.models import load_module
 from compat_core.retrieval.mixed import backfilled_mask, mixed_gallery
 from compat_core.retrieval.search import top_k
 from compat_core.training.embedding import embed
@@ -66,14 +67,9 @@ class QuerySession:
         self.naive_new = np.asarray(self.files.embedding(seed, "paragon", "new"))
         self.gallery_old = np.asarray(self.files.embedding(seed, label, "gallery_old"))
         self.gallery_new = np.asarray(self.files.embedding(seed, label, "gallery_new"))
-        self.paragon = self._paragon(seed)
+        self.paragon = load_module(self.files.model_dir(seed, "paragon"))
         blank = np.zeros((self.gallery.channels, self.gallery.image_size, self.gallery.image_size), dtype=np.uint8)
         self.search(blank, 1, 0.0)  # the first pass through a network sets it up: not part of anybody's latency
-
-    def _paragon(self, seed: int) -> torch.nn.Module:
-        from compat_core.models import load_module
-
-        return load_module(self.files.model_dir(seed, "paragon"))
 
     def decode(self, data: bytes, name: str) -> np.ndarray:
         """An uploaded file as the models see it, ``(C, S, S)`` uint8. Raises CompatError for what is no image."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from compat_core.errors import CompatError
-from compat_core.experiments.store import RunStore
+from compat_core.experiments.store import ROOT_VARIABLE, RunStore
 
 ROOT = Path(__file__).parents[2]
 FRAME_KEY = "frame"
@@ -46,10 +47,6 @@ def begin(title: str, intro: str) -> None:
 
 def store() -> RunStore:
     """The runs this app shows: ``$COMPATBENCH_RUNS``, else ``runs`` beside app.py."""
-    import os
-
-    from compat_core.experiments.store import ROOT_VARIABLE
-
     return RunStore(os.environ.get(ROOT_VARIABLE) or ROOT / "runs")
 
 
