@@ -5,6 +5,7 @@ import streamlit as st
 from compat_core.metrics import METRICS
 from compat_core.ui import compare_parts as parts
 from compat_core.ui import compare_verdicts as verdicts
+from compat_core.ui import protocol_parts as protocols
 from compat_core.ui.chain_parts import chains
 from compat_core.ui.frame import begin, shown_errors, store
 from compat_core.ui.pickers import pick_runs
@@ -33,8 +34,11 @@ with shown_errors():
         parts.bars(results, metric)
         parts.curves(results)
         parts.trade_off(results, metric)
+        protocols.scores_over_sets(results, metric)
         parts.backfill(results)
+        protocols.protocols(results)
         parts.flips(results)
         parts.classes(results, metric)
+        protocols.subgroups(results, metric)
         parts.baseline(runs)
         parts.take_along(runs)

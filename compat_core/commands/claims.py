@@ -41,5 +41,5 @@ def _claims(arguments: argparse.Namespace) -> int:
         for finding in one.findings:
             interval = f"{100 * finding.ci_low:+.1f} … {100 * finding.ci_high:+.1f}"
             value = f"{100 * finding.value:+.1f} points ({interval})"
-            print(f"{'':14} {finding.outcome}: {finding.what} = {value}, {finding.run}")
+            print(f"{'':14} {finding.outcome}: {finding.what} = {value}; {finding.budget}; {finding.run}")
     return 0

@@ -33,6 +33,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "device": {"metavar": "DEVICE", "help": "auto, cpu, cuda, cuda:N or mps"},
     "distance": {"metavar": "NAME", "help": "cosine, l2 or dot"},
     "eval-split": {"metavar": "HOW", "help": "auto, given, instances or classes"},
+    "protocols": {"metavar": "A,B", "help": "beside retrieval: verification, identification; none switches them off"},
     "title": {"metavar": "TEXT", "help": "a name for people"},
 }
 
@@ -148,6 +149,9 @@ def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     changes = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
     if "methods" in changes:
         changes["methods"] = parse_specs(changes["methods"])
+    if "protocols" in changes:
+        words = [word.strip() for word in changes["protocols"].split(",") if word.strip()]
+        changes["protocols"] = () if words == ["none"] else tuple(words)
     if "seeds" in changes:
         changes["seeds"] = tuple(changes["seeds"])
     return changes

@@ -87,7 +87,8 @@ class Artefacts:
         """The ranked lists of one cell and its metrics per query.
 
         Cells that are the same for several methods are kept once: ``old/old`` with the old model, ``paragon`` and an
-        equal ``new/new`` with the paragon, ``new/migrated`` of a method that maps nothing as its ``new/old``.
+        equal ``new/new`` with the paragon, ``new/migrated`` of a method that maps nothing as its ``new/old``. Cells of
+        a chain (``v3/v1``) belong to their method.
 
         Returns:
             ``indices (Nq, K)`` int32 (-1: none left), ``scores (Nq, K)`` float32, and every metric by name ``(Nq,)``
@@ -103,7 +104,7 @@ class Artefacts:
             "new/new": [(label, "new/new"), ("paragon", "new/new")],
             "paragon": [("paragon", "new/new")],
         }
-        for home in homes[cell]:
+        for home in homes.get(cell, [(label, cell)]):
             path = self.ranking_file(seed, *home)
             if path.is_file():
                 with np.load(path) as stored:

@@ -12,6 +12,7 @@ from compat_core.data.images import ImageSet
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.metrics import bootstrap_mean
 from compat_core.metrics.backfill import BackfillCurve, backfill_curves
+from compat_core.metrics.subgroups import subgroup_curves
 from compat_core.retrieval.backfill import backfill_order
 
 RANDOM_SEEDS = (0, 1, 2)
@@ -36,9 +37,20 @@ class BackfillStudy:
         config: distance and number of resamples.
         device: where similarities are computed.
         queries: rows of the chosen queries ``(Q,)``.
+        groups: ``(N,)`` the subgroup of each evaluation image; None: no curves per subgroup.
     """
 
-    def __init__(self, seed: int, images: ImageSet, config: ExperimentConfig, device: str, queries: np.ndarray) -> None:
+    def __init__(
+        self,
+        seed: int,
+        images: ImageSet,
+        config: ExperimentConfig,
+        device: str,
+        queries: np.ndarray,
+        groups: np.ndarray | None = None,
+    ) -> None:
+        chosen = groups[queries] if groups is not None else np.empty(0)
+        self.groups = chosen if len(np.unique(chosen)) > 1 else None
         self.seed, self.config, self.device, self.queries = seed, config, device, queries
         self.labels, self.ids = images.labels.cpu().numpy(), images.ids
 
@@ -80,16 +92,21 @@ class BackfillStudy:
         area = bootstrap_mean(mean.auc_per_query, self.config.resamples)
         study.per_query[f"{order} {first.metric}"] = mean.auc_per_query.astype(np.float32)
         band = np.array([curve.values for curve in curves])
+        by_group: dict[str, Any] = {}
+        if self.groups is not None:
+            grouped, gap = subgroup_curves(mean.per_query, self.groups)
+            by_group = {"subgroups": {name: _rounded(values) for name, values in grouped.items()}, "gap": _rounded(gap)}
         study.entries.append(
-            {
+            by_group
+            | {
                 "method": method,
                 "seed": self.seed,
                 "order": order,
                 "metric": first.metric,
-                "shares": [round(float(share), 6) for share in first.shares],
-                "values": [round(float(value), 6) for value in mean.values],
-                "low": [round(float(value), 6) for value in band.min(axis=0)],
-                "high": [round(float(value), 6) for value in band.max(axis=0)],
+                "shares": _rounded(first.shares),
+                "values": _rounded(mean.values),
+                "low": _rounded(band.min(axis=0)),
+                "high": _rounded(band.max(axis=0)),
                 "repeats": len(curves),
                 "auc": mean.auc,
                 "auc_ci_low": area.low,
@@ -99,3 +116,7 @@ class BackfillStudy:
                 "num_queries": len(self.queries),
             }
         )
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), 6) for value in values]

@@ -10,6 +10,7 @@ import torch
 from compat_core.data import Dataset, old_subset
 from compat_core.data.config import ScenarioConfig
 from compat_core.data.images import ImageSet
+from compat_core.experiments.artefacts import write_arrays
 from compat_core.experiments.evaluation import Means, SeedResults
 from compat_core.methods import Context, TrainedModel, match_dim
 from compat_core.metrics import METRICS, RetrievalScores, evaluate_retrieval, outcome_of
@@ -97,6 +98,9 @@ def _evaluate(
             found[f"v{later + 1}/v{earlier + 1}"] = _search(execution, test, vectors[later], vectors[earlier])
     for step in range(1, count):
         found[f"paragon{step + 1}"] = _search(execution, test, free[step], free[step])
+    for cell, scores in found.items():
+        per_query = {entry.name: entry.per_query(scores).astype(np.float32) for entry in METRICS}
+        write_arrays(execution.files.ranking_file(seed, method, cell), per_query)
     valid = found["v1/v1"].per_query.valid
     results.num_queries, results.num_skipped = found["v1/v1"].num_queries, found["v1/v1"].num_skipped
     results.chance = found["v1/v1"].chance

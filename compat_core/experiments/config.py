@@ -18,6 +18,27 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
+class ProtocolConfig:
+    """Which protocols beside retrieval judge every cell; both compare templates by cosine."""
+
+    verification: bool = param(False, "1:1 verification over all pairs of templates: TAR at FAR, ROC, DET, EER")
+    identification: bool = param(False, "1:N open-set identification of probe templates: TPIR at FPIR, rank-1, rank-5")
+    template_size: int = param(1, "items averaged into one template", unit="items", low=1, high=1000)
+    enrolled: float = param(
+        0.5, "share of the classes enrolled in the 1:N gallery; probes of the others have no mate", low=0.01, high=0.99
+    )
+    fars: tuple[float, ...] = param((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), "false-accept rates at which TAR is given")
+    fpirs: tuple[float, ...] = param((1e-3, 1e-2, 1e-1), "false-positive rates at which TPIR is given")
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "protocols")
+        for name in ("fars", "fpirs"):
+            rates = getattr(self, name)
+            if not rates or not all(0 < rate < 1 for rate in rates):
+                raise CompatError(f"protocols.{name}", value=list(rates), rule="must list rates between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True)
 class ExperimentConfig:
     """Two model versions, the methods that bridge them, the data, and the seeds."""
 
@@ -36,6 +57,9 @@ class ExperimentConfig:
     distance: str = param("cosine", "how vectors are compared", choices=("cosine", "l2", "dot"))
     backfill_queries: int = param(
         1000, "queries of the backfill curves, a fixed random choice; 0 = no curves", unit="queries", low=0
+    )
+    protocols: ProtocolConfig = field(
+        default_factory=ProtocolConfig, metadata={"help": "verification and identification beside retrieval"}
     )
     resamples: int = param(10_000, "bootstrap resamples of each interval", low=100, high=1_000_000)
 

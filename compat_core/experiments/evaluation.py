@@ -15,9 +15,11 @@ from compat_core.data.images import ImageSet
 from compat_core.experiments.artefacts import Artefacts, write_arrays
 from compat_core.experiments.backfill_study import BackfillStudy
 from compat_core.experiments.config import ExperimentConfig
+from compat_core.experiments.protocol_study import CellScores, ProtocolStudy
 from compat_core.methods import match_dim
 from compat_core.metrics import METRICS, Interval, RetrievalScores, evaluate_retrieval, interval, outcome_of, per_class
 from compat_core.metrics.bootstrap import bootstrap_means
+from compat_core.metrics.subgroups import subgroup_scores
 from compat_core.retrieval.search import top_k
 
 CELLS = ("old/old", "new/old", "new/migrated", "new/new", "paragon")
@@ -35,15 +37,19 @@ class SeedResults:
         self.per_class: list[dict[str, Any]] = []
         self.backfill: list[dict[str, Any]] = []
         self.chain: list[dict[str, Any]] = []
+        self.protocols: list[dict[str, Any]] = []
+        self.subgroups: list[dict[str, Any]] = []
         self.num_queries = self.num_skipped = 0
         self.chance: dict[str, float] = {}
         self.metric_versions = {metric.name: metric.version for metric in METRICS}
 
-    def row(self, method: str, seed: int, cell: str, metric: str, number: Interval | None) -> None:
-        """Add one tidy row; None gives an empty value."""
+    def row(
+        self, method: str, seed: int, cell: str, metric: str, number: Interval | None, num_queries: int | None = None
+    ) -> None:
+        """Add one tidy row; None gives an empty value. ``num_queries`` where they are not the retrieval's own."""
         values = number.row() if number else {"value": None, "ci_low": None, "ci_high": None}
         named = {"method": method, "seed": seed, "cell": cell, "metric": metric}
-        self.rows.append(named | values | {"num_queries": self.num_queries})
+        self.rows.append(named | values | {"num_queries": self.num_queries if num_queries is None else num_queries})
 
 
 class SeedEvaluation(SeedResults):
@@ -59,6 +65,7 @@ class SeedEvaluation(SeedResults):
         old_emb: ``(N, D_old)``.
         paragon_emb: ``(N, D_new)`` of the unconstrained new model.
         files: where ranked lists are kept.
+        groups: ``(N,)`` the subgroup of each evaluation image, where there are several.
     """
 
     def __init__(
@@ -70,14 +77,17 @@ class SeedEvaluation(SeedResults):
         old_emb: torch.Tensor,
         paragon_emb: torch.Tensor,
         files: Artefacts,
+        groups: np.ndarray | None = None,
     ) -> None:
         super().__init__()
+        self.groups = groups
         self.seed, self.images, self.config, self.device, self.files = seed, images, config, device, files
         self.old_emb, self.paragon_emb = old_emb, paragon_emb
         self.old_scores = self._search("old", "old/old", old_emb, old_emb)
         self.paragon_scores = self._search("paragon", "new/new", paragon_emb, paragon_emb)
         self.num_queries, self.num_skipped = self.old_scores.num_queries, self.old_scores.num_skipped
         self.chance = self.old_scores.chance
+        self.protocol_study = ProtocolStudy(images, config.protocols, str(device))
 
     def add(
         self,
@@ -110,8 +120,20 @@ class SeedEvaluation(SeedResults):
         cells["new/new"] = self.paragon_scores if free else self._search(method, "new/new", query, gallery_new)
         cells["paragon"] = self.paragon_scores
         self._record(method, cells)
+        raw = (raw_new, raw_old)
+        paragon = (self.paragon_emb, self.paragon_emb)
+        vectors = {
+            "old/old": (self.old_emb, self.old_emb),
+            "new/old": raw,
+            "new/migrated": raw if unmapped else (query, gallery_old),
+            "new/new": paragon if free else (query, gallery_new),
+            "paragon": paragon,
+        }
+        for protocol, by_cell in self.protocol_study.run(vectors).items():
+            self._record_protocol(method, protocol, by_cell)
         if self.config.backfill_queries:
-            curves = BackfillStudy(self.seed, self.images, self.config, str(self.device), self.chosen_queries())
+            queries = self.chosen_queries()
+            curves = BackfillStudy(self.seed, self.images, self.config, str(self.device), queries, self.groups)
             rows = [part.cpu().numpy() for part in (query, gallery_new, gallery_old)]
             found = curves.run(method, rows[0], rows[1], rows[2], uncertainty)
             self.backfill += found.entries
@@ -148,10 +170,7 @@ class SeedEvaluation(SeedResults):
             self._row(method, cell, name, means.of({(cell, name): 1.0}))
         for name in (metric.name for metric in METRICS):
             gain = means.of({("new/migrated", name): 1.0, ("old/old", name): -1.0})
-            self.verdicts.append(
-                {"method": method, "seed": self.seed, "metric": name, "outcome": outcome_of(gain)}
-                | {"difference": gain.estimate, "ci_low": gain.low, "ci_high": gain.high}
-            )
+            self._verdict(method, name, gain)
             if name in DERIVED_FROM:
                 self._derived(method, name, gain, means)
         before, after = (cells[cell].per_query.hit_within(1)[valid] for cell in ("old/old", "new/migrated"))
@@ -159,6 +178,41 @@ class SeedEvaluation(SeedResults):
             shares = Means({("", label): changed.astype(np.float64)}, self.config.resamples)
             self._row(method, "new/migrated", label, shares.of({("", label): 1.0}))
         self._curves(method, cells)
+        for name in DERIVED_FROM if self.groups is not None else ():
+            for cell, scores in cells.items():
+                found = subgroup_scores(
+                    METRICS.get(name).per_query(scores), self.groups, resamples=self.config.resamples
+                )
+                named = {"method": method, "seed": self.seed, "cell": cell, "metric": name}
+                self.subgroups.append(named | found.to_dict())
+
+    def _record_protocol(self, method: str, protocol: str, cells: dict[str, CellScores]) -> None:
+        """Rows, curves and verdicts of one protocol; the threshold of an operating point is held in every resample."""
+        named = {"method": method, "seed": self.seed, "protocol": protocol}
+        self.protocols += [named | {"cell": cell} | scores.entry for cell, scores in cells.items()]
+        shared = set.intersection(*(set(scores.per_query) for scores in cells.values()))
+        columns = {(cell, name): cells[cell].per_query[name] for cell in cells for name in sorted(shared)}
+        means = Means(columns, self.config.resamples) if columns else None
+        for cell, scores in cells.items():
+            for name, value in scores.values.items():
+                number: Interval | None
+                if means is not None and name in shared:
+                    number = means.of({(cell, name): 1.0})
+                else:  # refused, or not a mean over queries
+                    number = None if value is None else Interval(value, float("nan"), float("nan"), 0.95, 0)
+                self.row(method, self.seed, cell, name, number, len(next(iter(scores.per_query.values()), ())))
+        if means is None:
+            return
+        for name in (name for name in cells["old/old"].values if name in shared):
+            gain = means.of({("new/migrated", name): 1.0, ("old/old", name): -1.0})
+            self._verdict(method, name, gain)
+            self._derived(method, name, gain, means)
+
+    def _verdict(self, method: str, name: str, gain: Interval) -> None:
+        self.verdicts.append(
+            {"method": method, "seed": self.seed, "metric": name, "outcome": outcome_of(gain)}
+            | {"difference": gain.estimate, "ci_low": gain.low, "ci_high": gain.high}
+        )
 
     def _derived(self, method: str, name: str, gain: Interval, means: Means) -> None:
         full_gain = {("paragon", name): 1.0, ("old/old", name): -1.0}

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from compat_core.data.config import DataConfig, ScenarioConfig
-from compat_core.experiments.config import ExperimentConfig
+from compat_core.errors import unknown_name
+from compat_core.experiments.config import ExperimentConfig, ProtocolConfig
 from compat_core.registry import Registry
 from compat_core.spec import Spec, parse_specs
 from compat_core.training.config import TrainConfig, VersionConfig
@@ -34,6 +35,9 @@ class Preset:
 
 PRESETS: Registry[Preset] = Registry("preset")
 
+PROTOCOLS = ("verification", "identification")
+_BOTH_PROTOCOLS = ProtocolConfig(verification=True, identification=True)
+
 _ALL_METHODS = parse_specs("independent,l2,lwf,bct,bct-sys,bct-kd,lce,fct")
 
 # The demo has 1,347 training images of 8 × 8 pixels: a narrow mixer and small batches fit h to them in seconds.
@@ -54,6 +58,7 @@ PRESETS.add(
             old=_DEMO_VERSION,
             new=_DEMO_VERSION,
             methods=tuple(_DEMO_FCT if spec.name == "fct" else spec for spec in _ALL_METHODS),
+            protocols=_BOTH_PROTOCOLS,
         ),
     )
 )
@@ -72,7 +77,12 @@ PRESETS.add(
         title="Half of each class's images → all",
         summary="The old model saw every class but only half of its images.",
         paper="BCT, arXiv 2003.11942, Table 1: 50 % → 100 % of the training data",
-        config=ExperimentConfig(preset="half-data", scenario=ScenarioConfig(old_images=0.5), methods=_ALL_METHODS),
+        config=ExperimentConfig(
+            preset="half-data",
+            scenario=ScenarioConfig(old_images=0.5),
+            methods=_ALL_METHODS,
+            protocols=_BOTH_PROTOCOLS,
+        ),
     )
 )
 
@@ -88,6 +98,18 @@ for _preset in (
         summary="The old model saw half of the classes, and half of the images of those.",
         paper=f"{_BCT}: 25 % → 100 % of the data; openBCT's ImageNet runs",
         config=ExperimentConfig(scenario=ScenarioConfig(old_classes=0.5, old_images=0.5), methods=_ALL_METHODS),
+    ),
+    Preset(
+        name="open-set",
+        title="Classes nobody trained on: verification and identification",
+        summary="Half of the training classes → all, judged on classes held out of both: retrieval, 1:1, and 1:N.",
+        paper=f"{_BCT}, Tables 1–3: IMDB-Face → IJB-C, 1:1 verification and 1:N open-set identification",
+        config=ExperimentConfig(
+            data=DataConfig(eval_split="classes"),
+            scenario=ScenarioConfig(old_classes=0.5),
+            methods=_ALL_METHODS,
+            protocols=_BOTH_PROTOCOLS,
+        ),
     ),
     Preset(
         name="other-architecture",
@@ -212,13 +234,15 @@ def configure(
     device: str | None = None,
     distance: str | None = None,
     title: str | None = None,
+    protocols: tuple[str, ...] | None = None,
 ) -> ExperimentConfig:
     """A preset (or ``base``) with the given values in place of its own; None keeps what is there.
 
     A method named without parameters takes the preset's own parameters for it, where the preset has some.
+    ``protocols`` names those beside retrieval (``verification``, ``identification``); an empty tuple switches both off.
 
     Raises:
-        CompatError: for an unknown preset, or a value out of range.
+        CompatError: for an unknown preset or protocol, or a value out of range.
     """
     config = base if base is not None else PRESETS.get(preset or "demo").config
     own = {spec.label: spec for spec in config.methods}
@@ -241,8 +265,17 @@ def configure(
         device=device,
         distance=distance,
         title=title,
+        protocols=None if protocols is None else _with_protocols(config.protocols, protocols),
         **versions,
     )
+
+
+def _with_protocols(config: ProtocolConfig, names: tuple[str, ...]) -> ProtocolConfig:
+    for name in names:
+        if name not in PROTOCOLS:
+            raise unknown_name("protocol", name, [*PROTOCOLS, "none"])
+    switched: dict[str, Any] = {name: name in names for name in PROTOCOLS}
+    return dataclasses.replace(config, **switched)
 
 
 def command_line(config: ExperimentConfig) -> str:
@@ -262,6 +295,8 @@ def command_line(config: ExperimentConfig) -> str:
     for name in ("seeds", "device", "distance", "title"):
         if getattr(config, name) != getattr(start, name):
             options[name] = getattr(config, name)
+    if config.protocols != start.protocols:
+        options["protocols"] = tuple(name for name in PROTOCOLS if getattr(config.protocols, name))
     if config.old.arch == config.new.arch != start.old.arch:
         options["arch"] = config.old.arch
     for name in ("epochs", "batch_size"):
@@ -275,6 +310,8 @@ def command_line(config: ExperimentConfig) -> str:
         words.append("--" + name.replace("_", "-"))
         if name == "methods":
             words.append(",".join(spec.text for spec in value))
+        elif name == "protocols":
+            words.append(",".join(value) or "none")
         else:
             words += [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
     return shlex.join(words)

@@ -23,6 +23,7 @@ from compat_core.experiments.artefacts import Artefacts, write_array
 from compat_core.experiments.chain import chain_seed
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.evaluation import SeedEvaluation, SeedResults
+from compat_core.experiments.exposure import exposure_groups
 from compat_core.experiments.files import write_json
 from compat_core.experiments.run import RESULTS_FILE, Run
 from compat_core.experiments.store import RunStore
@@ -51,6 +52,13 @@ def check_names(config: ExperimentConfig) -> None:
                 value=spec.label,
                 rule="a chain needs methods that leave old vectors as they are",
                 fix="leave it out, or use bct, bct-sys, lce …",
+            )
+        if config.old.dim != config.new.dim and "equal dimensions" in method.needs:
+            raise CompatError(
+                f"method {spec.label}",
+                value=f"old {config.old.dim}, new {config.new.dim} dimensions",
+                rule="needs equal dimensions",
+                fix="give both models the same dim, or leave this method out",
             )
     for version in (config.old, config.new):
         BACKBONES.get(version.arch)
@@ -161,7 +169,8 @@ class Execution:
         )
         upgrades = {spec.label: self.upgrade(context, spec) for spec in self.config.methods}
         self.stage(f"seed {seed}: evaluation")
-        return self._evaluate(seed, dataset, upgrades, paragon)
+        groups = exposure_groups(train_images, chosen, dataset.test)
+        return self._evaluate(seed, dataset, upgrades, paragon, groups)
 
     def version(
         self, seed: int, label: str, config: VersionConfig, images: ImageSet, augment: str, role: str
@@ -210,13 +219,18 @@ class Execution:
             path.unlink(missing_ok=True)
 
     def _evaluate(
-        self, seed: int, dataset: Dataset, upgrades: dict[str, Upgrade], paragon: TrainedModel
+        self,
+        seed: int,
+        dataset: Dataset,
+        upgrades: dict[str, Upgrade],
+        paragon: TrainedModel,
+        groups: np.ndarray | None,
     ) -> SeedEvaluation:
         images, device = dataset.test.images, self.choice.device
         first = next(iter(upgrades.values()))
         old_emb = embed(first.old, images, device)
         paragon_emb = embed(paragon.embedder, images, device)
-        evaluation = SeedEvaluation(seed, dataset.test, self.config, device, old_emb, paragon_emb, self.files)
+        evaluation = SeedEvaluation(seed, dataset.test, self.config, device, old_emb, paragon_emb, self.files, groups)
         self.keep(seed, "old", {"old": old_emb})
         self.keep(seed, "paragon", {"new": paragon_emb})
         for done, (label, upgrade) in enumerate(upgrades.items()):
@@ -246,7 +260,7 @@ class Execution:
     def _results(self, dataset: Dataset, evaluations: list[SeedResults], elapsed_s: float) -> dict[str, Any]:
         merged: dict[str, list[dict[str, Any]]] = {
             key: [entry for evaluation in evaluations for entry in getattr(evaluation, key)]
-            for key in ("rows", "verdicts", "curves", "per_class", "backfill", "chain")
+            for key in ("rows", "verdicts", "curves", "per_class", "backfill", "chain", "protocols", "subgroups")
         }
         named = {"run": self.run.id, "dataset": dataset.name}
         merged["rows"] = [named | row for row in merged["rows"]]

@@ -23,20 +23,24 @@ from compat_core.metrics.compatibility import (
 )
 from compat_core.metrics.evaluate import evaluate_retrieval
 from compat_core.metrics.identification import IdentificationScores, identify
+from compat_core.metrics.operating_points import OperatingPoint
 from compat_core.metrics.per_class import per_class
+from compat_core.metrics.protocols import PROTOCOL_METRICS, ProtocolMetric
 from compat_core.metrics.report import evaluation_summary
 from compat_core.metrics.scores import PerQuery, RetrievalScores
 from compat_core.metrics.templates import Templates, templates
-from compat_core.metrics.verification import OperatingPoint, VerificationScores, verify
+from compat_core.metrics.verification import VerificationScores, verify
 
 __all__ = [
     "METRICS",
+    "PROTOCOL_METRICS",
     "Flips",
     "IdentificationScores",
     "Interval",
     "Metric",
     "OperatingPoint",
     "PerQuery",
+    "ProtocolMetric",
     "RetrievalScores",
     "Templates",
     "Verdict",

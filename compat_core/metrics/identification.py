@@ -11,7 +11,7 @@ import torch
 
 from compat_core.device import pick_device
 from compat_core.errors import CompatError
-from compat_core.metrics.verification import CURVE_RATES, FEWEST, OperatingPoint, allowed, check_rates, refuse
+from compat_core.metrics.operating_points import CURVE_RATES, FEWEST, OperatingPoint, allowed, check_rates, refuse
 from compat_core.retrieval.inputs import check_embeddings, check_keys, check_pair, shared_codes
 from compat_core.retrieval.ranking import rows_per_block
 from compat_core.retrieval.scores import ScoreSource, prepare
@@ -28,6 +28,8 @@ class IdentificationScores:
             with fewer than ten unmated probes.
         curve_tpir: (P,) TPIR at each of them, by the rule of the operating points.
         mate_rank: (Np,) int64, 1-based rank of each probe's mate, ties counted against it; 0 for unmated probes.
+        mate_score: (Np,) float32, the score of each probe's mate, NaN for unmated probes: a probe counts in the TPIR
+            when its ``mate_rank`` is 1 and its ``mate_score`` is strictly above the threshold.
         num_mated, num_unmated: probes with and without an enrolled template of their label.
         num_enrolled: templates in the gallery.
         num_zero_vectors: all-zero vectors, under cosine; their similarity counts as 0.
@@ -40,6 +42,7 @@ class IdentificationScores:
     curve_fpir: np.ndarray
     curve_tpir: np.ndarray
     mate_rank: np.ndarray
+    mate_score: np.ndarray
     num_mated: int
     num_unmated: int
     num_enrolled: int
@@ -138,6 +141,7 @@ def identify(
         curve_fpir=np.array(curve),
         curve_tpir=np.array([_share_above(named, cut, num_mated) for cut in cuts]),
         mate_rank=mate_rank,
+        mate_score=mate_score,
         num_mated=num_mated,
         num_unmated=num_unmated,
         num_enrolled=len(gallery),

@@ -36,6 +36,11 @@ class SubgroupScores:
     worst: str
     gap: Interval
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types: ``groups`` (name, num_queries, value, ci_low, ci_high), ``best``, ``worst``, ``gap``."""
+        groups = [{"name": group.name, "num_queries": group.num_queries} | group.value.row() for group in self.groups]
+        return {"groups": groups, "best": self.best, "worst": self.worst, "gap": self.gap.row()}
+
 
 def subgroup_scores(
     per_query: Any, groups: Any, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -17,34 +16,14 @@ import torch
 
 from compat_core.device import pick_device
 from compat_core.errors import CompatError
+from compat_core.metrics.operating_points import CURVE_RATES, FEWEST, OperatingPoint, allowed, check_rates, refuse
 from compat_core.retrieval.inputs import check_embeddings, check_ids, check_keys, check_pair, shared_codes
 from compat_core.retrieval.ranking import Relevance, exclude, relate, rows_per_block
 from compat_core.retrieval.scores import ScoreSource, prepare
 
-FEWEST = 10  # false accepts an operating point must allow: fewer make its rate a matter of luck
-CURVE_RATES = tuple(float(10.0 ** (step / 10)) for step in range(-60, 1))  # 1e-6 … 1, ten per decade
 HALF_BITS = 16
 BINS = 2**HALF_BITS
 HELD_VALUES = 2**23  # distinct genuine scores held at a time, about 250 MB with their counts
-
-
-@dataclass(frozen=True, slots=True)
-class OperatingPoint:
-    """One point of a curve: what is found when false accepts may happen at a given rate.
-
-    Attributes:
-        rate: the false-accept rate asked for (FAR, or FPIR), in (0, 1).
-        value: the true-accept rate there (TAR, or TPIR), in [0, 1]; None when the data cannot resolve the rate.
-        threshold: accept scores strictly above it (cosine, dot product, or minus the Euclidean distance); or None.
-        num_admitted: impostors above the threshold, at most floor(rate · impostors); or None.
-        refusal: why there is no value, in one sentence; empty when there is one.
-    """
-
-    rate: float
-    value: float | None
-    threshold: float | None
-    num_admitted: int | None
-    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,25 +117,10 @@ def verify(
         (1.0, 0.0, None)
     """
     rates = check_rates("fars", fars)
-    query, gallery = check_embeddings("query_emb", query_emb), check_embeddings("gallery_emb", gallery_emb)
-    check_pair(query, gallery)
-    labels = shared_codes(
-        "labels",
-        check_keys("query_labels", query_labels, len(query), "query_emb"),
-        check_keys("gallery_labels", gallery_labels, len(gallery), "gallery_emb"),
+    pairs, num_genuine, num_pairs = _all_pairs(
+        query_emb, query_labels, gallery_emb, gallery_labels, query_ids, gallery_ids, distance, device, block_rows
     )
-    ids = check_ids(query_ids, gallery_ids, len(query), len(gallery))
-    relevance = relate(*labels, ids)
-    num_genuine, num_pairs = int(relevance.counts.sum()), int(relevance.candidates.sum())
-    if num_genuine in (0, num_pairs):
-        kind, both = ("genuine", "equal") if not num_genuine else ("impostor", "different")
-        raise CompatError(
-            "verification",
-            rule=f"none of {num_pairs} pairs is {kind} (of {both} label)",
-            fix="check that both label files belong together and hold at least two classes",
-        )
-    source = prepare(query, gallery, distance, pick_device(device).device)
-    pairs = _Pairs(source, relevance, labels[0], labels[1], rows_per_block(source, block_rows))
+    relevance, ids = pairs.relevance, pairs.ids
     num_impostor = num_pairs - num_genuine
     resolved = [rate for rate in rates if allowed(rate, num_impostor) >= FEWEST]
     curve = [rate for rate in CURVE_RATES if allowed(rate, num_impostor) >= FEWEST]
@@ -176,30 +140,47 @@ def verify(
         num_impostor=num_impostor,
         num_excluded=len(relevance.excluded_row),
         both_orders=ids is not None and np.array_equal(np.unique(ids[0]), np.unique(ids[1])),
-        num_zero_vectors=source.num_zero_vectors,
+        num_zero_vectors=pairs.source.num_zero_vectors,
         distance=distance,
     )
 
 
-def check_rates(name: str, rates: Sequence[float]) -> tuple[float, ...]:
-    """Rates as distinct Python floats in the order given. Raises CompatError unless all lie in (0, 1)."""
-    listed = list(rates) if isinstance(rates, (Sequence, np.ndarray)) and not isinstance(rates, str) else []
-    fine = [isinstance(r, (int, float, np.number)) and not isinstance(r, bool) and 0 < r < 1 for r in listed]
-    if not listed or not all(fine):
-        raise CompatError(name, value=rates, rule="must list numbers between 0 and 1", fix=f"{name}=(1e-3, 1e-2)")
-    return tuple(dict.fromkeys(float(rate) for rate in listed))
+@torch.no_grad()
+def accepted_genuine(
+    query_emb: Any,
+    query_labels: Any,
+    gallery_emb: Any,
+    gallery_labels: Any,
+    thresholds: Sequence[float],
+    query_ids: Any = None,
+    gallery_ids: Any = None,
+    distance: str = "cosine",
+    device: str = "auto",
+    block_rows: int | None = None,
+) -> np.ndarray:
+    """How many genuine pairs of every query score strictly above each threshold: what a TAR is made of.
 
+    The sum of a column over all genuine pairs is the TAR at that threshold, so it can be resampled by query.
 
-def allowed(rate: float, num_impostors: int) -> int:
-    """floor(rate · impostors), on the rate as its shortest decimal writes it: 0.29 of 100 is 29, not 28."""
-    return int(Fraction(repr(rate)) * num_impostors)
+    Args:
+        thresholds: T scores, in the units of ``OperatingPoint.threshold``.
+        query_emb, query_labels, gallery_emb, gallery_labels, query_ids, gallery_ids, distance, device, block_rows: as
+            for :func:`verify`.
 
+    Returns:
+        (Nq, T) int64.
 
-def refuse(metric: str, rate: float, num_impostors: int, unit: str) -> OperatingPoint:
-    """The operating point without a value, saying how many impostors it would take."""
-    needed = -int(-FEWEST / Fraction(repr(rate)) // 1)
-    sentence = f"{metric}={rate:g} needs at least {needed:,} {unit}; there are {num_impostors:,}."
-    return OperatingPoint(rate, None, None, None, sentence)
+    Raises:
+        CompatError: as :func:`verify`.
+    """
+    pairs, *_ = _all_pairs(
+        query_emb, query_labels, gallery_emb, gallery_labels, query_ids, gallery_ids, distance, device, block_rows
+    )
+    parts = []
+    for scores, same in pairs.blocks():
+        genuine = scores.masked_fill(~same, float("-inf"))
+        parts.append(torch.stack([(genuine > cut).sum(dim=1) for cut in thresholds], dim=1).cpu().numpy())
+    return np.concatenate(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +191,7 @@ class _Pairs:
     relevance: Relevance
     query_labels: np.ndarray
     gallery_labels: np.ndarray
+    ids: tuple[np.ndarray, np.ndarray] | None
     step: int
 
     def blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -225,6 +207,40 @@ class _Pairs:
             exclude(scores, self.relevance, queries)
             scores = self.source.public(scores, rows) + 0.0  # adding zero turns −0.0 into 0.0, which is the same score
             yield scores, torch.from_numpy(self.query_labels[queries]).to(device)[:, None] == gallery_labels
+
+
+def _all_pairs(
+    query_emb: Any,
+    query_labels: Any,
+    gallery_emb: Any,
+    gallery_labels: Any,
+    query_ids: Any,
+    gallery_ids: Any,
+    distance: str,
+    device: str,
+    block_rows: int | None,
+) -> tuple[_Pairs, int, int]:
+    """The checked pairs, how many of them are genuine, and how many there are."""
+    query, gallery = check_embeddings("query_emb", query_emb), check_embeddings("gallery_emb", gallery_emb)
+    check_pair(query, gallery)
+    labels = shared_codes(
+        "labels",
+        check_keys("query_labels", query_labels, len(query), "query_emb"),
+        check_keys("gallery_labels", gallery_labels, len(gallery), "gallery_emb"),
+    )
+    ids = check_ids(query_ids, gallery_ids, len(query), len(gallery))
+    relevance = relate(*labels, ids)
+    num_genuine, num_pairs = int(relevance.counts.sum()), int(relevance.candidates.sum())
+    if num_genuine in (0, num_pairs):
+        kind, both = ("genuine", "equal") if not num_genuine else ("impostor", "different")
+        raise CompatError(
+            "verification",
+            rule=f"none of {num_pairs} pairs is {kind} (of {both} label)",
+            fix="check that both label files belong together and hold at least two classes",
+        )
+    source = prepare(query, gallery, distance, pick_device(device).device)
+    pairs = _Pairs(source, relevance, labels[0], labels[1], ids, rows_per_block(source, block_rows))
+    return pairs, num_genuine, num_pairs
 
 
 class _Sweep:

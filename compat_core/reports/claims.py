@@ -25,6 +25,7 @@ OUTCOMES = ("holds", "does not hold", "undecided", "not tested")
 
 BCT = "BCT, Shen et al. 2020, arXiv 2003.11942"
 FCT = "FCT, Ramanujan et al. 2022, arXiv 2112.02805"
+FASTFILL = "FastFill, Jaeckle et al. 2023, arXiv 2303.04766"
 LCE = "LCE, Meng et al. 2021, arXiv 2108.01958"
 
 
@@ -55,12 +56,13 @@ class Claim:
 class Finding:
     """What one run says about one claim.
 
-    ``value``, ``ci_low`` and ``ci_high`` are the mean difference over queries and seeds with its interval; ``per_seed``
-    its value for every seed.
+    ``budget`` says what the run could spend, since a claim holds at a budget; ``value``, ``ci_low`` and ``ci_high`` are
+    the mean difference over queries and seeds with its interval; ``per_seed`` its value for every seed.
     """
 
     run: str
     what: str
+    budget: str
     outcome: str
     value: float
     ci_low: float
@@ -97,11 +99,11 @@ def answer(claim: Claim, runs: Sequence[Run], resamples: int = 10_000) -> Answer
     Raises:
         CompatError: when a run that should have vectors has lost them.
     """
-    findings = [
-        _judge(claim, measurement, resamples)
-        for run in runs
-        for measurement in claim.measure(Evidence(run, run.config))
-    ]
+    findings = []
+    for run in runs:
+        evidence = Evidence(run, run.config)
+        budget = evidence.budget()
+        findings += [_judge(claim, measurement, resamples, budget) for measurement in claim.measure(evidence)]
     outcomes = {finding.outcome for finding in findings}
     if not findings:
         outcome = "not tested"
@@ -112,7 +114,7 @@ def answer(claim: Claim, runs: Sequence[Run], resamples: int = 10_000) -> Answer
     return Answer(claim, outcome, tuple(findings))
 
 
-def _judge(claim: Claim, measurement: Measurement, resamples: int) -> Finding:
+def _judge(claim: Claim, measurement: Measurement, resamples: int, budget: str) -> Finding:
     gap, seeds = measurement.per_query, measurement.per_seed
     number = bootstrap_mean(gap, resamples)
     if claim.exact:
@@ -122,7 +124,7 @@ def _judge(claim: Claim, measurement: Measurement, resamples: int) -> Finding:
     else:
         outcome = "does not hold" if number.high <= claim.margin else "undecided"
     return Finding(
-        measurement.run, measurement.what, outcome, number.estimate, number.low, number.high,
+        measurement.run, measurement.what, budget, outcome, number.estimate, number.low, number.high,
         tuple(float(value) for value in seeds), len(gap),
     )  # fmt: skip
 
@@ -139,6 +141,24 @@ def _difference(
         return evidence.differences(better, worse, metric) if where(evidence.config) else []
 
     return measure
+
+
+def _weaker_new(evidence: Evidence) -> list[Measurement]:
+    """old/old − new/migrated of FCT, in runs whose new model is worse than the old one."""
+    if evidence.config.scenario.chain:
+        return []
+    old, new = (evidence.mean(Side("fct", cell), "mAP") for cell in ("old/old", "paragon"))
+    if old is None or new is None or new >= old:
+        return []
+    return evidence.differences(_old("fct"), _cross("fct"), "mAP")
+
+
+def _sigma_order(evidence: Evidence) -> list[Measurement]:
+    return evidence.backfill_differences("fastfill", "sigma", "random", "mAP")
+
+
+def _dimension_changed(config: ExperimentConfig) -> bool:
+    return config.old.dim != config.new.dim
 
 
 def _no_control(config: ExperimentConfig) -> bool:
@@ -225,6 +245,20 @@ for _claim in (
         _difference(_cross("lce"), _cross("bct-sys"), where=_no_control),
     ),
     Claim(
+        "lce-crosses-dimensions",
+        "LCE with a transformation stays compatible when the embedding dimension changes.",
+        f"{LCE}, experiments across embedding dimensions",
+        "A run with two dimensions in which lce-transformed's new/migrated is not above old/old (mAP).",
+        _difference(_cross("lce-transformed"), _old("lce-transformed"), where=_dimension_changed),
+    ),
+    Claim(
+        "chain-two-steps",
+        "A chain stays compatible two steps apart: v3, trained against v2 alone, searches v1's gallery.",
+        f"{BCT}, 25 → 50 → 100 % of the training data",
+        "A chain in which β-sys' v3/v1 is not above v1/v1 (mAP).",
+        _difference(Side("bct-sys", "v3/v1"), Side("bct-sys", "v1/v1")),
+    ),
+    Claim(
         "fct-untouched",
         "FCT leaves the new model exactly as it is.",
         f"{FCT}, section 3",
@@ -253,6 +287,20 @@ for _claim in (
         f"{FCT}, section 4",
         "A run in which fct with SimCLR is not above fct with an autoencoder (mAP).",
         _difference(_cross("fct", side="simclr"), _cross("fct", side="autoencoder")),
+    ),
+    Claim(
+        "sigma-beats-random",
+        "Backfilling in the order of FastFill's predicted uncertainty beats a random order.",
+        f"{FASTFILL}, backfill curves",
+        "A run in which the area under fastfill's σ curve is not above that of its random curves (mAP).",
+        _sigma_order,
+    ),
+    Claim(
+        "weaker-new-drags-fct",
+        "A new model that is weaker than the old one drags FCT's cross test below the status quo.",
+        "reported by third parties for FCT's released code",
+        "A run whose paragon is below old/old and in which fct's new/migrated is not (mAP).",
+        _weaker_new,
     ),
     Claim(
         "relu-breaks-bct",

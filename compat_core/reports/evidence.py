@@ -70,8 +70,11 @@ class Evidence:
         """``better − worse`` for every pair of matching methods.
 
         Cells that do not depend on the method (``old/old``, ``paragon``) are taken from the better side's own method
-        and the other way round, so a claim may name either side's method there.
+        and the other way round, so a claim may name either side's method there. A chain of versions offers its own
+        cells (``v3/v1``) and no others.
         """
+        if bool(self.config.scenario.chain) != better.cell.startswith("v"):
+            return []
         found = []
         for first in self.labels(better):
             seconds = [first] if worse.method == better.method and not worse.params else self.labels(worse)
@@ -82,3 +85,37 @@ class Evidence:
                 what = f"{first} {better.cell} − {second} {worse.cell}"
                 found.append(Measurement(self.run.id, what, gap.mean(axis=0), gap.mean(axis=1)))
         return found
+
+    def backfill_differences(self, method: str, better: str, worse: str, metric: str) -> list[Measurement]:
+        """Area under the backfill curve of the ordering ``better`` less that of ``worse``, where both were drawn."""
+        found = []
+        for label in self.labels(Side(method, "new/migrated")) if not self.config.scenario.chain else ():
+            areas = [Artefacts(self.run.path).backfill(seed, label) for seed in self.config.seeds]
+            keys = f"{better} {metric}", f"{worse} {metric}"
+            if all(key in area for area in areas for key in keys):
+                gap = np.stack([area[keys[0]].astype(np.float64) - area[keys[1]] for area in areas])
+                what = f"{label} backfill area, {better} − {worse}"
+                found.append(Measurement(self.run.id, what, gap.mean(axis=0), gap.mean(axis=1)))
+        return found
+
+    def mean(self, side: Side, metric: str) -> float | None:
+        """The mean over seeds and queries in ``side``'s cell of its first matching method; None without one."""
+        labels = self.labels(side)
+        return float(self.values(labels[0], side.cell, metric).mean()) if labels else None
+
+    def budget(self) -> str:
+        """What the run could spend, in words: data, models, epochs, images, seeds. A claim holds at a budget."""
+        old, new = self.config.old, self.config.new
+        card = (self.run.results() or {}).get("dataset_card", {})
+        both = f"{old.arch} → {new.arch}" if old.arch != new.arch else new.arch
+        epochs = (
+            f"{old.train.epochs} → {new.train.epochs}" if old.train.epochs != new.train.epochs else new.train.epochs
+        )
+        parts = [
+            str(card.get("name") or self.config.data.dataset.rsplit("/", 1)[-1]),
+            both,
+            f"{epochs} epochs",
+            f"{card['train_images']:,} training images" if "train_images" in card else "",
+            f"{len(self.config.seeds)} seed{'s' if len(self.config.seeds) > 1 else ''}",
+        ]
+        return ", ".join(filter(None, parts))

@@ -81,10 +81,11 @@ def aggregate(rows: Iterable[Row]) -> pd.DataFrame:
 def higher_is_better(metric: str) -> bool:
     """The direction of ``metric``: what the metrics registry says; of derived numbers, costs and negative flips are
     better when low."""
-    from compat_core.metrics import METRICS  # late: reading and exporting rows needs no torch
+    from compat_core.metrics import METRICS, PROTOCOL_METRICS  # late: reading and exporting rows needs no torch
 
-    if metric in METRICS:
-        return METRICS.get(metric).direction > 0
+    for registry in (METRICS, PROTOCOL_METRICS):
+        if metric.partition("=")[0] in registry:
+            return registry.get(metric.partition("=")[0]).direction > 0
     return not metric.startswith(("cost_to_new", "negative_flips"))
 
 

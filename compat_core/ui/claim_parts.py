@@ -46,6 +46,7 @@ def overview(answers: list[dict[str, Any]]) -> None:
             "value": finding.get("value"),
             "ci_low": finding.get("ci_low"),
             "ci_high": finding.get("ci_high"),
+            "budget": finding.get("budget", ""),
             "run": finding.get("run", ""),
             "source": entry["source"],
         }
@@ -65,5 +66,5 @@ def detail(entry: dict[str, Any]) -> None:
             st.markdown(
                 f"{MARKS[finding['outcome']]}: {finding['what']} = **{100 * finding['value']:+.1f} points** "
                 f"({100 * finding['ci_low']:+.1f} … {100 * finding['ci_high']:+.1f}; seeds {seeds}; "
-                f"{finding['num_queries']:,} queries) · `{finding['run']}`"
+                f"{finding['num_queries']:,} queries) · at {finding['budget']} · `{finding['run']}`"
             )

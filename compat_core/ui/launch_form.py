@@ -95,6 +95,8 @@ def filled_in(start: ExperimentConfig, key: str) -> dict[str, Any]:
         values["seeds"] = seeds
     with right:
         values |= config_fields(start, key, skip=("schema_version", "preset"), columns=4)
+    st.subheader("Protocols beside retrieval")
+    values["protocols"] |= config_fields(start.protocols, f"{key}-protocols", columns=4)
     return values
 
 
@@ -109,15 +111,6 @@ def _known(config: ExperimentConfig) -> None:
     """Refuse names the registries do not have, and methods that cannot bridge these two models."""
     check_names(config)
     DATASETS.get(config.data.dataset.partition(":")[0])
-    if config.old.dim != config.new.dim:
-        for spec in config.methods:
-            if "equal dimensions" in METHODS.get(spec.name).needs:
-                raise CompatError(
-                    f"method {spec.label}",
-                    value=f"old {config.old.dim}, new {config.new.dim} dimensions",
-                    rule="needs equal dimensions",
-                    fix="give both models the same dim, or leave this method out",
-                )
 
 
 def _methods(start: ExperimentConfig, key: str) -> list[dict[str, Any]]:

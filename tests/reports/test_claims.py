@@ -27,7 +27,10 @@ def run(tmp_path_factory):
 
 class FakeRun:
     id = "fake"
-    config = None
+    config = configure("demo")
+
+    def results(self):
+        return {"dataset_card": {"name": "toy", "train_images": 1234}}
 
 
 def claim_of(values, per_seed, **changes):
@@ -51,6 +54,11 @@ def claim_of(values, per_seed, **changes):
 )
 def test_outcome_follows_the_interval(values, per_seed, changes, outcome):
     assert answer(claim_of(values, per_seed, **changes), [FakeRun()], resamples=200).outcome == outcome
+
+
+def test_a_finding_names_the_budget_it_was_made_at():
+    (finding,) = answer(claim_of([0.1] * 50, [0.1]), [FakeRun()], resamples=200).findings
+    assert finding.budget == "toy, tiny-conv, 20 epochs, 1,234 training images, 1 seed"
 
 
 def test_one_refuting_run_is_enough_and_silence_is_not_consent():

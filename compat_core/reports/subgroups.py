@@ -1,0 +1,74 @@
+"""Subgroups of the evaluation images in finished runs: whom a method serves worse, and how the gap closes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from compat_core.errors import CompatError
+from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
+
+Results = Mapping[str, Any]
+
+
+def subgroup_table(results: Results, metric: str = "mAP") -> pd.DataFrame:
+    """One line per method and cell: the metric of every subgroup and the gap, means over seeds, fractions in [0, 1].
+
+    Columns: method, cell, one per subgroup, gap, gap_ci_low, gap_ci_high (of one seed; NaN for several), seeds. Empty
+    where the run has no subgroups.
+    """
+    lines = []
+    for entry in results.get("subgroups", ()):
+        if entry["metric"] == metric:
+            groups = {group["name"]: group["value"] for group in entry["groups"]}
+            gap = entry["gap"]
+            bounds = {"gap": gap["value"], "gap_ci_low": gap["ci_low"], "gap_ci_high": gap["ci_high"]}
+            lines.append({"method": entry["method"], "cell": entry["cell"]} | groups | bounds | {"seed": entry["seed"]})
+    if not lines:
+        return pd.DataFrame(columns=["method", "cell", "gap", "gap_ci_low", "gap_ci_high", "seeds"])
+    frame = pd.DataFrame(lines)
+    grouped = frame.groupby(["method", "cell"], sort=False)
+    table = grouped[[name for name in frame.columns if name not in ("method", "cell", "seed")]].mean()
+    table["seeds"] = grouped["seed"].nunique()
+    table.loc[table["seeds"] > 1, ["gap_ci_low", "gap_ci_high"]] = float("nan")
+    return table.reset_index()
+
+
+def subgroup_figure(results: Results, method: str, order: str = "random", metric: str = "mAP") -> go.Figure:
+    """The metric of every subgroup against the share of the gallery backfilled, and the gap between them.
+
+    Raises:
+        CompatError: when the results hold no such curve.
+    """
+    entries = [
+        entry
+        for entry in results.get("backfill", ())
+        if (entry["method"], entry["order"], entry["metric"]) == (method, order, metric) and "subgroups" in entry
+    ]
+    if not entries:
+        raise CompatError("subgroup curves", value=f"{method}, {order}, {metric}", rule="this run drew none")
+    figure = go.Figure()
+    shares = [100 * share for share in entries[0]["shares"]]
+    for place, name in enumerate(entries[0]["subgroups"]):
+        mean = pd.DataFrame([entry["subgroups"][name] for entry in entries]).mean()
+        figure.add_scatter(
+            x=shares, y=(100 * mean).tolist(), mode="lines+markers", name=escape(name),
+            line={"color": METHOD_COLORS[place], "width": 2}, marker={"symbol": METHOD_SYMBOLS[place], "size": 6},
+            hovertemplate="%{x:.0f} % backfilled<br>" + metric + " %{y:.1f} %<extra></extra>",
+        )  # fmt: skip
+    gap = pd.DataFrame([entry["gap"] for entry in entries]).mean()
+    figure.add_scatter(
+        x=shares, y=(100 * gap).tolist(), mode="lines", name="gap, best − worst",
+        line={"color": METHOD_COLORS[-1], "dash": "dash", "width": 2},
+        hovertemplate="%{x:.0f} % backfilled<br>gap %{y:.1f} points<extra></extra>",
+    )  # fmt: skip
+    return figure.update_layout(
+        title=f"{metric} per subgroup along the backfill: {escape(method)}, {order}",
+        xaxis_title="gallery backfilled (%)", yaxis_title=f"{metric} (%)", height=420,
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", uirevision="subgroups",
+        legend={"orientation": "h", "y": -0.25, "x": 0},
+    ).update_yaxes(rangemode="tozero")  # fmt: skip
