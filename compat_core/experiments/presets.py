@@ -170,7 +170,22 @@ for _preset in (
         summary="v1, v2 and v3 see 25, 50 and 100 % of the images; v3 is trained against v2 and never sees v1.",
         paper=f"{_BCT}, section 4.5: 25 → 50 → 100 %",
         config=ExperimentConfig(
-            scenario=ScenarioConfig(chain=(0.25, 0.5, 1.0)), methods=parse_specs("independent,bct,bct-sys,lce")
+            scenario=ScenarioConfig(chain=(0.25, 0.5, 1.0)),
+            old=_DEMO_VERSION,  # a quarter of the digits is 337 images: the default schedule would be 30 steps
+            new=_DEMO_VERSION,
+            methods=parse_specs("independent,bct-sys,bct-sys:rows=all,lce"),
+        ),
+    ),
+    Preset(
+        name="lambda-sweep",
+        title="How strong should the influence loss be?",
+        summary="BCT (β-sys) with λ from 0.1 to 10: compatibility bought with the new model's own accuracy.",
+        paper=f"{_BCT} gives no λ; its released code uses 1",
+        config=ExperimentConfig(
+            scenario=ScenarioConfig(old_classes=0.5),
+            methods=parse_specs(
+                "independent,bct-sys:weight=0.1,bct-sys:weight=0.3,bct-sys,bct-sys:weight=3,bct-sys:weight=10"
+            ),
         ),
     ),
     Preset(

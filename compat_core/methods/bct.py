@@ -161,7 +161,8 @@ METHODS.add(
         formula=r"\mathcal L_{\mathrm{new}}+\lambda\,\mathrm{CE}([\kappa_{\mathrm{old}};\bar o_j](n),y)",
         config=BctSysConfig,
         needs=NEEDS,
-        departs="",
+        departs="rows=new is the paper's, rows=all its released code's. Only rows=all carries over a chain: each new "
+        "classifier is free to turn away from the one before it, mean embeddings are not.",
         fit=fit_sys,
     )
 )

@@ -104,14 +104,16 @@ def answer(claim: Claim, runs: Sequence[Run], resamples: int = 10_000) -> Answer
         evidence = Evidence(run, run.config)
         budget = evidence.budget()
         findings += [_judge(claim, measurement, resamples, budget) for measurement in claim.measure(evidence)]
-    outcomes = {finding.outcome for finding in findings}
-    if not findings:
-        outcome = "not tested"
-    elif "does not hold" in outcomes:
-        outcome = "does not hold"
-    else:
-        outcome = "holds" if outcomes == {"holds"} else "undecided"
-    return Answer(claim, outcome, tuple(findings))
+    return Answer(claim, pool([finding.outcome for finding in findings]), tuple(findings))
+
+
+def pool(outcomes: Sequence[str]) -> str:
+    """One outcome for the findings of several runs: one that refutes is enough, and to hold all must hold."""
+    if not outcomes:
+        return "not tested"
+    if "does not hold" in outcomes:
+        return "does not hold"
+    return "holds" if set(outcomes) == {"holds"} else "undecided"
 
 
 def _judge(claim: Claim, measurement: Measurement, resamples: int, budget: str) -> Finding:

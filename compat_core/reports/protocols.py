@@ -118,8 +118,9 @@ def rate_figure(results: Results, method: str, protocol: str, kind: str = "roc")
             hovertemplate=f"{cell}<br>{false_rate} %{{x:.3g}} %<br>%{{y:.2f}} %<extra></extra>",
         )  # fmt: skip
     y_title = true_rate if kind == "roc" else missed
-    figure.update_xaxes(type="log", title=f"{false_rate} (%)", exponentformat="none")
-    figure.update_yaxes(title=f"{y_title} (%)", type="log" if kind == "det" else "linear", exponentformat="none")
+    decades = {"type": "log", "dtick": 1, "exponentformat": "none"}
+    figure.update_xaxes(title=f"{false_rate} (%)", **decades)
+    figure.update_yaxes(title=f"{y_title} (%)", **(decades if kind == "det" else {}))
     return figure.update_layout(
         title=f"{'ROC' if kind == 'roc' else 'DET'}, {protocol}: {escape(method)}", height=440,
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", uirevision=f"{kind}-{protocol}",

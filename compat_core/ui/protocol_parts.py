@@ -78,7 +78,7 @@ def subgroups(results: Results, metric: str) -> None:
     )
     percent = st.column_config.NumberColumn(format="percent")
     for place, one in enumerate(drawn):
-        table = subgroup_table(one, metric)
+        table = subgroup_table(one, metric).dropna(axis="columns", how="all")
         numbers = {name: percent for name in table.columns if name not in ("method", "cell", "seeds")}
         st.caption(one["run"])
         st.dataframe(
