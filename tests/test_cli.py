@@ -103,7 +103,18 @@ def test_help_lists_the_commands_for_people(capsys):
     for arguments in ([], ["--help"]):
         assert main(arguments) == 0
         shown = capsys.readouterr().out
-        for name in ("demo", "run", "runs", "show", "table", "report", "evaluate", *catalogue.CATALOGUES):
+        for name in (
+            "demo",
+            "run",
+            "runs",
+            "show",
+            "table",
+            "report",
+            "claims",
+            "reproduction",
+            "evaluate",
+            *catalogue.CATALOGUES,
+        ):
             assert f"\n    {name} " in shown
         assert "dispatch" not in shown and "\n    work" not in shown
     assert main(["run", "--help"]) == 0 and "--train-limit" in capsys.readouterr().out
@@ -166,11 +177,18 @@ def test_an_absent_gpu_is_refused_before_a_run_is_made(store, capsys, monkeypatc
         (["--methods", "bct,fcd"], "did you mean 'fct'"),
         (["--methods", "bct:lamda=1"], "lamda"),
         (["--arch", "resnt18"], "did you mean 'resnet18'"),
+        (["--protocols", "verificaton"], "did you mean 'verification'"),
     ],
 )
 def test_unknown_names_are_refused_before_a_run_is_made(store, capsys, options, part):
     assert main(["run", "--preset", "demo", *options]) == 2
     assert part in one_error_line(capsys)
+    assert store.list() == []
+
+
+def test_methods_that_need_equal_dimensions_are_refused_before_a_run_is_made(store, capsys):
+    assert main(["run", "--preset", "dimension-up", "--methods", "l2"]) == 2
+    assert "needs equal dimensions" in one_error_line(capsys)
     assert store.list() == []
 
 
@@ -202,6 +220,7 @@ def test_run_options_replace_values(store, capsys):
         "--dataset", "folder:pictures", "--methods", "independent,bct:weight=2", "--epochs", "3", "--train-limit", "50",
         "--test-limit", "20", "--image-size", "16", "--arch", "resnet18", "--batch-size", "8", "--seeds", "4", "5",
         "--device", "cpu", "--distance", "l2", "--eval-split", "instances", "--title", "Mine",
+        "--protocols", "identification",
     ]  # fmt: skip
     assert main(["run", "--preset", "half-data", *options, "--dry-run"]) == 0
     config = ExperimentConfig.from_dict(json.loads(capsys.readouterr().out))
@@ -213,6 +232,7 @@ def test_run_options_replace_values(store, capsys):
     assert (config.data.dataset, config.data.train_limit, config.data.test_limit) == ("folder:pictures", 50, 20)
     assert (config.data.image_size, config.data.eval_split) == (16, "instances")
     assert (config.device, config.distance) == ("cpu", "l2")
+    assert (config.protocols.verification, config.protocols.identification) == (False, True)
     assert store.list() == []
 
 

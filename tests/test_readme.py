@@ -24,7 +24,7 @@ def test_every_method_is_in_the_table():
 
 def test_every_command_and_option_exists(capsys):
     options = ""
-    for command in ("run", "demo", "table", "report", "evaluate", "runs"):
+    for command in ("run", "demo", "table", "report", "reproduction", "evaluate", "runs"):
         assert main([command, "--help"]) == 0
         options += capsys.readouterr().out
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))

@@ -20,6 +20,7 @@ CATALOGUES = {
     "methods": ("compat_core.methods", "METHODS", "the upgrade methods and their parameters"),
     "losses": ("compat_core.losses", "LOSSES", "the classification losses and their parameters"),
     "metrics": ("compat_core.metrics", "METRICS", "the retrieval metrics"),
+    "protocols": ("compat_core.metrics", "PROTOCOL_METRICS", "the metrics of verification and identification"),
     "models": ("compat_core.models", "BACKBONES", "the backbones"),
     "presets": ("compat_core.experiments.presets", "PRESETS", "the ready-made experiments"),
 }

@@ -12,7 +12,7 @@ from compat_core.data import DATASETS
 from compat_core.experiments.presets import PRESETS, command_line
 from compat_core.losses import LOSSES
 from compat_core.methods import METHODS
-from compat_core.metrics import METRICS
+from compat_core.metrics import METRICS, PROTOCOL_METRICS
 from compat_core.models import BACKBONES
 
 
@@ -89,6 +89,18 @@ def metrics(text: str) -> None:
             st.code(entry.formula, language=None)
             also = f"Also called {', '.join(entry.synonyms)}. " if entry.synonyms else ""
             st.caption(f"{also}{entry.reference}")
+
+
+def protocol_metrics(text: str) -> None:
+    """Metrics of verification and identification."""
+    for entry in _found(PROTOCOL_METRICS, text):
+        with st.container(border=True):
+            st.subheader(entry.title, anchor=f"protocol-{entry.protocol}-{entry.name.partition('@')[0].lower()}")
+            better = "higher is better" if entry.direction > 0 else "lower is better"
+            st.markdown(f"`{entry.name}` · {entry.protocol} · {entry.low:g} to {entry.high:g}, {better}")
+            st.markdown(entry.help)
+            st.code(entry.formula, language=None)
+            st.caption(entry.reference)
 
 
 def datasets(text: str) -> None:

@@ -9,6 +9,7 @@ from compat_core.experiments.reporting import NullTracker
 from compat_core.experiments.runner import execute, run_experiment
 from compat_core.experiments.store import RunStore
 from compat_core.metrics.chain import chain_summary
+from compat_core.reports.claims import CLAIMS, answer
 from compat_core.spec import parse_specs
 
 
@@ -84,3 +85,12 @@ def test_bad_shares(chain):
     values["scenario"]["chain"] = chain
     with pytest.raises(CompatError, match=r"scenario\.chain"):
         type(quick()).from_dict(values)
+
+
+def test_the_claim_about_two_steps_reads_the_chain_and_other_claims_pass_it_over(finished):
+    answered = {claim.name: answer(claim, [finished], resamples=200) for claim in CLAIMS}
+    (finding,) = answered.pop("chain-two-steps").findings
+    rows = {(row["method"], row["cell"], row["metric"]): row["value"] for row in finished.rows()}
+    expected = rows["bct-sys", "v3/v1", "mAP"] - rows["bct-sys", "v1/v1", "mAP"]
+    assert finding.value == pytest.approx(expected, abs=1e-6)
+    assert {one.outcome for one in answered.values()} == {"not tested"}

@@ -23,7 +23,7 @@ def test_every_entry_is_shown(empty, visit):
 def test_a_word_that_is_nowhere_says_so(empty, visit):
     app = visit("methods", find="zyzzyva")
     assert not app.subheader
-    assert sum("Nothing here matches" in caption.value for caption in app.caption) == 6
+    assert sum("Nothing here matches" in caption.value for caption in app.caption) == len(app.tabs) == 7
 
 
 def test_parameters_state_unit_range_and_paper():

@@ -107,3 +107,29 @@ def test_command_line(run, capsys):
     assert main(["claims", run.id, "--runs-dir", root]) == 0
     assert "NOT TESTED" in capsys.readouterr().out
     assert main(["claims", "nope", "--runs-dir", root]) == 2
+
+
+def test_a_weaker_new_model_is_recognised_by_its_results(run, monkeypatch):
+    evidence = Evidence(run, run.config)
+    claim = CLAIMS.get("weaker-new-drags-fct")
+    assert claim.measure(evidence) == []  # here the new model is the better one
+    swapped = {"old/old": "paragon", "paragon": "old/old"}
+    values = Evidence.values
+    monkeypatch.setattr(
+        Evidence, "values", lambda self, label, cell, metric: values(self, label, swapped.get(cell, cell), metric)
+    )
+    first = claim.measure(evidence)[0]
+    expected = values(evidence, "fct", "paragon", "mAP") - values(evidence, "fct", "new/migrated", "mAP")
+    assert first.per_query == pytest.approx(expected.mean(axis=0))
+
+
+def test_orders_are_compared_by_the_area_under_their_curves(run):
+    evidence = Evidence(run, run.config)
+    assert evidence.backfill_differences("fct", "sigma", "random", "mAP") == []  # fct predicts no uncertainty
+    first, _ = evidence.backfill_differences("fct", "oracle", "random", "mAP")
+    areas = {
+        (entry["order"], entry["seed"]): entry["auc"]
+        for entry in run.results()["backfill"]
+        if (entry["method"], entry["metric"]) == ("fct", "mAP")
+    }
+    assert first.per_seed == pytest.approx([areas["oracle", seed] - areas["random", seed] for seed in (0, 1)], abs=1e-6)

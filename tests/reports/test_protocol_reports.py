@@ -1,0 +1,124 @@
+"""Protocols, subgroups and scores over test sets, as tables and figures of a finished run."""
+
+import json
+
+import pytest
+
+from compat_core.cli import main
+from compat_core.errors import CompatError
+from compat_core.experiments.presets import configure
+from compat_core.experiments.runner import run_experiment
+from compat_core.experiments.store import RunStore
+from compat_core.metrics.aggregate import upgrade_scores
+from compat_core.reports.frames import higher_is_better
+from compat_core.reports.protocols import operating_points, protocols_of, rate_figure, refusals, trials_text
+from compat_core.reports.reproduction import keep
+from compat_core.reports.reproduction_page import page
+from compat_core.reports.subgroups import subgroup_figure, subgroup_table
+from compat_core.reports.upgrade_scores import upgrade_score_table
+from compat_core.spec import parse_specs
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    config = configure("demo", epochs=8, seeds=(0, 1), methods=parse_specs("independent,bct-sys")).replace(
+        resamples=200
+    )
+    return run_experiment(config, RunStore(tmp_path_factory.mktemp("runs")))
+
+
+@pytest.fixture(scope="module")
+def results(run):
+    return run.results()
+
+
+def test_table_of_operating_points_agrees_with_the_rows(results):
+    assert protocols_of(results) == ["verification", "identification"]
+    table = operating_points(results, "verification").set_index(["method", "metric"])
+    rows = [
+        row["value"] for row in results["rows"]
+        if (row["method"], row["cell"], row["metric"]) == ("bct-sys", "new/migrated", "TAR@FAR=0.1")
+    ]  # fmt: skip
+    assert table.loc[("bct-sys", "TAR@FAR=0.1"), "new/migrated"].startswith(f"{100 * sum(rows) / 2:.1f}")
+    assert table.loc[("bct-sys", "TAR@FAR=1e-05"), "old/old"] == "refused"
+    assert table.loc[("bct-sys", "TAR@FAR=1e-05"), "verdict"] == ""
+    assert table.loc[("independent", "TAR@FAR=0.1"), "verdict"] == "✗ not compatible"
+    assert any("1,000,000 impostor pairs" in sentence for sentence in refusals(results, "verification"))
+    assert "genuine" in trials_text(results, "verification")
+    assert "enrolled" in trials_text(results, "identification")
+
+
+def test_verdicts_of_operating_points_have_intervals_around_their_difference(results):
+    found = [verdict for verdict in results["verdicts"] if verdict["metric"].startswith(("TAR", "TPIR", "rank"))]
+    assert {verdict["metric"] for verdict in found} >= {"TAR@FAR=0.1", "rank-1"}
+    assert all(verdict["ci_low"] <= verdict["difference"] <= verdict["ci_high"] for verdict in found)
+
+
+@pytest.mark.parametrize("kind", ["roc", "det"])
+def test_curves_have_one_line_per_cell(results, kind):
+    figure = rate_figure(results, "bct-sys", "verification", kind)
+    assert len(figure.data) == 5
+    assert figure.layout.xaxis.type == "log"
+    with pytest.raises(CompatError, match="protocol curves"):
+        rate_figure(results, "fct", "verification", kind)
+
+
+def test_rates_know_their_direction():
+    assert higher_is_better("TAR@FAR=0.001")
+    assert not higher_is_better("EER")
+
+
+def test_subgroups_add_up_to_the_whole(results):
+    table = subgroup_table(results, "mAP").set_index(["method", "cell"])
+    line = table.loc[("bct-sys", "old/old")]
+    first, second = line.iloc[0], line.iloc[1]
+    assert line["gap"] == pytest.approx(abs(first - second), abs=1e-9)
+    whole = [row["value"] for row in results["rows"]
+             if (row["method"], row["cell"], row["metric"]) == ("bct-sys", "old/old", "mAP")]  # fmt: skip
+    assert min(first, second) < sum(whole) / 2 < max(first, second)
+    figure = subgroup_figure(results, "bct-sys", "random")
+    assert len(figure.data) == 3
+    with pytest.raises(CompatError, match="subgroup curves"):
+        subgroup_figure(results, "bct-sys", "sigma")
+
+
+def test_scores_over_test_sets_are_the_metric_of_the_means(results):
+    table = upgrade_score_table([results, results]).set_index("method")
+    means = {
+        cell: sum(row["value"] for row in results["rows"]
+                  if (row["method"], row["cell"], row["metric"]) == ("bct-sys", cell, "mAP")) / 2
+        for cell in ("new/new", "new/migrated", "old/old", "paragon")
+    }  # fmt: skip
+    one = upgrade_scores(*([value] for value in means.values()))
+    assert table.loc["bct-sys", "P_1"] == pytest.approx(one.p_1)
+    assert table.loc["bct-sys", "test sets"] == 2
+
+
+def test_kept_results_say_what_the_run_said(run):
+    kept = keep(run)
+    json.dumps(kept)
+    gain = next(
+        line for line in kept["differences"]
+        if (line["method"], line["metric"], line["what"]) == ("bct-sys", "mAP", "gain")
+    )  # fmt: skip
+    rows = [row["value"] for row in run.rows() if (row["method"], row["metric"]) == ("bct-sys", "gain(mAP)")]
+    assert gain["value"] == pytest.approx(sum(rows) / 2, abs=1e-5)
+    assert gain["ci_low"] <= gain["value"] <= gain["ci_high"]
+    text = page([kept])
+    assert "| `bct-sys` |" in text
+    assert "not tested" in text  # claims that no kept run speaks to are still listed
+    assert str(run.path) not in json.dumps(kept)
+
+
+def test_the_command_keeps_and_writes(run, tmp_path, capsys):
+    folder, out = tmp_path / "kept", tmp_path / "page.md"
+    base = ["reproduction", "--runs-dir", str(run.path.parent), "--folder", str(folder), "--out", str(out)]
+    assert main(base) == 2
+    assert "use --keep" in capsys.readouterr().err
+    assert main([*base, "--keep", run.id]) == 0
+    first = out.read_text()
+    assert main(base) == 0
+    assert out.read_text() == first
+    (folder / "bad.json").write_text("{")
+    assert main(base) == 2
+    assert "not valid JSON" in capsys.readouterr().err
