@@ -115,7 +115,7 @@ def test_help_lists_the_commands_for_people(capsys):
             "evaluate",
             *catalogue.CATALOGUES,
         ):
-            assert f"\n    {name} " in shown
+            assert f"\n    {name} " in shown or f"\n    {name}\n" in shown  # a long name has its own line
         assert "dispatch" not in shown and "\n    work" not in shown
     assert main(["run", "--help"]) == 0 and "--train-limit" in capsys.readouterr().out
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import functools
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -18,7 +17,6 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)  # a new option must never change what an old script means
-        kwargs.setdefault("formatter_class", functools.partial(argparse.HelpFormatter, max_help_position=30))
         super().__init__(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
