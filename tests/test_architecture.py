@@ -19,6 +19,7 @@ ROOMS = (
     ("models",),
     ("training",),
     ("methods",),
+    ("adapters",),
     ("retrieval",),
     ("metrics",),
     ("experiments",),
@@ -29,7 +30,7 @@ ROOMS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 OPTIONAL = ("streamlit", "faiss", "plotly", "umap", "numba")
-LEAN_ROOMS = ("data", "models", "losses", "methods", "training", "retrieval", "metrics", "experiments")
+LEAN_ROOMS = ("data", "models", "losses", "methods", "adapters", "training", "retrieval", "metrics", "experiments")
 
 
 def sources(*roots: Path) -> list[Path]:
