@@ -148,7 +148,7 @@ def load_map(folder: Path | str, device: torch.device | str = "cpu") -> VectorMa
         raise _broken(folder, f"it holds a {loaded.kind}, not a map between vectors")
     if (loaded.source_dim, loaded.target_dim) != (described["source_dim"], described["target_dim"]):
         raise _broken(folder, "its dimensions are not the ones its manifest names")
-    return loaded
+    return loaded.requires_grad_(False)
 
 
 def read_manifest(folder: Path | str) -> dict[str, Any]:
