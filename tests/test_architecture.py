@@ -23,6 +23,7 @@ ROOMS = (
     ("retrieval",),
     ("metrics",),
     ("experiments",),
+    ("vectors",),
     ("reports",),
     ("commands",),
     ("cli", "ui"),
@@ -30,7 +31,18 @@ ROOMS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 OPTIONAL = ("streamlit", "faiss", "plotly", "umap", "numba")
-LEAN_ROOMS = ("data", "models", "losses", "methods", "adapters", "training", "retrieval", "metrics", "experiments")
+LEAN_ROOMS = (
+    "data",
+    "models",
+    "losses",
+    "methods",
+    "adapters",
+    "training",
+    "retrieval",
+    "metrics",
+    "experiments",
+    "vectors",
+)
 
 
 def sources(*roots: Path) -> list[Path]:

@@ -113,6 +113,8 @@ def test_help_lists_the_commands_for_people(capsys):
             "claims",
             "reproduction",
             "evaluate",
+            "decide",
+            "gate",
             *catalogue.CATALOGUES,
         ):
             assert f"\n    {name} " in shown or f"\n    {name}\n" in shown  # a long name has its own line

@@ -21,6 +21,7 @@ CATALOGUES = {
     "losses": ("compat_core.losses", "LOSSES", "the classification losses and their parameters"),
     "metrics": ("compat_core.metrics", "METRICS", "the retrieval metrics"),
     "protocols": ("compat_core.metrics", "PROTOCOL_METRICS", "the metrics of verification and identification"),
+    "adapters": ("compat_core.adapters", "ADAPTERS", "the adapters between stored vectors"),
     "models": ("compat_core.models", "BACKBONES", "the backbones"),
     "presets": ("compat_core.experiments.presets", "PRESETS", "the ready-made experiments"),
 }

@@ -8,50 +8,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Protocol
 
-import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
-
 from compat_core.errors import CompatError
 from compat_core.reports import figures
 from compat_core.reports.alt import alt_text
 from compat_core.reports.frames import MISSING, Results, aggregate, config_diff, per_class_table, percent_text
+from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.markup import Panel, frame_panel, summary_panels
 from compat_core.reports.tables import SUMMARY_NOTE
 from compat_core.reports.verdicts import MARKS, claims_sentences, verdict_table
 
 MAIN_METRICS = ("mAP", "CMC@1")
 WORST_CLASSES = 10
-# Nothing may be loaded, whatever a name or a note contains; plotly needs inline code and styles, and blobs for saving.
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
-    "form-action 'none'"
-)
-_PLOT_CONFIG = {"displaylogo": False, "responsive": True, "plotlyServerURL": ""}
-_STYLE = """
-:root { color-scheme: light dark; --page: #ffffff; --ink: #1b1f24; --soft: #57606a; --rule: #d0d7de; --band: #f6f8fa; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #0e1117; --ink: #e6edf3; --soft: #9da7b1; --rule: #30363d; --band: #161b22; }
-}
-body { background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 0 auto;
-  max-width: 1200px; padding: 24px; }
-h1, h2, h3 { line-height: 1.25; } h2 { border-top: 1px solid var(--rule); padding-top: 24px; margin-top: 40px; }
-.soft, figcaption { color: var(--soft); font-size: 13px; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; margin: 12px 0; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; padding: 4px 0; white-space: nowrap; }
-th, td { border-bottom: 1px solid var(--rule); padding: 4px 12px 4px 0; text-align: left; vertical-align: top; }
-th { color: var(--soft); font-weight: 600; } .number { text-align: right; }
-figure { margin: 16px 0; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 8px; }
-pre { background: var(--band); padding: 12px; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12.5px; }
-.js-plotly-plot :is(.gtitle, .xtitle, .ytitle, .xtick text, .ytick text, .legendtext, .annotation-text, .cbaxis text,
-  .cbtitle text, .bartext-outside, .textpoint text) { fill: var(--ink) !important; }
-@media print {
-  :root { --page: #ffffff; --ink: #000000; --soft: #444444; --rule: #bbbbbb; --band: #f6f8fa; }
-  body { max-width: none; padding: 0; }
-  h2, h3, caption { break-after: avoid; } figure, tr, .card { break-inside: avoid; }
-  .modebar { display: none !important; } section.run { break-before: page; }
-}
-"""
 
 
 class ReportRun(Protocol):
@@ -102,28 +69,15 @@ def html_report(runs: Sequence[ReportRun], method_order: Sequence[str] | None = 
     for run, results in loaded:
         page.run(run, results)
     title = "CompatBench report: " + ", ".join(_title(run) for run in runs)
-    return page.document(title)
+    return page.document(title, _INTRO)
 
 
-class _Page:
-    """Collects the page's parts; plotly's code is embedded once, in :meth:`document`."""
+class _Page(HtmlPage):
+    """The sections of a report about runs."""
 
     def __init__(self, method_order: Sequence[str]) -> None:
-        self.parts: list[str] = []
+        super().__init__()
         self.order = method_order
-        self.num_figures = 0
-
-    def document(self, title: str) -> str:
-        head = (
-            f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{escape(title)}</title><style>{_STYLE}</style><script>{get_plotlyjs()}</script>"
-        )
-        intro = f"<header><h1>{escape(title)}</h1><p>{_INTRO}</p></header>"
-        body = "\n".join(self.parts)
-        return (
-            f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{intro}\n<main>{body}</main></body></html>\n'
-        )
 
     # -- sections --------------------------------------------------------------------------------------------------
 
@@ -223,39 +177,6 @@ class _Page:
         self.table(_facts_panel(facts))
         self.table(_facts_panel(_flat(results.get("dataset_card") or {}), "Data set"))
         self.parts.append("</section>")
-
-    # -- pieces ----------------------------------------------------------------------------------------------------
-
-    def note(self, text: str) -> None:
-        self.parts.append(f"<p class='soft'>{escape(text)}</p>")
-
-    def table(self, panel: Panel) -> None:
-        kinds = ["number" if place in panel.right else "text" for place in range(len(panel.header))]
-        head = "".join(
-            f"<th scope='col' class='{kind}'>{escape(title)}</th>"
-            for kind, title in zip(kinds, panel.header, strict=True)
-        )
-        body = []
-        for row, line in enumerate(panel.lines):
-            cells = [f"<b>{escape(cell)}</b>" if (row, place) in panel.bold else escape(cell)
-                     for place, cell in enumerate(line)]  # fmt: skip
-            body.append("".join(f"<td class='{kind}'>{cell}</td>" for kind, cell in zip(kinds, cells, strict=True)))
-        lines = "".join(f"<tr>{line}</tr>" for line in body)
-        caption = f"<caption>{escape(panel.title)}</caption>" if panel.title else ""
-        self.parts.append(
-            f"<div class='wide'><table>{caption}<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
-        )
-
-    def figure(self, figure: go.Figure, alt: str) -> None:
-        self.num_figures += 1
-        code = figure.to_html(
-            config=_PLOT_CONFIG, include_plotlyjs=False, full_html=False, div_id=f"figure-{self.num_figures}",
-            default_height=f"{figure.layout.height}px",
-        )  # fmt: skip
-        words = escape(alt, quote=True)
-        self.parts.append(
-            f'<figure><div role="img" aria-label="{words}">{code}</div><figcaption>{words}</figcaption></figure>'
-        )
 
 
 _VERDICT_NOTE = (

@@ -1,0 +1,161 @@
+"""A decision about vectors as tables, a figure and one self-contained HTML page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from compat_core.reports.frames import MISSING, percent_text
+from compat_core.reports.html_page import HtmlPage
+from compat_core.reports.markup import Panel, frame_panel
+from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
+
+Decided = Mapping[str, Any]  # Decision.to_dict(), as decision.json holds it under "decision"
+
+KINDS = ("reference", "migrate", "map queries", "two spaces", "part backfill")
+ROLLBACK = {
+    "reference": "Nothing to roll back: the old gallery is untouched until the new index has replaced it.",
+    "migrate": "Keep the old vectors beside the migrated ones: to roll back, point queries at the old index and model.",
+    "map queries": "Switch the map off: the gallery was never touched.",
+    "two spaces": "Stop asking the new index: the old one was never touched.",
+    "part backfill": "Keep the old vectors until the last share is embedded: to roll back, point at the old index.",
+}
+
+
+def option_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
+    """One line per option, best gain first, references included.
+
+    Columns: option, kind, backfilled, value, ci_low, ci_high, gain, gain_low, gain_high, recovered, lost, won
+    (fractions), gpu_hours, money, days, gigabytes, recommended (bool).
+    """
+    metric = metric or decided["config"]["metric"]
+    lines = []
+    for row in decided["rows"]:
+        value, gain, share = row["values"][metric], row["gain"][metric], row["recovered"][metric]
+        lines.append(
+            {"option": row["name"], "kind": row["kind"], "backfilled": row["backfilled"]}
+            | {"value": value["value"], "ci_low": value["ci_low"], "ci_high": value["ci_high"]}
+            | {"gain": gain["value"], "gain_low": gain["ci_low"], "gain_high": gain["ci_high"]}
+            | {"recovered": share["value"] if share else None, "lost": row["lost"], "won": row["won"]}
+            | row["bill"]
+            | {"recommended": row["name"] == decided["recommended"]}
+        )
+    return pd.DataFrame(lines).sort_values("gain", ascending=False, kind="stable", ignore_index=True)
+
+
+def shown_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
+    """:func:`option_table` as people read it: percent, points with their interval, money."""
+    table = option_table(decided, metric)
+    metric = metric or decided["config"]["metric"]
+    lines = []
+    for line in table.to_dict("records"):
+        low, high = _points(line["gain_low"]), _points(line["gain_high"])
+        lines.append(
+            {
+                "": "→" if line["recommended"] else "",
+                "option": line["option"],
+                f"{metric} %": percent_text(line["value"]),
+                "gain, points (95 %)": f"{_points(line['gain'])} ({low} … {high})",
+                "of the possible gain": MISSING if pd.isna(line["recovered"]) else f"{100 * line['recovered']:.0f} %",
+                "top hit lost / won %": f"{percent_text(line['lost'])} / {percent_text(line['won'])}",
+                "embed again": f"{100 * line['backfilled']:.0f} %",
+                "GPU-hours": f"{line['gpu_hours']:,.1f}",
+                "money": f"{line['money']:,.2f}",
+                "days": f"{line['days']:,.2f}",
+                "GB kept": f"{line['gigabytes']:,.2f}",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def trade_off_figure(decided: Decided, metric: str | None = None) -> go.Figure:
+    """What every option costs (money, x) against what it brings (points over the status quo, y), with intervals."""
+    table = option_table(decided, metric)
+    metric = metric or decided["config"]["metric"]
+    figure = go.Figure()
+    for place, kind in enumerate(KINDS):
+        part = table[table["kind"] == kind]
+        if part.empty:
+            continue
+        figure.add_scatter(
+            x=part["money"].tolist(), y=(100 * part["gain"]).tolist(), mode="markers", name=kind,
+            text=part["option"].tolist(),
+            error_y={"type": "data", "symmetric": False, "array": (100 * (part["gain_high"] - part["gain"])).tolist(),
+                     "arrayminus": (100 * (part["gain"] - part["gain_low"])).tolist()},
+            marker={"color": METHOD_COLORS[place], "symbol": METHOD_SYMBOLS[place], "size": 11},
+            hovertemplate="%{text}<br>%{y:+.1f} points for %{x:,.2f}<extra></extra>",
+        )  # fmt: skip
+    figure.add_hline(y=0, line={"color": "#7F7F7F", "dash": "dash"}, annotation_text="status quo")
+    return figure.update_layout(
+        title=f"Cost against gain in {metric}", xaxis_title="money",
+        yaxis_title=f"gain over the status quo, {metric} (points)", height=460,
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", uirevision="decision",
+        legend={"orientation": "h", "y": -0.2, "x": 0},
+    )  # fmt: skip
+
+
+def headline(decided: Decided) -> str:
+    """The answer in one sentence."""
+    return f"Recommended: {decided['recommended']}." if decided["recommended"] else "Recommended: change nothing."
+
+
+def facts(decided: Decided) -> str:
+    """What stands behind it, in one sentence."""
+    skipped = f", {decided['num_skipped']:,} skipped without a relevant item" if decided["num_skipped"] else ""
+    return (
+        f"Fitted on {decided['num_pairs']:,} pairs, judged on {decided['num_judged']:,} other items with "
+        f"{decided['num_queries']:,} queries{skipped}; truth: {decided['truth']}; "
+        f"{decided['config']['distance']} distance. Intervals: 95 %, paired bootstrap over queries. A gain counts only "
+        "where its interval lies above zero with the error shared between all options."
+    )
+
+
+def rollback(decided: Decided) -> str:
+    """How to undo the recommended option."""
+    kinds = {row["name"]: row["kind"] for row in decided["rows"]}
+    return ROLLBACK[kinds.get(decided["recommended"], "reference")]
+
+
+def decision_page(document: Mapping[str, Any]) -> str:
+    """The page of a ``decision.json``: the answer, all options with bill and intervals, inputs, how to roll back.
+
+    Args:
+        document: the parsed file: ``decision``, ``inputs`` (name -> path's name, shape, sha256) and ``environment``.
+    """
+    decided = document["decision"]
+    page = HtmlPage()
+    page.heading(headline(decided))
+    page.paragraph(decided["reason"])
+    page.note(facts(decided))
+    page.heading("Every option", 3)
+    for metric in (decided["config"]["metric"], *[m for m in ("mAP", "CMC@1") if m != decided["config"]["metric"]]):
+        table = shown_table(decided, metric)
+        panel = frame_panel(table, f"Options by gain in {metric}; status quo, naive swap and ceiling among them")
+        page.table(panel)
+    page.figure(
+        trade_off_figure(decided), "Money of every option against its gain over the status quo; as in the table"
+    )
+    page.heading("If it goes wrong", 3)
+    page.paragraph(rollback(decided))
+    page.heading("To reproduce this", 3)
+    page.table(_facts("Inputs", {name: json.dumps(value) for name, value in document["inputs"].items()}))
+    config = {key: value for key, value in decided["config"].items() if key != "costs"}
+    page.table(_facts("Settings", {key: json.dumps(value) for key, value in config.items()}))
+    page.table(_facts("The bill's inputs", {key: f"{value:g}" for key, value in decided["config"]["costs"].items()}))
+    page.table(_facts("Environment", {key: json.dumps(value) for key, value in document["environment"].items()}))
+    return page.document("CompatBench: what to do with these vectors", facts(decided))
+
+
+def _facts(title: str, values: Mapping[str, str]) -> Panel:
+    return Panel(title, ("what", "value"), [(key.replace("_", " "), text) for key, text in values.items()])
+
+
+def _points(fraction: float | None) -> str:
+    if fraction is None or pd.isna(fraction):
+        return MISSING
+    shown = f"{100 * fraction:+.1f}"
+    return "0.0" if shown in ("+0.0", "-0.0") else shown.replace("-", "−")

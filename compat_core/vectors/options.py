@@ -1,0 +1,199 @@
+"""What can be done with a gallery of old vectors when a new model arrives, each way as one scoring of its items.
+
+Positions are those of the judged items: ``old (G, D_old)`` and ``new (G, D_new)`` are the same items under both models;
+queries are some of them. Nothing here has seen the judged items when it was fitted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from compat_core.adapters import Adapter, VectorMap
+from compat_core.errors import CompatError
+from compat_core.retrieval.backfill import backfill_order
+from compat_core.vectors.judge import Scorer
+
+STATUS_QUO, NAIVE, CEILING = "status quo", "naive swap", "full backfill"
+REFERENCE, GALLERY, QUERY, TWO_SPACES, BACKFILL = "reference", "migrate", "map queries", "two spaces", "part backfill"
+SHARES = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way.
+
+    Attributes:
+        name: unique, for tables.
+        kind: reference, migrate (old rows mapped once), map queries (each query mapped), two spaces (old and new
+            queries, results merged) or part backfill.
+        summary: one sentence.
+        backfilled: share of the gallery embedded by the new model, in [0, 1].
+        scorer: scores of all gallery items for some queries.
+        vector_map: the fitted map it stands on, or None.
+    """
+
+    name: str
+    kind: str
+    summary: str
+    backfilled: float
+    scorer: Scorer
+    vector_map: VectorMap | None = None
+
+    @property
+    def maps_gallery(self) -> bool:
+        """Whether old rows have to be rewritten through a map."""
+        return self.vector_map is not None and self.kind in (GALLERY, BACKFILL)
+
+    @property
+    def maps_queries(self) -> bool:
+        """Whether every query goes through a map."""
+        return self.vector_map is not None and self.kind in (QUERY, TWO_SPACES)
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """The held-out items that options are judged on.
+
+    Attributes:
+        old, new: ``(G, D_old)``, ``(G, D_new)`` float32 of the gallery items.
+        queries: ``(Q,)`` positions of the queries among them.
+        distance: ``cosine``, ``l2`` or ``dot``.
+    """
+
+    old: torch.Tensor
+    new: torch.Tensor
+    queries: np.ndarray
+    distance: str
+
+    def space(self, query: torch.Tensor, gallery: torch.Tensor) -> Scorer:
+        """Scores of ``gallery (G, D)`` for rows of ``query (G, D)`` that are queries."""
+        query, gallery = (F.normalize(side) if self.distance == "cosine" else side for side in (query, gallery))
+        half = 0.5 * gallery.square().sum(dim=1) if self.distance == "l2" else None
+
+        def score(positions: np.ndarray) -> torch.Tensor:
+            rows = query[torch.from_numpy(self.queries[positions])]
+            products = rows @ gallery.T  # (B, D) @ (D, G) -> (B, G)
+            # −½‖q − g‖² ranks as −‖q − g‖ does, and loses a term that is the same for all of a query's items.
+            return products if half is None else products - half
+
+        return score
+
+
+def references(judging: Judging) -> list[Option]:
+    """Status quo, naive swap (where the dimensions allow it) and full backfill: they stand beside every answer."""
+    old, new = judging.old, judging.new
+    found = [Option(STATUS_QUO, REFERENCE, "Old queries, old gallery: change nothing.", 0.0, judging.space(old, old))]
+    if old.shape[1] == new.shape[1]:
+        summary = "New queries against the old gallery as it is."
+        found.append(Option(NAIVE, REFERENCE, summary, 0.0, judging.space(new, old)))
+    summary = "New queries, every item embedded again: the ceiling."
+    return [*found, Option(CEILING, REFERENCE, summary, 1.0, judging.space(new, new))]
+
+
+def gallery_option(judging: Judging, adapter: Adapter, fitted: VectorMap) -> Option:
+    """Old rows go through the map once; queries are the new model's own."""
+    mapped = mapped_rows(fitted, judging.old)
+    summary = f"{adapter.title}, old → new: rewrite the gallery once, no image is touched."
+    return Option(f"{adapter.name} old→new", GALLERY, summary, 0.0, judging.space(judging.new, mapped), fitted)
+
+
+def query_option(judging: Judging, adapter: Adapter, fitted: VectorMap) -> Option:
+    """New queries go through the map; the gallery stays as it is."""
+    mapped = mapped_rows(fitted, judging.new)
+    summary = f"{adapter.title}, new → old: map every query, leave the gallery alone."
+    return Option(f"{adapter.name} new→old", QUERY, summary, 0.0, judging.space(mapped, judging.old), fitted)
+
+
+def mapped_rows(fitted: VectorMap, rows: torch.Tensor) -> torch.Tensor:
+    """Rows through the map. Raises CompatError for a map that wants side-information."""
+    if fitted.side_dim:
+        raise CompatError("adapter", value=fitted.kind, rule="wants side-information, which was not given")
+    with torch.no_grad():
+        return torch.cat([fitted(part) for part in rows.split(8192)])
+
+
+def part_backfill(judging: Judging, base: Option, share: float, order: np.ndarray) -> Option:
+    """``share`` of the gallery embedded again, the rest migrated by ``base``'s map.
+
+    Args:
+        judging: the held-out items.
+        base: an option that migrates the gallery.
+        share: in (0, 1).
+        order: ``(G,)`` positions, first backfilled first.
+    """
+    if base.vector_map is None:
+        raise ValueError(f"{base.name} maps nothing")
+    mixed = mapped_rows(base.vector_map, judging.old)
+    chosen = torch.from_numpy(np.ascontiguousarray(order[: round(share * len(order))]))
+    mixed[chosen] = judging.new[chosen]
+    name = f"{base.name} + {100 * share:.0f} % backfilled"
+    summary = f"{base.summary.rstrip('.')}; {100 * share:.0f} % of the items embedded again, in random order."
+    return Option(name, BACKFILL, summary, share, judging.space(judging.new, mixed), base.vector_map)
+
+
+def rank_merge(judging: Judging, share: float, order: np.ndarray, by: str) -> Option:
+    """Search the backfilled part with the new query, the rest with the old one, and merge the two lists.
+
+    Args:
+        judging: the held-out items.
+        share: in (0, 1), of the gallery that is backfilled.
+        order: as for :func:`part_backfill`.
+        by: ``rank`` (position in its own list, as a share of that list) or ``score`` (standardised over its own list).
+    """
+    backfilled = torch.zeros(len(judging.old), dtype=torch.bool)
+    backfilled[torch.from_numpy(np.ascontiguousarray(order[: round(share * len(order))]))] = True
+    parts = [
+        (torch.nonzero(backfilled)[:, 0], judging.space(judging.new, judging.new)),
+        (torch.nonzero(~backfilled)[:, 0], judging.space(judging.old, judging.old)),
+    ]
+    merge = _by_rank if by == "rank" else _by_score
+
+    def score(positions: np.ndarray) -> torch.Tensor:
+        merged = torch.empty(len(positions), len(judging.old))
+        for columns, scorer in parts:
+            merged[:, columns] = merge(scorer(positions)[:, columns])
+        return merged
+
+    name = f"rank merge by {by}, {100 * share:.0f} % backfilled"
+    summary = "Two searches, one in each space, merged; nothing is trained, both models serve queries."
+    return Option(name, TWO_SPACES, summary, share, score)
+
+
+def _by_rank(scores: torch.Tensor) -> torch.Tensor:
+    ranks = scores.argsort(dim=1, descending=True, stable=True).argsort(dim=1, stable=True)
+    return -(ranks + 0.5) / scores.shape[1]
+
+
+def _by_score(scores: torch.Tensor) -> torch.Tensor:
+    return (scores - scores.mean(dim=1, keepdim=True)) / scores.std(dim=1, keepdim=True).clamp_min(1e-12)
+
+
+def slerp(judging: Judging, fitted: VectorMap, weight: float) -> Option:
+    """The old query turned towards the new query, mapped into the old space, by a share of the angle between them.
+
+    Args:
+        judging: the held-out items.
+        fitted: a map new → old.
+        weight: 0 is the old query, 1 the mapped new one.
+    """
+    query = interpolated(judging.old, mapped_rows(fitted, judging.new), weight)
+    summary = f"Old query and mapped new query, interpolated on the sphere ({weight:g} of the way); gallery untouched."
+    return Option("slerp", TWO_SPACES, summary, 0.0, judging.space(query, judging.old), fitted)
+
+
+def interpolated(start: torch.Tensor, end: torch.Tensor, weight: float) -> torch.Tensor:
+    """Spherical interpolation, row by row, of directions. Shape: ``(N, D)``, ``(N, D)`` → ``(N, D)``."""
+    start, end = F.normalize(start), F.normalize(end)
+    angle = (start * end).sum(dim=1, keepdim=True).clamp(-1, 1).acos()
+    sine = angle.sin()
+    turned = (((1 - weight) * angle).sin() * start + (weight * angle).sin() * end) / sine.clamp_min(1e-6)
+    return torch.where(sine > 1e-6, turned, torch.lerp(start, end, weight))
+
+
+def random_order(count: int, seed: int) -> np.ndarray:
+    """``(count,)`` a random order of backfilling, the same for the same seed."""
+    return backfill_order("random", np.zeros((count, 1), dtype=np.float32), seed=seed)
