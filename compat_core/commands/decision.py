@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compat_core.commands.console import print_json, print_table
-from compat_core.commands.parser import Subparsers, whole
+from compat_core.commands.parser import Subparsers, add_runs_dir, whole
 from compat_core.errors import CompatError, unknown_name
+
+if TYPE_CHECKING:
+    from compat_core.vectors.decision import DecisionConfig
+    from compat_core.vectors.given import Given
 
 REFUSED = 3  # exit status of a gate that stays shut
 # Options that set a field of the bill: option -> (field, type)
@@ -28,10 +33,9 @@ def add(commands: Subparsers) -> None:
         description="Judge every way to move from old to new vectors on held-out items, with the bill; row i of both "
         "files is one item. Writes DIR/decision.json and DIR/decision.html.",
     )
-    decide.add_argument("--old", metavar="FILE.npy", required=True, help="vectors of the old model, (N, D_old)")
-    decide.add_argument(
-        "--new", metavar="FILE.npy", required=True, help="the same items under the new model, (N, D_new)"
-    )
+    decide.add_argument("--old", metavar="FILE.npy", help="vectors of the old model, (N, D_old)")
+    decide.add_argument("--new", metavar="FILE.npy", help="the same items under the new model, (N, D_new)")
+    decide.add_argument("--run", metavar="RUN", help="instead of files: a finished run, its methods among the options")
     decide.add_argument("--labels", metavar="FILE.npy", help="a label per item; without it the new model is the truth")
     decide.add_argument("--out", metavar="DIR", required=True, type=Path, help="where the decision is written")
     decide.add_argument("--adapters", metavar="A,B", help="adapters to try; default: all; see: adapters")
@@ -41,10 +45,12 @@ def add(commands: Subparsers) -> None:
     decide.add_argument("--distance", choices=("cosine", "l2", "dot"), help="default: cosine")
     decide.add_argument("--metric", choices=("mAP", "CMC@1"), help="what the recommendation rests on; default: mAP")
     decide.add_argument("--target", type=float, metavar="SHARE", help="share of the gain that is enough; default: 0.9")
-    decide.add_argument("--seed", type=whole, metavar="S", help="of split, fits and backfill order; default: 0")
+    decide.add_argument("--threshold", type=float, metavar="X", help="the score that the old system accepts from")
+    decide.add_argument("--seed", type=whole, metavar="S", help="of split, fits, order, and the run's; default: 0")
     for option, kind in COSTS.items():
         decide.add_argument(f"--{option}", type=kind, metavar="N", help=_cost_help(option))
     decide.add_argument("--json", action="store_true", help="print the decision as JSON")
+    add_runs_dir(decide)
     decide.set_defaults(handler=_decide)
 
     gate = commands.add_parser(
@@ -69,12 +75,39 @@ def _cost_help(option: str) -> str:
 
 
 def _decide(arguments: argparse.Namespace) -> int:
+    from compat_core.experiments.artefacts import write_arrays
     from compat_core.experiments.environment import snapshot
     from compat_core.experiments.files import write_json
     from compat_core.reports.decision import decision_page, facts, headline, shown_table
-    from compat_core.retrieval.vectors import load_labels, load_vectors
+    from compat_core.vectors.decision import decide
+    from compat_core.vectors.studies import per_query, studies
+
+    config = _config(arguments)
+    given, inputs = _given(arguments, config)
+    decision, evidence = decide(given, config, _tell)
+    looked = studies(given, decision, evidence, arguments.threshold, _tell)
+    decided = decision.to_dict()
+    document = {"decision": decided, "studies": looked, "inputs": inputs, "environment": snapshot()}
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    write_arrays(arguments.out / "per_query.npz", per_query(given, evidence))
+    (arguments.out / "decision.html").write_text(decision_page(document), encoding="utf-8")
+    write_json(arguments.out / "decision.json", document)  # last: a folder that has it is complete
+    if arguments.json:
+        print_json(document)
+        return 0
+    table = shown_table(decided)
+    print_table(list(table.columns), table.to_numpy().tolist())
+    print(f"\n{facts(decided)}\n\n{headline(decided)} {decided['reason']}\n{arguments.out / 'decision.html'}")
+    return 0
+
+
+def _tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+def _config(arguments: argparse.Namespace) -> DecisionConfig:
     from compat_core.vectors.bill import CostConfig
-    from compat_core.vectors.decision import DecisionConfig, Given, decide
+    from compat_core.vectors.decision import DecisionConfig
 
     costs = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in COSTS}
     chosen = {
@@ -84,28 +117,32 @@ def _decide(arguments: argparse.Namespace) -> int:
     }
     if arguments.adapters:
         chosen["adapters"] = tuple(name.strip() for name in arguments.adapters.split(",") if name.strip())
-    config = DecisionConfig(
+    return DecisionConfig(
         costs=CostConfig(**{key: value for key, value in costs.items() if value is not None}), **chosen
     )
+
+
+def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given, dict[str, Any]]:
+    """The vectors, from files or from a run, and what names them."""
+    from compat_core.experiments.store import RunStore
+    from compat_core.retrieval.vectors import load_labels, load_vectors
+    from compat_core.vectors.given import Given
+    from compat_core.vectors.of_run import given_from_run
+
     files = {"old": arguments.old, "new": arguments.new, "labels": arguments.labels}
+    if arguments.run:
+        mixed = [name for name, path in files.items() if path]
+        if mixed:
+            raise CompatError(f"--{mixed[0]}", rule="comes with the run", fix="leave it out, or leave --run out")
+        run = RunStore(arguments.runs_dir).get(arguments.run)
+        given = given_from_run(run, config.seed, config.pairs)
+        return given, {"run": {"id": run.id, "seed": config.seed, "config": run.config_dict()}}
+    for name in ("old", "new"):
+        if not files[name]:
+            raise CompatError(f"--{name}", rule="is needed, or --run with a finished run")
     labels = load_labels(arguments.labels) if arguments.labels else None
     given = Given(load_vectors(arguments.old), load_vectors(arguments.new), labels)
-    decided = decide(given, config, lambda name: None).to_dict()
-    document = {
-        "decision": decided,
-        "inputs": {name: described(Path(path)) for name, path in files.items() if path},
-        "environment": snapshot(),
-    }
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    write_json(arguments.out / "decision.json", document)
-    (arguments.out / "decision.html").write_text(decision_page(document), encoding="utf-8")
-    if arguments.json:
-        print_json(document)
-        return 0
-    table = shown_table(decided)
-    print_table(list(table.columns), table.to_numpy().tolist())
-    print(f"\n{facts(decided)}\n\n{headline(decided)} {decided['reason']}\n{arguments.out / 'decision.html'}")
-    return 0
+    return given, {name: described(Path(path)) for name, path in files.items() if path}
 
 
 def described(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from compat_core.reports.decision_studies import add_studies
 from compat_core.reports.frames import MISSING, percent_text
 from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.markup import Panel, frame_panel
@@ -16,12 +17,13 @@ from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 
 Decided = Mapping[str, Any]  # Decision.to_dict(), as decision.json holds it under "decision"
 
-KINDS = ("reference", "migrate", "map queries", "two spaces", "part backfill")
+KINDS = ("reference", "migrate", "map queries", "two spaces", "part backfill", "retrain")
 ROLLBACK = {
     "reference": "Nothing to roll back: the old gallery is untouched until the new index has replaced it.",
     "migrate": "Keep the old vectors beside the migrated ones: to roll back, point queries at the old index and model.",
     "map queries": "Switch the map off: the gallery was never touched.",
     "two spaces": "Stop asking the new index: the old one was never touched.",
+    "retrain": "Serve queries with the old model again: the gallery was never touched.",
     "part backfill": "Keep the old vectors until the last share is embedded: to roll back, point at the old index.",
 }
 
@@ -139,6 +141,7 @@ def decision_page(document: Mapping[str, Any]) -> str:
     page.figure(
         trade_off_figure(decided), "Money of every option against its gain over the status quo; as in the table"
     )
+    add_studies(page, document.get("studies") or {}, decided)
     page.heading("If it goes wrong", 3)
     page.paragraph(rollback(decided))
     page.heading("To reproduce this", 3)

@@ -141,6 +141,20 @@ def exclude(scores: torch.Tensor, relevance: Relevance, query_rows: np.ndarray) 
         scores[torch.from_numpy(position).to(device), torch.from_numpy(column).to(device)] = float("-inf")
 
 
+def ranks_among(scores: torch.Tensor, columns: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """The 1-based rank of chosen items in each row of any scores, exactly; equal scores rank in gallery order.
+
+    Args:
+        scores: ``(B, G)`` float32, higher is better, −inf for what is not to be found.
+        columns: ``(B, P)`` int64 items of each row.
+        own: ``(B, P)`` bool, False for padding.
+
+    Returns:
+        ``(B, P)`` int64; meaningless where ``own`` is False.
+    """
+    return _count(scores, columns, own, scores.gather(1, columns))
+
+
 def _rank_block(source: ScoreSource, relevance: Relevance, query_rows: np.ndarray) -> RankBlock:
     device = source.query.device
     rows = torch.from_numpy(query_rows)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,17 +14,18 @@ import torch
 from compat_core.adapters import ADAPTERS, Adapter, Pairs, VectorMap
 from compat_core.config import check_ranges, param
 from compat_core.errors import CompatError
-from compat_core.metrics import bootstrap_means, interval
-from compat_core.metrics.bootstrap import LEVEL
 from compat_core.vectors import options as ways
-from compat_core.vectors.bill import Bill, CostConfig, Work, bill
+from compat_core.vectors.bill import CostConfig
+from compat_core.vectors.deployment import MapLatency, map_latency
+from compat_core.vectors.given import Given, Split, held_out, split_rows
 from compat_core.vectors.judge import METRICS, Judged, judge
-from compat_core.vectors.options import CEILING, STATUS_QUO, Judging, Option
-from compat_core.vectors.relevance import Relevance, from_judgements, from_labels, from_new_model
+from compat_core.vectors.options import Option
+from compat_core.vectors.outcome import Billing, Row, outcome_rows, recommend
+from compat_core.vectors.relevance import Relevance
+from compat_core.vectors.space import Judging
 
 SLERP_WEIGHTS = (0.2, 0.4, 0.6, 0.8)
 SLERP_MAP = "procrustes"
-VALIDATED = 2_000  # most items that choices between fitted options are made on
 TIMED_ROWS = 20_000
 
 
@@ -52,33 +53,37 @@ class DecisionConfig:
             ADAPTERS.get(name)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One option's line: means and intervals are fractions, over the judged queries.
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What a decision rests on, for looking closer.
 
     Attributes:
-        gain: M(option) − M(status quo), by metric, with its interval; ``adjusted_low`` is the lower bound of the
-            chosen metric's gain when the error is shared between all options (Bonferroni).
-        recovered: gain / (ceiling − status quo), by metric; None where the ceiling does not beat the status quo.
-        lost, won: queries whose first item was right under the status quo and is wrong now, and the reverse.
+        split: which items were fitted on, chosen by and judged.
+        fit: the pairs adapters were fitted on.
+        judging, relevance: the held-out items and their truth.
+        judged: every option with its numbers per query.
+        best: the option that migrates the gallery through the adapter which did best on the validation items, and that
+            adapter; None where there is none.
     """
 
-    name: str
-    kind: str
-    summary: str
-    backfilled: float
-    values: dict[str, dict[str, float | None]]
-    gain: dict[str, dict[str, float | None]]
-    recovered: dict[str, dict[str, float | None] | None]
-    adjusted_low: float
-    lost: float
-    won: float
-    bill: Bill
+    split: Split
+    fit: Pairs
+    judging: Judging
+    relevance: Relevance
+    judged: tuple[tuple[Option, Judged], ...]
+    best: tuple[Option, Adapter] | None
+
+    def of(self, name: str) -> tuple[Option, Judged]:
+        """One option with its numbers per query."""
+        return next(pair for pair in self.judged if pair[0].name == name)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Everything that was found. ``recommended`` is the name of an option, or empty where none is worth it."""
+    """Everything that was found. ``recommended`` is the name of an option, or empty where none is worth it.
+
+    ``latencies`` are of the maps alone, measured on this machine.
+    """
 
     rows: tuple[Row, ...]
     recommended: str
@@ -88,6 +93,7 @@ class Decision:
     num_judged: int
     num_queries: int
     num_skipped: int
+    latencies: tuple[MapLatency, ...]
     config: DecisionConfig
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,58 +105,9 @@ class Decision:
         return next(row for row in self.rows if row.name == name)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """The user's vectors: row i of ``old (N, D_old)`` and of ``new (N, D_new)`` are one item.
-
-    Attributes:
-        labels: ``(N,)``, or None.
-        ids: ``(N,)`` texts; row numbers where there are none.
-        judgements: query id -> item id -> relevance, or None.
-        side: side-information stored with the old vectors ``(N, D_side)``, or None.
-    """
-
-    old: Any
-    new: Any
-    labels: np.ndarray | None = None
-    ids: np.ndarray | None = None
-    judgements: dict[str, dict[str, float]] | None = None
-    side: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Disjoint sets of rows: ``fit`` adapters on, ``validate`` choices between them, ``judge`` every option.
-
-    ``queries`` are positions among ``judged``.
-    """
-
-    fit: np.ndarray
-    validate: np.ndarray
-    judged: np.ndarray
-    queries: np.ndarray
-
-
-def split_rows(count: int, config: DecisionConfig) -> Split:
-    """A random but fixed split: at most half of the rows are judged, the others may be fitted on.
-
-    Raises:
-        CompatError: for fewer than 40 items.
-    """
-    if count < 40:
-        raise CompatError(
-            "vectors", value=f"{count} items", rule="needs at least 40: some to fit on, others to judge on"
-        )
-    order = np.random.default_rng(config.seed).permutation(count)
-    judged = np.sort(order[: min(config.judged, count // 2)])
-    rest = order[len(judged) : len(judged) + config.pairs]
-    validate = np.sort(rest[: min(VALIDATED, len(rest) // 5)])
-    fit = np.sort(rest[len(validate) :])
-    chosen = np.random.default_rng(config.seed + 1).permutation(len(judged))[: config.queries]
-    return Split(fit, validate, judged, np.sort(chosen))
-
-
-def decide(given: Given, config: DecisionConfig, tell: Callable[[str], None] = lambda text: None) -> Decision:
+def decide(
+    given: Given, config: DecisionConfig, tell: Callable[[str], None] = lambda text: None
+) -> tuple[Decision, Evidence]:
     """Judge every option on items that nothing was fitted on, and recommend one, or none.
 
     Args:
@@ -161,195 +118,108 @@ def decide(given: Given, config: DecisionConfig, tell: Callable[[str], None] = l
     Raises:
         CompatError: for vectors that do not belong together, too few items, or no relevant item at all.
     """
-    pairs = Pairs(given.old, given.new, given.labels, given.side)
-    split = split_rows(len(pairs), config)
-    judged_on = _held_out(given, pairs, split.judged, split.queries, config.distance)
-    chosen_on = _held_out(given, pairs, split.validate, np.arange(len(split.validate)), config.distance)
-    judging, relevance = judged_on
+    pairs = Pairs(given.old, given.new, given.labels)
+    fitted_on = given.fit
+    split = split_rows(
+        len(pairs),
+        None if fitted_on is None else len(fitted_on),
+        config.pairs,
+        config.judged,
+        config.queries,
+        config.seed,
+    )
+    source = pairs if fitted_on is None else fitted_on
+    fit = source.take(split.fit)
+    judging, relevance = held_out(given, pairs, split.judged, split.queries, config.distance)
+    # The pairs set apart have labels or nothing: judgements are of the given items.
+    chosen_by = given if fitted_on is None else dataclasses.replace(given, judgements=None, ids=None)
+    validation = held_out(chosen_by, source, split.validate, np.arange(len(split.validate)), config.distance)
+    options = _Options(judging, fit, config, validation)
     judged: list[tuple[Option, Judged]] = []
-    costs = config.costs
-    for option in _options(judging, pairs.take(split.fit), config, chosen_on):
+    latencies: list[MapLatency] = []
+    for option in itertools.chain(options.all(), options.candidates(given, split.judged)):
         tell(option.name)
         judged.append((option, judge(option.scorer, relevance, len(judging.old))))
-        if option.vector_map is not None and option.maps_gallery:
-            speed = _rows_per_s(option.vector_map, judging.old)
-            costs = dataclasses.replace(costs, mapped_per_s=min(costs.mapped_per_s, speed))
+        if option.vector_map is not None and option.kind in (ways.GALLERY, ways.QUERY):
+            timed = (judging.old if option.kind == ways.GALLERY else judging.new)[:TIMED_ROWS]
+            latencies.append(map_latency(option.name, option.vector_map, timed))
+    mapping = [one.rows_per_s for one in latencies]
+    costs = dataclasses.replace(config.costs, mapped_per_s=min([config.costs.mapped_per_s, *mapping]))
     config = dataclasses.replace(config, costs=costs)
-    rows = _rows(judged, config, len(pairs), judging.old.shape[1], judging.new.shape[1])
-    recommended, reason = recommend(rows, config, relevance.independent)
+    billing = Billing(costs, len(pairs), judging.old.shape[1], judging.new.shape[1])
+    rows = outcome_rows(judged, config.metric, billing, config.resamples, config.seed)
+    recommended, reason = recommend(rows, config.metric, config.target, relevance.independent)
     skipped = int((relevance.counts == 0).sum())
-    return Decision(
-        tuple(rows), recommended, reason, relevance.source, len(split.fit), len(judging.old),
-        len(relevance) - skipped, skipped, config,
+    decision = Decision(
+        tuple(rows), recommended, reason, relevance.source, len(fit), len(judging.old), len(relevance) - skipped,
+        skipped, tuple(latencies), config,
     )  # fmt: skip
+    return decision, Evidence(split, fit, judging, relevance, tuple(judged), options.best)
 
 
-def _held_out(
-    given: Given, pairs: Pairs, rows: np.ndarray, queries: np.ndarray, distance: str
-) -> tuple[Judging, Relevance]:
-    """Some items to search among, and what answers their queries."""
-    taken = pairs.take(rows)
-    old, new = (torch.from_numpy(np.array(side, dtype=np.float32)) for side in (taken.source, taken.target))
-    judging = Judging(old, new, queries, distance)
-    if given.judgements is not None:
-        if given.ids is None:
-            raise CompatError(
-                "ids", value=None, rule="relevance judgements name items by id", fix="give the ids as well"
-            )
-        ids = np.asarray(given.ids).astype(str)[rows]
-        return judging, from_judgements(given.judgements, ids[queries], ids, queries)
-    if given.labels is not None:
-        labels = np.asarray(given.labels)[rows]
-        return judging, from_labels(labels[queries], labels, queries)
-    return judging, from_new_model(new[torch.from_numpy(queries)], new, queries, distance)
+class _Options:
+    """Makes every option. What has to be chosen (the map under a part backfill, SLERP's weight) is chosen on other
+    items than those the options are judged on."""
+
+    def __init__(
+        self, judging: Judging, fit: Pairs, config: DecisionConfig, validation: tuple[Judging, Relevance]
+    ) -> None:
+        self.judging, self.fit, self.config, self.validation = judging, fit, config, validation
+        self.best: tuple[Option, Adapter] | None = None
+
+    def all(self) -> Iterator[Option]:
+        """References, every adapter in both directions, part backfills, rank merge and SLERP."""
+        yield from ways.references(self.judging)
+        best_value, to_old = -1.0, None
+        seed = self.config.seed
+        for adapter in self.adapters():
+            forward = adapter.fit(self.fit, seed=seed)
+            option = ways.gallery_option(self.judging, adapter, forward)
+            value = self.validated(ways.gallery_option(self.validation[0], adapter, forward))
+            if value > best_value:
+                best_value, self.best = value, (option, adapter)
+            yield option
+            backward = adapter.fit(self.fit.swapped(), seed=seed)
+            if adapter.name == SLERP_MAP:
+                to_old = backward
+            yield ways.query_option(self.judging, adapter, backward)
+        order = ways.random_order(len(self.judging.old), seed)
+        for share in self.config.shares:
+            if self.best is not None:
+                yield ways.part_backfill(self.judging, self.best[0], share, order)
+            for by in ("rank", "score"):
+                yield ways.rank_merge(self.judging, share, order, by)
+        if to_old is not None:
+            yield self.slerp(to_old)
+
+    def candidates(self, given: Given, rows: np.ndarray) -> list[Option]:
+        """Options made elsewhere."""
+        return [ways.candidate_option(self.judging, candidate, rows) for candidate in given.candidates]
+
+    def adapters(self) -> list[Adapter]:
+        """The adapters asked for, or all that the pairs allow."""
+        if self.config.adapters:
+            return [ADAPTERS.get(name) for name in self.config.adapters]
+        return [adapter for adapter in ADAPTERS if all(getattr(self.fit, need) is not None for need in adapter.needs)]
+
+    def slerp(self, to_old: VectorMap) -> Option:
+        """SLERP with the weight that does best on the validation items."""
+        weights = {weight: self.validated(ways.slerp(self.validation[0], to_old, weight)) for weight in SLERP_WEIGHTS}
+        return ways.slerp(self.judging, to_old, max(weights, key=lambda weight: weights[weight]))
+
+    def validated(self, option: Option) -> float:
+        """Mean average precision on the validation items."""
+        judging, relevance = self.validation
+        return float(np.nanmean(judge(option.scorer, relevance, len(judging.old)).average_precision))
 
 
-def _options(
-    judging: Judging, fit: Pairs, config: DecisionConfig, chosen_on: tuple[Judging, Relevance]
-) -> Iterator[Option]:
-    """Every option. What has to be chosen (the map under a part backfill, SLERP's weight) is chosen on other items."""
-    yield from ways.references(judging)
-    best: tuple[float, Option | None] = (-1.0, None)
-    to_old: VectorMap | None = None
-    plain = Pairs(fit.source, fit.target, fit.labels)
-    for adapter in _adapters(plain, config):
-        forward = adapter.fit(plain, seed=config.seed)
-        option = ways.gallery_option(judging, adapter, forward)
-        best = max(
-            best, (_validated(ways.gallery_option(chosen_on[0], adapter, forward), chosen_on), option), key=_first
-        )
-        yield option
-        backward = adapter.fit(plain.swapped(), seed=config.seed)
-        if adapter.name == SLERP_MAP:
-            to_old = backward
-        yield ways.query_option(judging, adapter, backward)
-    order = ways.random_order(len(judging.old), config.seed)
-    for share in config.shares:
-        if best[1] is not None:
-            yield ways.part_backfill(judging, best[1], share, order)
-        for by in ("rank", "score"):
-            yield ways.rank_merge(judging, share, order, by)
-    if to_old is not None:
-        weights = {weight: _validated(ways.slerp(chosen_on[0], to_old, weight), chosen_on) for weight in SLERP_WEIGHTS}
-        yield ways.slerp(judging, to_old, max(weights, key=lambda weight: weights[weight]))
+def as_codes(labels: Any) -> np.ndarray:
+    """Labels as whole numbers from 0. Shape: ``(N,)`` → ``(N,)`` int64."""
+    return np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _adapters(fit: Pairs, config: DecisionConfig) -> list[Adapter]:
-    if config.adapters:
-        return [ADAPTERS.get(name) for name in config.adapters]
-    return [adapter for adapter in ADAPTERS if all(getattr(fit, need) is not None for need in adapter.needs)]
-
-
-def _first(scored: tuple[float, Option | None]) -> float:
-    return scored[0]
-
-
-def _validated(option: Option, chosen_on: tuple[Judging, Relevance]) -> float:
-    judging, relevance = chosen_on
-    return float(np.nanmean(judge(option.scorer, relevance, len(judging.old)).average_precision))
-
-
-def _rows_per_s(fitted: VectorMap, rows: torch.Tensor) -> float:
-    """Rows through the map per second on this machine, in one pass over some of them."""
-    rows = rows[:TIMED_ROWS]
-    started = time.perf_counter()
-    ways.mapped_rows(fitted, rows)
-    return len(rows) / max(time.perf_counter() - started, 1e-9)
-
-
-def _rows(
-    judged: Sequence[tuple[Option, Judged]], config: DecisionConfig, items: int, old_dim: int, new_dim: int
-) -> list[Row]:
-    by_name = {option.name: found for option, found in judged}
-    valid = ~np.isnan(by_name[STATUS_QUO].average_precision)
-    columns = np.stack([found.of(metric)[valid] for _, found in judged for metric in METRICS], axis=1)
-    means, drawn = columns.mean(axis=0), bootstrap_means(columns, config.resamples, config.seed)
-    place = {(option.name, metric): row * len(METRICS) + column
-             for row, (option, _) in enumerate(judged) for column, metric in enumerate(METRICS)}  # fmt: skip
-    shared_level = 1 - (1 - LEVEL) / max(1, len(judged) - 1)
-    rows = []
-    for option, found in judged:
-        values, gains, recovered = {}, {}, {}
-        low = 0.0
-        for metric in METRICS:
-            own, base, top = (place[name, metric] for name in (option.name, STATUS_QUO, CEILING))
-            values[metric] = interval(float(means[own]), drawn[:, own]).row()
-            gain = drawn[:, own] - drawn[:, base]
-            gains[metric] = interval(float(means[own] - means[base]), gain).row()
-            if metric == config.metric:
-                low = interval(float(means[own] - means[base]), gain, shared_level).low
-            recovered[metric] = _share(means[[own, base, top]], drawn[:, [own, base, top]])
-        before, after = (one.top_1[valid] for one in (by_name[STATUS_QUO], found))
-        rows.append(
-            Row(
-                option.name, option.kind, option.summary, option.backfilled, values, gains, recovered, low,
-                float((before > after).mean()), float((before < after).mean()),
-                bill(_work(option, old_dim, new_dim), config.costs, items),
-            )
-        )  # fmt: skip
-    return rows
-
-
-def _share(means: np.ndarray, drawn: np.ndarray) -> dict[str, float | None] | None:
-    own, base, top = means
-    if top <= base:
-        return None
-    possible = drawn[:, 2] - drawn[:, 1]
-    share = float((own - base) / (top - base))
-    if interval(float(top - base), possible).low <= 0:
-        return {"value": share, "ci_low": None, "ci_high": None}
-    usable = possible > 0
-    return interval(share, (drawn[usable, 0] - drawn[usable, 1]) / possible[usable]).row()
-
-
-def _work(option: Option, old_dim: int, new_dim: int) -> Work:
-    if option.name == CEILING:
-        return Work(1.0, 0.0, new_dim)
-    if option.kind == ways.TWO_SPACES and option.backfilled:
-        return Work(option.backfilled, 0.0, old_dim, second_index=True, second_dimension=new_dim)
-    if option.maps_gallery:
-        # The old vectors are kept beside the migrated ones until the new index has proved itself.
-        return Work(option.backfilled, 1.0 - option.backfilled, new_dim, second_index=True, second_dimension=old_dim)
-    return Work(0.0, 0.0, old_dim)
-
-
-def recommend(rows: Sequence[Row], config: DecisionConfig, independent: bool) -> tuple[str, str]:
-    """The name of the recommended option, or an empty one, and why.
-
-    An option is worth something when its whole gain interval lies above zero, the error shared between all options.
-    Of those that reach ``target`` of the possible gain, the cheapest is recommended; when none does, the one with the
-    largest gain. Where the truth is the new model's own neighbours, a backfill cannot be recommended: it would be right
-    by definition.
-    """
-    metric = config.metric
-    ceiling = next(row for row in rows if row.name == CEILING)
-    if ceiling.adjusted_low <= 0:
-        gain = ceiling.gain[metric]
-        worse = (gain["ci_high"] or 0.0) < 0
-        why = "is worse than the old one" if worse else "does not measurably beat the old one"
-        return "", (
-            f"Keep the old model: even with every item embedded again the new model {why} "
-            f"({metric} {_points(gain['value'])} points)."
-        )
-    able = [row for row in rows if row.adjusted_low > 0 and (independent or not row.backfilled)]
-    if not able:
-        return "", (
-            "None is worth it: no option beats the status quo beyond doubt"
-            + (
-                "."
-                if independent
-                else ", and without labels or judgements the new model cannot be shown to be better, only imitated."
-            )
-        )
-    enough = [row for row in able if ((row.recovered[metric] or {}).get("value") or 0.0) >= config.target]
-    if enough:
-        chosen = min(enough, key=lambda row: (row.bill.money, row.bill.days, -(row.gain[metric]["value"] or 0.0)))
-        return chosen.name, (
-            f"The cheapest option that keeps at least {100 * config.target:.0f} % of the possible gain in {metric}."
-        )
-    chosen = max(able, key=lambda row: row.gain[metric]["value"] or 0.0)
-    return chosen.name, f"No option keeps {100 * config.target:.0f} % of the possible gain; this one keeps the most."
-
-
-def _points(value: float | None) -> str:
-    return f"{100 * (value or 0.0):+.1f}".replace("-", "−")
+def unsure_rows(fitted: VectorMap, rows: torch.Tensor) -> np.ndarray | None:
+    """How unsure a map is of each row ``(N,)``; None where it cannot tell."""
+    with torch.inference_mode():
+        unsure = fitted.uncertainty(rows)
+    return None if unsure is None else unsure.reshape(-1).numpy()

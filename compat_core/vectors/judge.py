@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from compat_core.retrieval.ranking import ranks_among
 from compat_core.vectors.relevance import Relevance
 
-BLOCK_SCORES = 2**23  # scores held at a time, 32 MB
+BLOCK_SCORES = 2**21  # scores held at a time; larger blocks fall out of the processor's cache
 METRICS = ("mAP", "CMC@1")
 
 Scorer = Callable[[np.ndarray], torch.Tensor]  # query positions (B,) -> scores of every gallery item (B, G)
@@ -23,10 +24,12 @@ class Judged:
     Attributes:
         average_precision: over the full ranking.
         top_1: 1.0 where the first item is relevant, else 0.0.
+        first_item: ``(Q,)`` int64 gallery position of the first item, −1 for a query without a relevant item.
     """
 
     average_precision: np.ndarray
     top_1: np.ndarray
+    first_item: np.ndarray
 
     def of(self, metric: str) -> np.ndarray:
         """The column of ``mAP`` or ``CMC@1``."""
@@ -44,33 +47,30 @@ def judge(scorer: Scorer, relevance: Relevance, num_gallery: int) -> Judged:
     """
     precision = np.full(len(relevance), np.nan)
     first = np.full(len(relevance), np.nan)
+    found = np.full(len(relevance), -1, dtype=np.int64)
+    # Queries in the order of their number of relevant items, so that a block needs little padding.
+    order = np.argsort(relevance.counts, kind="stable")
+    order = order[np.searchsorted(relevance.counts[order], 1) :]
     step = max(1, BLOCK_SCORES // num_gallery)
-    for begin in range(0, len(relevance), step):
-        queries = np.arange(begin, min(begin + step, len(relevance)))
+    for begin in range(0, len(order), step):
+        queries = order[begin : begin + step]
         scores = scorer(queries).float()
         itself = torch.from_numpy(relevance.itself[queries])
         inside = torch.nonzero(itself >= 0)[:, 0]
         scores[inside, itself[inside]] = float("-inf")
-        for row, query in enumerate(queries):
-            items = relevance.items[relevance.start[query] : relevance.start[query + 1]]
-            if len(items):
-                ranks = _ranks(scores[row], torch.from_numpy(items))
-                precision[query] = float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
-                first[query] = float(ranks[0] == 1)
-    return Judged(precision, first)
+        columns, own = _padded(relevance, queries)
+        ranks = ranks_among(scores, torch.from_numpy(columns), torch.from_numpy(own)).numpy()
+        ranks = np.sort(np.where(own, ranks, np.iinfo(np.int64).max), axis=1).astype(np.float64)
+        hits = np.arange(1, columns.shape[1] + 1)
+        precision[queries] = np.where(np.sort(~own, axis=1), 0.0, hits / ranks).sum(axis=1) / own.sum(axis=1)
+        first[queries] = ranks[:, 0] == 1
+        found[queries] = scores.numpy().argmax(axis=1)
+    return Judged(precision, first, found)
 
 
-def _ranks(scores: torch.Tensor, items: torch.Tensor) -> np.ndarray:
-    """1-based ranks, ascending, of ``items`` among ``scores (G,)``; equal scores rank in gallery order."""
-    own = scores[items]
-    # One sort of the row, then two look-ups per item: how many lie above it, and how many equals stand before it.
-    ordered = scores.numpy().copy()
-    ordered.sort()
-    values = own.numpy()
-    above = len(ordered) - np.searchsorted(ordered, values, side="right")
-    equal = np.searchsorted(ordered, values, side="right") - np.searchsorted(ordered, values, side="left")
-    ties = np.flatnonzero(equal > 1)
-    before = np.zeros(len(values), dtype=np.int64)
-    for place in ties:
-        before[place] = int((scores[: int(items[place])] == own[place]).sum())
-    return np.sort(above + before + 1)
+def _padded(relevance: Relevance, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The relevant items of some queries ``(B, P)``, padded with the last one, and which entries are not padding."""
+    start, stop = relevance.start[queries], relevance.start[queries + 1]
+    reach = start[:, None] + np.arange(int((stop - start).max()))[None, :]
+    own = reach < stop[:, None]
+    return relevance.items[np.where(own, reach, stop[:, None] - 1)], own

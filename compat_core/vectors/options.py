@@ -7,6 +7,7 @@ queries are some of them. Nothing here has seen the judged items when it was fit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +16,13 @@ import torch.nn.functional as F
 from compat_core.adapters import Adapter, VectorMap
 from compat_core.errors import CompatError
 from compat_core.retrieval.backfill import backfill_order
+from compat_core.vectors.given import Candidate
 from compat_core.vectors.judge import Scorer
+from compat_core.vectors.space import Judging
 
 STATUS_QUO, NAIVE, CEILING = "status quo", "naive swap", "full backfill"
 REFERENCE, GALLERY, QUERY, TWO_SPACES, BACKFILL = "reference", "migrate", "map queries", "two spaces", "part backfill"
+RETRAIN = "retrain"
 SHARES = (0.25, 0.5, 0.75)
 
 
@@ -29,11 +33,12 @@ class Option:
     Attributes:
         name: unique, for tables.
         kind: reference, migrate (old rows mapped once), map queries (each query mapped), two spaces (old and new
-            queries, results merged) or part backfill.
+            queries, results merged), part backfill or retrain (a model trained to fit the old gallery).
         summary: one sentence.
         backfilled: share of the gallery embedded by the new model, in [0, 1].
         scorer: scores of all gallery items for some queries.
         vector_map: the fitted map it stands on, or None.
+        retrained: whether a model had to be trained for it.
     """
 
     name: str
@@ -42,45 +47,17 @@ class Option:
     backfilled: float
     scorer: Scorer
     vector_map: VectorMap | None = None
+    retrained: bool = False
 
     @property
     def maps_gallery(self) -> bool:
         """Whether old rows have to be rewritten through a map."""
-        return self.vector_map is not None and self.kind in (GALLERY, BACKFILL)
+        return self.kind == GALLERY or (self.vector_map is not None and self.kind == BACKFILL)
 
     @property
     def maps_queries(self) -> bool:
         """Whether every query goes through a map."""
         return self.vector_map is not None and self.kind in (QUERY, TWO_SPACES)
-
-
-@dataclass(frozen=True, slots=True)
-class Judging:
-    """The held-out items that options are judged on.
-
-    Attributes:
-        old, new: ``(G, D_old)``, ``(G, D_new)`` float32 of the gallery items.
-        queries: ``(Q,)`` positions of the queries among them.
-        distance: ``cosine``, ``l2`` or ``dot``.
-    """
-
-    old: torch.Tensor
-    new: torch.Tensor
-    queries: np.ndarray
-    distance: str
-
-    def space(self, query: torch.Tensor, gallery: torch.Tensor) -> Scorer:
-        """Scores of ``gallery (G, D)`` for rows of ``query (G, D)`` that are queries."""
-        query, gallery = (F.normalize(side) if self.distance == "cosine" else side for side in (query, gallery))
-        half = 0.5 * gallery.square().sum(dim=1) if self.distance == "l2" else None
-
-        def score(positions: np.ndarray) -> torch.Tensor:
-            rows = query[torch.from_numpy(self.queries[positions])]
-            products = rows @ gallery.T  # (B, D) @ (D, G) -> (B, G)
-            # −½‖q − g‖² ranks as −‖q − g‖ does, and loses a term that is the same for all of a query's items.
-            return products if half is None else products - half
-
-        return score
 
 
 def references(judging: Judging) -> list[Option]:
@@ -92,6 +69,18 @@ def references(judging: Judging) -> list[Option]:
         found.append(Option(NAIVE, REFERENCE, summary, 0.0, judging.space(new, old)))
     summary = "New queries, every item embedded again: the ceiling."
     return [*found, Option(CEILING, REFERENCE, summary, 1.0, judging.space(new, new))]
+
+
+def candidate_option(judging: Judging, candidate: Candidate, rows: np.ndarray) -> Option:
+    """An option made elsewhere; ``rows (G,)`` are the judged items among the candidate's."""
+    query, gallery = (_float32(side, rows) for side in (candidate.query, candidate.gallery))
+    kind = GALLERY if candidate.mapped else RETRAIN
+    space = judging.space(query, gallery)
+    return Option(candidate.name, kind, candidate.summary, 0.0, space, retrained=candidate.retrained)
+
+
+def _float32(side: Any, rows: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(np.asarray(side[rows], dtype=np.float32)))
 
 
 def gallery_option(judging: Judging, adapter: Adapter, fitted: VectorMap) -> Option:

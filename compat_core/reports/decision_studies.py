@@ -1,0 +1,195 @@
+"""The closer look at a decision: pair budget, backfill plan, thresholds, latency, who gets worse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from compat_core.reports.backfill import ORDER_DASHES
+from compat_core.reports.frames import MISSING, percent_text
+from compat_core.reports.html_page import HtmlPage
+from compat_core.reports.markup import frame_panel
+from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
+
+Studies = Mapping[str, Any]  # what decision.json holds under "studies"
+WORST = 15
+_PLAIN = {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
+
+
+def budget_figure(budget: Mapping[str, Any]) -> go.Figure:
+    """Gain over the status quo against the number of pairs, with the interval over queries."""
+    points = budget["points"]
+    gains = [100 * point["gain"] for point in points]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[point["pairs"] for point in points], y=gains, mode="lines+markers", name=budget["adapter"],
+        error_y={"type": "data", "symmetric": False,
+                 "array": [100 * (point["ci_high"] - point["gain"]) for point in points],
+                 "arrayminus": [100 * (point["gain"] - point["ci_low"]) for point in points]},
+        line={"color": METHOD_COLORS[0]}, hovertemplate="%{x:,} pairs<br>%{y:+.1f} points<extra></extra>",
+    )  # fmt: skip
+    figure.add_hline(y=0, line={"color": "#7F7F7F", "dash": "dash"}, annotation_text="status quo")
+    return figure.update_layout(
+        title=f"Gain against the number of pairs: {budget['adapter']}", xaxis_title="pairs", xaxis_type="log",
+        yaxis_title=f"gain, {budget['metric']} (points)", height=380, uirevision="budget", **_PLAIN,
+    )  # fmt: skip
+
+
+def budget_sentence(budget: Mapping[str, Any]) -> str:
+    """Whether more pairs would still help, and how many."""
+    step = budget["last_doubling"]
+    if step is None:
+        return "Too few pairs for a curve."
+    change = f"{100 * step['value']:+.2f} ({100 * step['ci_low']:+.2f} … {100 * step['ci_high']:+.2f})"
+    pairs = budget["points"][-1]["pairs"]
+    first = f"The last doubling, to {pairs:,} pairs, changed {budget['metric']} by {change} points: ".replace("-", "−")
+    if not budget["more_helps"]:
+        return first + "more pairs are not shown to help."
+    wanted = budget["wanted"]
+    if wanted is None:
+        return first + "more pairs would still help."
+    if wanted <= pairs:
+        return (
+            first
+            + "more pairs would help a little; a power law through the points is within half a point of its level."
+        )
+    return first + (
+        f"more pairs would still help; a power law through the points, an extrapolation, comes within half a point of "
+        f"its level at about {_rounded(wanted)} pairs, {_rounded(wanted - pairs)} more."
+    )
+
+
+def plan_figure(plan: Sequence[Mapping[str, Any]], metric: str, title: str) -> go.Figure:
+    """The metric against the share backfilled, one line per ordering."""
+    figure = go.Figure()
+    for place, entry in enumerate(plan):
+        figure.add_scatter(
+            x=[100 * share for share in entry["shares"]], y=[100 * value for value in entry["values"]],
+            mode="lines+markers", name=f"{entry['order']} (area {100 * entry['auc']:.1f})",
+            line={"color": METHOD_COLORS[place % len(METHOD_COLORS)],
+                  "dash": ORDER_DASHES.get(entry["order"], "solid")},
+            marker={"symbol": METHOD_SYMBOLS[place % len(METHOD_SYMBOLS)], "size": 6},
+            hovertemplate=f"{entry['order']}<br>%{{x:.0f}} % backfilled<br>{metric} %{{y:.1f}} %<extra></extra>",
+        )  # fmt: skip
+    return figure.update_layout(
+        title=title, xaxis_title="gallery backfilled (%)", yaxis_title=f"{metric} (%)", height=420,
+        legend={"orientation": "h", "y": -0.25, "x": 0}, uirevision="plan", **_PLAIN,
+    )  # fmt: skip
+
+
+def plan_table(plan: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Area and the smallest share for each part of the gain, one line per ordering, as people read it."""
+    return pd.DataFrame(
+        [
+            {"ordering": entry["order"], "area %": percent_text(entry["auc"])}
+            | {
+                f"share for {100 * float(part):.0f} % of the gain": _share(need)
+                for part, need in entry["needed"].items()
+            }
+            for entry in plan
+        ]
+    )
+
+
+def threshold_table(shifts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """What the deployed threshold lets through under every option, and the score to use instead."""
+    return pd.DataFrame(
+        [
+            {
+                "option": shift["option"],
+                "deployed score": f"{shift['threshold']:.4f}",
+                "wrong pairs accepted %": f"{100 * shift['false_accepts']:.3f}",
+                "right pairs accepted %": percent_text(shift["true_accepts"]),
+                "recalibrated score": f"{shift['recalibrated']:.4f}",
+                "right pairs accepted there %": percent_text(shift["true_accepts_recalibrated"]),
+            }
+            for shift in shifts
+        ]
+    )
+
+
+def latency_table(latencies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Time to map one vector, and vectors mapped per second in bulk, on the machine that decided."""
+    return pd.DataFrame(
+        [
+            {"option": entry["option"], "p50, ms": f"{entry['p50_ms']:.3f}", "p99, ms": f"{entry['p99_ms']:.3f}",
+             "vectors/s in bulk": f"{entry['rows_per_s']:,.0f}"}
+            for entry in latencies
+        ]
+    )  # fmt: skip
+
+
+def harm_table(harm: Sequence[Mapping[str, Any]], grouping: str, most: int | None = None) -> pd.DataFrame:
+    """The groups of one grouping, worst first; ``most`` cuts the list."""
+    entries = [entry for entry in harm if entry["grouping"] == grouping][:most]
+    return pd.DataFrame(
+        [
+            {
+                grouping: entry["group"],
+                "queries": entry["num_queries"],
+                "top hit right % before": percent_text(entry["before"]),
+                "after": percent_text(entry["after"]),
+                "lost / won %": f"{percent_text(entry['lost'])} / {percent_text(entry['won'])}",
+                "change in AP, points (95 %)": _change(entry),
+                "": "worse" if (entry["ci_high"] or 0.0) < 0 else "",
+            }
+            for entry in entries
+        ]
+    )
+
+
+def groupings(harm: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The groupings there are, in order."""
+    return list(dict.fromkeys(entry["grouping"] for entry in harm))
+
+
+def add_studies(page: HtmlPage, studies: Studies, decided: Mapping[str, Any]) -> None:
+    """The closer look, as sections of the page; nothing for a document without one."""
+    metric = decided["config"]["metric"]
+    if studies.get("pair_budget"):
+        budget = studies["pair_budget"]
+        page.heading("How many pairs", 3)
+        page.paragraph(budget_sentence(budget))
+        page.figure(budget_figure(budget), "Gain over the status quo against the number of pairs, with 95 % intervals")
+    if studies.get("plan"):
+        page.heading("How much to backfill", 3)
+        title = f"{metric} along the backfill, from {studies['plan_map']}"
+        page.figure(plan_figure(studies["plan"], metric, title), f"{metric} against the share backfilled, by ordering")
+        page.table(frame_panel(plan_table(studies["plan"]), "Smallest share backfilled for a part of the gain (95 %)"))
+    if studies.get("thresholds"):
+        page.heading("The deployed threshold", 3)
+        page.table(
+            frame_panel(threshold_table(studies["thresholds"]), "Scores that accept as many wrong pairs as before")
+        )
+    if decided.get("latencies"):
+        page.heading("What the map alone takes", 3)
+        page.table(frame_panel(latency_table(decided["latencies"]), "Latency of one vector, on the CPU that decided"))
+    if studies.get("harm"):
+        page.heading("Who gets worse", 3)
+        page.paragraph(f"{studies['looked_at']} against the status quo, worst groups first.")
+        for grouping in groupings(studies["harm"]):
+            page.table(frame_panel(harm_table(studies["harm"], grouping, WORST), f"By {grouping}"))
+
+
+def _share(need: Mapping[str, float | None]) -> str:
+    if need["value"] is None:
+        return MISSING
+    if need["ci_low"] is None or need["ci_high"] is None:
+        return f"{100 * need['value']:.0f} %"
+    return f"{100 * need['value']:.0f} % ({100 * need['ci_low']:.0f} … {100 * need['ci_high']:.0f})"
+
+
+def _change(entry: Mapping[str, Any]) -> str:
+    text = f"{100 * entry['change']:+.1f}"
+    if entry["ci_low"] is not None:
+        text += f" ({100 * entry['ci_low']:+.1f} … {100 * entry['ci_high']:+.1f})"
+    return text.replace("-", "−")
+
+
+def _rounded(count: int) -> str:
+    """Two significant digits: an extrapolation has no more."""
+    digits = len(str(count)) - 2
+    return f"{round(count, -digits):,}" if digits > 0 else f"{count:,}"

@@ -1,0 +1,134 @@
+"""What somebody brings: vectors of the same items under two models, what is known of them, and how they are split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from compat_core.adapters import Pairs
+from compat_core.errors import CompatError
+from compat_core.vectors.relevance import Relevance, from_judgements, from_labels, from_new_model
+from compat_core.vectors.space import Judging
+
+FEWEST = 40
+VALIDATED = 2_000  # most items that choices between fitted options are made on
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An option that was made elsewhere, as vectors of the same items: a model retrained for compatibility, say.
+
+    Attributes:
+        name: unique, for tables.
+        query: ``(N, D)`` every item as a query of this option.
+        gallery: ``(N, D)`` every item as its gallery holds it without a backfill.
+        summary: one sentence.
+        mapped: whether the gallery's rows had to be rewritten.
+        retrained: whether a model had to be trained for it.
+    """
+
+    name: str
+    query: Any
+    gallery: Any
+    summary: str = ""
+    mapped: bool = False
+    retrained: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The user's vectors: row i of ``old (N, D_old)`` and of ``new (N, D_new)`` are one item.
+
+    Attributes:
+        labels: ``(N,)``, or None.
+        ids: ``(N,)`` texts; row numbers where there are none.
+        judgements: query id -> item id -> relevance, or None.
+        fit: pairs of other items to fit adapters on; None: some of the given items are set aside for that.
+        candidates: options made elsewhere, judged on the same items.
+        groups: name -> ``(N,)`` texts; who gets worse is answered for each.
+        ages: ``(N,)`` numbers, larger is newer, or None.
+        weights: ``(N,)`` how often an item is asked for, or None; orders a backfill.
+    """
+
+    old: Any
+    new: Any
+    labels: np.ndarray | None = None
+    ids: np.ndarray | None = None
+    judgements: dict[str, dict[str, float]] | None = None
+    fit: Pairs | None = None
+    candidates: tuple[Candidate, ...] = ()
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+    ages: np.ndarray | None = None
+    weights: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Disjoint sets of rows: ``fit`` adapters on, ``validate`` choices between them, ``judge`` every option.
+
+    ``fit`` and ``validate`` are rows of the pairs set apart where there are such, else of the given items; ``queries``
+    are positions among ``judged``.
+    """
+
+    fit: np.ndarray
+    validate: np.ndarray
+    judged: np.ndarray
+    queries: np.ndarray
+
+
+def split_rows(count: int, fitted: int | None, pairs: int, judged: int, queries: int, seed: int) -> Split:
+    """A random but fixed split.
+
+    Args:
+        count: given items.
+        fitted: items to fit on that are not among them; None: at most half of the given items are judged, the others
+            may be fitted on.
+        pairs: most items to fit on and choose by; judged, queries: most items judged, and querying.
+        seed: of the split.
+
+    Raises:
+        CompatError: for fewer than 40 items.
+    """
+    if count < FEWEST or (fitted is not None and fitted < FEWEST):
+        few = count if count < FEWEST else fitted
+        raise CompatError(
+            "vectors", value=f"{few} items", rule=f"needs at least {FEWEST}: some to fit on, others to judge on"
+        )
+    order = np.random.default_rng(seed).permutation(count)
+    chosen = np.sort(order[: min(judged, count if fitted is not None else count // 2)])
+    rest = order[len(chosen) :] if fitted is None else np.random.default_rng(seed + 2).permutation(fitted)
+    rest = rest[:pairs]
+    validate = np.sort(rest[: min(VALIDATED, len(rest) // 5)])
+    asking = np.random.default_rng(seed + 1).permutation(len(chosen))[:queries]
+    return Split(np.sort(rest[len(validate) :]), validate, chosen, np.sort(asking))
+
+
+def held_out(
+    given: Given, pairs: Pairs, rows: np.ndarray, queries: np.ndarray, distance: str
+) -> tuple[Judging, Relevance]:
+    """Some items to search among, and what answers their queries.
+
+    Args:
+        given: where judgements and ids come from; they are of ``pairs``' items.
+        pairs: old and new vectors, and labels.
+        rows: of ``pairs``, the gallery.
+        queries: positions among ``rows``.
+        distance: see :class:`Judging`.
+    """
+    taken = pairs.take(rows)
+    old, new = (torch.from_numpy(np.array(side, dtype=np.float32)) for side in (taken.source, taken.target))
+    judging = Judging(old, new, queries, distance)
+    if given.judgements is not None:
+        if given.ids is None:
+            raise CompatError(
+                "ids", value=None, rule="relevance judgements name items by id", fix="give the ids as well"
+            )
+        ids = np.asarray(given.ids).astype(str)[rows]
+        return judging, from_judgements(given.judgements, ids[queries], ids, queries)
+    if taken.labels is not None:
+        return judging, from_labels(taken.labels[queries], taken.labels, queries)
+    return judging, from_new_model(new[torch.from_numpy(queries)], new, queries, distance)

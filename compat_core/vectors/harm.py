@@ -1,0 +1,91 @@
+"""Who gets worse: an option against the status quo, group by group, and query by query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from compat_core.metrics import bootstrap_means, interval
+from compat_core.vectors.judge import Judged
+
+AGE_GROUPS = 5
+FEWEST = 2  # queries of a group that still give an interval
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChange:
+    """One group of queries under one option.
+
+    Attributes:
+        grouping, group: such as ``class`` and ``cat``.
+        num_queries: of the group that have a relevant item.
+        before, after: share of them whose first item is right, status quo and option.
+        lost, won: share whose first item was right and is wrong now, and the reverse.
+        change: mean change in average precision, with its 95 % interval; None for fewer than two queries.
+    """
+
+    grouping: str
+    group: str
+    num_queries: int
+    before: float
+    after: float
+    lost: float
+    won: float
+    change: float
+    ci_low: float | None
+    ci_high: float | None
+
+    @property
+    def worse(self) -> bool:
+        """Whether the whole interval of the change lies below zero."""
+        return self.ci_high is not None and self.ci_high < 0
+
+
+def group_changes(
+    groupings: Mapping[str, np.ndarray], before: Judged, after: Judged, resamples: int = 2_000, seed: int = 0
+) -> list[GroupChange]:
+    """Every group of every grouping, worst first within its grouping.
+
+    Args:
+        groupings: name -> ``(Q,)`` the group of each query.
+        before, after: the status quo and the option, judged on the same queries.
+        resamples, seed: of the bootstrap over the queries of one group.
+    """
+    valid = ~np.isnan(before.average_precision)
+    gain = after.average_precision - before.average_precision
+    found = []
+    for grouping, groups in groupings.items():
+        names, codes = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+        changes = []
+        for code, name in enumerate(names):
+            rows = np.flatnonzero(valid & (codes == code))
+            if not len(rows):
+                continue
+            low = high = None
+            if len(rows) >= FEWEST:
+                drawn = bootstrap_means(gain[rows, None], resamples, seed)[:, 0]
+                bounds = interval(float(gain[rows].mean()), drawn)
+                low, high = bounds.low, bounds.high
+            first, then = before.top_1[rows], after.top_1[rows]
+            changes.append(
+                GroupChange(
+                    grouping, str(name), len(rows), float(first.mean()), float(then.mean()),
+                    float((first > then).mean()), float((first < then).mean()), float(gain[rows].mean()), low, high,
+                )
+            )  # fmt: skip
+        found += sorted(changes, key=lambda change: change.change)
+    return found
+
+
+def age_groups(ages: np.ndarray) -> np.ndarray:
+    """Items in fifths by age, larger numbers being newer. Shape: ``(N,)`` → ``(N,)`` texts."""
+    edges = np.quantile(ages, np.linspace(0, 1, AGE_GROUPS + 1)[1:-1])
+    place = np.searchsorted(edges, ages, side="right")
+    names = np.array([f"{fifth + 1} of {AGE_GROUPS}, {word}" for fifth, word in enumerate(_words())])
+    return names[place]
+
+
+def _words() -> list[str]:
+    return ["oldest", *["between"] * (AGE_GROUPS - 2), "newest"]

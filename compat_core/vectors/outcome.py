@@ -1,0 +1,154 @@
+"""From the judged options to their rows, with paired intervals and the bill, and to a recommendation or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compat_core.metrics import bootstrap_means, interval
+from compat_core.metrics.bootstrap import LEVEL
+from compat_core.vectors import options as ways
+from compat_core.vectors.bill import Bill, CostConfig, Work, bill
+from compat_core.vectors.judge import METRICS, Judged
+from compat_core.vectors.options import CEILING, STATUS_QUO, Option
+
+Numbers = dict[str, float | None]  # value, ci_low, ci_high
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One option's line: means and intervals are fractions, over the judged queries.
+
+    Attributes:
+        gain: M(option) − M(status quo), by metric, with its interval; ``adjusted_low`` is the lower bound of the
+            chosen metric's gain when the error is shared between all options (Bonferroni).
+        recovered: gain / (ceiling − status quo), by metric; None where the ceiling does not beat the status quo.
+        lost, won: queries whose first item was right under the status quo and is wrong now, and the reverse.
+    """
+
+    name: str
+    kind: str
+    summary: str
+    backfilled: float
+    values: dict[str, Numbers]
+    gain: dict[str, Numbers]
+    recovered: dict[str, Numbers | None]
+    adjusted_low: float
+    lost: float
+    won: float
+    bill: Bill
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """What turns an option into a bill: prices and speeds, items in production, and the two dimensions."""
+
+    costs: CostConfig
+    items: int
+    old_dim: int
+    new_dim: int
+
+    def of(self, option: Option) -> Bill:
+        """The option's bill."""
+        return bill(self.work(option), self.costs, self.items)
+
+    def work(self, option: Option) -> Work:
+        """What the option makes somebody do."""
+        retrained = int(option.retrained)
+        if option.name == CEILING:
+            return Work(1.0, 0.0, self.new_dim)
+        if option.kind == ways.TWO_SPACES and option.backfilled:
+            return Work(option.backfilled, 0.0, self.old_dim, second_index=True, second_dimension=self.new_dim)
+        if option.maps_gallery:
+            # The old vectors are kept beside the migrated ones until the new index has proved itself.
+            mapped = 1.0 - option.backfilled
+            return Work(option.backfilled, mapped, self.new_dim, True, self.old_dim, retrained)
+        return Work(0.0, 0.0, self.old_dim, retrained=retrained)
+
+
+def outcome_rows(
+    judged: Sequence[tuple[Option, Judged]], metric: str, billing: Billing, resamples: int, seed: int
+) -> list[Row]:
+    """One row per option, in the order given; all are resampled together, so that every difference is paired."""
+    by_name = {option.name: found for option, found in judged}
+    valid = ~np.isnan(by_name[STATUS_QUO].average_precision)
+    columns = np.stack([found.of(name)[valid] for _, found in judged for name in METRICS], axis=1)
+    means, drawn = columns.mean(axis=0), bootstrap_means(columns, resamples, seed)
+    place = {(option.name, name): row * len(METRICS) + column
+             for row, (option, _) in enumerate(judged) for column, name in enumerate(METRICS)}  # fmt: skip
+    shared_level = 1 - (1 - LEVEL) / max(1, len(judged) - 1)
+    rows = []
+    for option, found in judged:
+        values: dict[str, Numbers] = {}
+        gains: dict[str, Numbers] = {}
+        recovered: dict[str, Numbers | None] = {}
+        low = 0.0
+        for name in METRICS:
+            own, base, top = (place[who, name] for who in (option.name, STATUS_QUO, CEILING))
+            values[name] = interval(float(means[own]), drawn[:, own]).row()
+            gain = drawn[:, own] - drawn[:, base]
+            gains[name] = interval(float(means[own] - means[base]), gain).row()
+            if name == metric:
+                low = interval(float(means[own] - means[base]), gain, shared_level).low
+            recovered[name] = _share(means[[own, base, top]], drawn[:, [own, base, top]])
+        before, after = (one.top_1[valid] for one in (by_name[STATUS_QUO], found))
+        lost, won = float((before > after).mean()), float((before < after).mean())
+        rows.append(
+            Row(
+                option.name, option.kind, option.summary, option.backfilled, values, gains, recovered, low, lost, won,
+                billing.of(option),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _share(means: np.ndarray, drawn: np.ndarray) -> Numbers | None:
+    own, base, top = means
+    if top <= base:
+        return None
+    possible = drawn[:, 2] - drawn[:, 1]
+    share = float((own - base) / (top - base))
+    if interval(float(top - base), possible).low <= 0:
+        return {"value": share, "ci_low": None, "ci_high": None}
+    usable = possible > 0
+    return interval(share, (drawn[usable, 0] - drawn[usable, 1]) / possible[usable]).row()
+
+
+def recommend(rows: Sequence[Row], metric: str, target: float, independent: bool) -> tuple[str, str]:
+    """The name of the recommended option, or an empty one, and why.
+
+    An option is worth something when its whole gain interval lies above zero, the error shared between all options.
+    Of those that reach ``target`` of the possible gain, the cheapest is recommended; when none does, the one with the
+    largest gain. Where the truth is the new model's own neighbours (not ``independent``), a backfill cannot be
+    recommended: it would be right by definition.
+    """
+    ceiling = next(row for row in rows if row.name == CEILING)
+    if ceiling.adjusted_low <= 0:
+        gain = ceiling.gain[metric]
+        worse = (gain["ci_high"] or 0.0) < 0
+        why = "is worse than the old one" if worse else "does not measurably beat the old one"
+        return "", (
+            f"Keep the old model: even with every item embedded again the new model {why} "
+            f"({metric} {_points(gain['value'])} points)."
+        )
+    able = [row for row in rows if row.adjusted_low > 0 and (independent or not row.backfilled)]
+    if not able:
+        why = "None is worth it: no option beats the status quo beyond doubt"
+        if independent:
+            return "", f"{why}."
+        return "", f"{why}, and without labels or judgements the new model cannot be shown to be better, only imitated."
+    enough = [row for row in able if ((row.recovered[metric] or {}).get("value") or 0.0) >= target]
+    if enough:
+        chosen = min(enough, key=lambda row: (row.bill.money, row.bill.days, -(row.gain[metric]["value"] or 0.0)))
+        return (
+            chosen.name,
+            f"The cheapest option that keeps at least {100 * target:.0f} % of the possible gain in {metric}.",
+        )
+    chosen = max(able, key=lambda row: row.gain[metric]["value"] or 0.0)
+    return chosen.name, f"No option keeps {100 * target:.0f} % of the possible gain; this one keeps the most."
+
+
+def _points(value: float | None) -> str:
+    return f"{100 * (value or 0.0):+.1f}".replace("-", "−")

@@ -1,0 +1,105 @@
+"""The backfill planner: the curve of every ordering, and the smallest share for most of the gain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from compat_core.metrics.backfill import BackfillCurve, backfill_points
+from compat_core.metrics.backfill_share import share_for_gain
+from compat_core.retrieval.backfill import backfill_order
+from compat_core.vectors.judge import judge
+from compat_core.vectors.relevance import Relevance
+from compat_core.vectors.space import Judging
+
+TARGETS = (0.9, 0.95, 0.99)
+RANDOM_SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOrder:
+    """One ordering's curve.
+
+    Attributes:
+        order: its name.
+        shares, values: ``(P,)`` share backfilled and the metric there.
+        low, high: of the repetitions of a random ordering.
+        auc: plain mean of the points (FastFill's area).
+        needed: part of the gain of the full backfill over the start -> smallest share with its interval, None where
+            there is no gain.
+    """
+
+    order: str
+    shares: list[float]
+    values: list[float]
+    low: list[float]
+    high: list[float]
+    auc: float
+    needed: dict[str, dict[str, float | None]]
+
+
+def plan_backfill(
+    judging: Judging,
+    relevance: Relevance,
+    mapped: torch.Tensor,
+    metric: str,
+    resamples: int,
+    labels: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    unsure: np.ndarray | None = None,
+) -> list[PlannedOrder]:
+    """Draw the curve of every ordering that the inputs allow; queries are the new model's.
+
+    Args:
+        judging, relevance: the held-out items and their truth.
+        mapped: ``(G, D_new)`` the old rows in the new space, before their backfill.
+        metric: mAP or CMC@1.
+        resamples: of the bootstrap behind the shares' intervals.
+        labels: ``(G,)`` codes from 0, for ``class-mean`` and ``class``.
+        weights: ``(G,)`` for ``popularity``.
+        unsure: ``(G,)`` for ``sigma``.
+    """
+    before, after = mapped.numpy(), judging.new.numpy()
+    orders = {"random": [backfill_order("random", before, seed=seed) for seed in RANDOM_SEEDS]}
+    if unsure is not None:
+        orders["sigma"] = [backfill_order("sigma", before, scores=unsure)]
+    if labels is not None:
+        for name in ("class-mean", "class"):
+            orders[name] = [backfill_order(name, before, labels=labels)]
+    if weights is not None:
+        orders["popularity"] = [backfill_order("popularity", before, scores=weights)]
+    orders["oracle"] = [backfill_order("oracle", before, gallery_new=after)]
+    return [
+        _planned(name, [_curve(judging, relevance, mapped, order, metric) for order in repeats], resamples)
+        for name, repeats in orders.items()
+    ]
+
+
+def _curve(
+    judging: Judging, relevance: Relevance, mapped: torch.Tensor, order: np.ndarray, metric: str
+) -> BackfillCurve:
+    gallery, done, found = mapped.clone(), 0, []
+    points = backfill_points(len(order))
+    for count in points:
+        rows = torch.from_numpy(np.ascontiguousarray(order[done:count]))
+        gallery[rows] = judging.new[rows]
+        done = int(count)
+        column = judge(judging.space(judging.new, gallery), relevance, len(gallery)).of(metric)
+        found.append(column[~np.isnan(column)])
+    return BackfillCurve(metric, points / len(order), np.stack(found))
+
+
+def _planned(name: str, curves: list[BackfillCurve], resamples: int) -> PlannedOrder:
+    first = curves[0]
+    mean = BackfillCurve(first.metric, first.shares, np.mean([curve.per_query for curve in curves], axis=0))
+    band = np.array([curve.values for curve in curves])
+    needed = {}
+    for target in TARGETS:
+        share = share_for_gain(mean, target, resamples=resamples)
+        needed[str(target)] = {"value": share.share, "ci_low": share.low, "ci_high": share.high}
+    shares, values, low, high = (
+        [float(value) for value in row] for row in (first.shares, mean.values, band.min(axis=0), band.max(axis=0))
+    )
+    return PlannedOrder(name, shares, values, low, high, mean.auc, needed)

@@ -1,0 +1,77 @@
+"""A decision as tables, figures and a page that loads nothing."""
+
+import json
+import re
+
+import pytest
+
+from compat_core.reports.decision import decision_page, facts, headline, option_table, rollback, shown_table
+from compat_core.reports.decision_studies import budget_sentence, harm_table, plan_table, threshold_table
+from compat_core.vectors.decision import decide
+from compat_core.vectors.studies import studies
+from tests.vectors.worlds import better_new, quick, unrelated
+
+
+def document(given):
+    decision, evidence = decide(given, quick())
+    found = {"decision": decision.to_dict(), "studies": studies(given, decision, evidence)}
+    return json.loads(
+        json.dumps(found | {"inputs": {"old": {"file": "<b>old</b>.npy"}}, "environment": {"python": "3"}})
+    )
+
+
+@pytest.fixture(scope="module")
+def found():
+    return document(better_new())
+
+
+def test_table_is_sorted_by_gain_and_marks_the_recommended_option(found):
+    table = option_table(found["decision"])
+    assert table["gain"].is_monotonic_decreasing and len(table) == len(found["decision"]["rows"])
+    assert table.loc[table["recommended"], "option"].tolist() == [found["decision"]["recommended"]]
+    shown = shown_table(found["decision"])
+    assert shown.loc[shown[""] == "→", "option"].tolist() == [found["decision"]["recommended"]]
+    assert shown.loc[shown["option"] == "status quo", "gain, points (95 %)"].item() == "0.0 (0.0 … 0.0)"
+
+
+def test_page_says_the_answer_and_loads_nothing(found):
+    page = decision_page(found)
+    assert headline(found["decision"]) in page and "&lt;b&gt;old" in page and "<b>old" not in page
+    for row in found["decision"]["rows"]:
+        assert row["name"].replace("→", "→") in page
+    assert not re.search(r"""(?:src|href)\s*=\s*["']https?:""", page.split("</script>", 1)[1])
+    for section in ("How many pairs", "How much to backfill", "The deployed threshold", "Who gets worse", "goes wrong"):
+        assert section in page
+
+
+def test_page_of_no_recommendation(found):
+    nothing = document(unrelated())
+    page = decision_page(nothing)
+    assert "Recommended: change nothing." in page and rollback(nothing["decision"]).startswith("Nothing to roll back")
+    assert "truth: labels" in facts(nothing["decision"])
+
+
+def test_a_document_without_studies_still_has_a_page(found):
+    assert "How many pairs" not in decision_page({key: found[key] for key in ("decision", "inputs", "environment")})
+
+
+def test_study_tables_have_a_line_per_entry(found):
+    looked = found["studies"]
+    assert len(plan_table(looked["plan"])) == len(looked["plan"])
+    assert len(threshold_table(looked["thresholds"])) == len(looked["thresholds"])
+    assert len(harm_table(looked["harm"], "class")) == 12 and len(harm_table(looked["harm"], "class", 3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("step", "wanted", "says"),
+    [
+        (None, None, "Too few"),
+        ({"value": 0.01, "ci_low": -0.01, "ci_high": 0.03}, 900, "not shown to help"),
+        ({"value": 0.01, "ci_low": 0.005, "ci_high": 0.03}, 12_345, "about 12,000 pairs, 12,000 more"),
+        ({"value": 0.01, "ci_low": 0.005, "ci_high": 0.03}, 100, "help a little"),
+    ],
+)
+def test_budget_sentence(step, wanted, says):
+    helps = step is not None and step["ci_low"] > 0
+    budget = {"last_doubling": step, "more_helps": helps, "wanted": wanted, "metric": "mAP", "points": [{"pairs": 400}]}
+    assert says in budget_sentence(budget)

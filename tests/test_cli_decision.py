@@ -1,0 +1,84 @@
+"""``decide`` and ``gate`` as a script uses them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from compat_core.cli import main
+from tests.vectors.worlds import better_new, unrelated
+
+QUICK = ["--adapters", "procrustes,ridge", "--judged", "150", "--queries", "60"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    def write(given):
+        paths = {}
+        for name in ("old", "new", "labels"):
+            paths[name] = str(tmp_path / f"{name}.npy")
+            np.save(paths[name], getattr(given, name))
+        return paths
+
+    return write
+
+
+@pytest.fixture
+def decided(files, tmp_path, capsys):
+    paths = files(better_new())
+    out = tmp_path / "out"
+    code = main(
+        ["decide", "--old", paths["old"], "--new", paths["new"], "--labels", paths["labels"], "--out", str(out), *QUICK]
+    )
+    assert code == 0
+    return out, capsys.readouterr()
+
+
+def test_decide_writes_a_folder_and_prints_the_table(decided):
+    out, printed = decided
+    document = json.loads((out / "decision.json").read_text())
+    assert set(document["inputs"]) == {"old", "new", "labels"}
+    assert len(document["inputs"]["old"]["sha256"]) == 64
+    assert document["decision"]["config"]["seed"] == 0 and document["environment"]["packages"]["torch"]
+    assert "Recommended: " in printed.out and "status quo" in printed.out
+    assert (out / "decision.html").read_text().startswith("<!doctype html>")
+    with np.load(out / "per_query.npz") as stored:
+        assert len(stored["queries"]) == 60
+
+
+def test_gate_opens_and_shuts(decided, capsys):
+    path = str(decided[0] / "decision.json")
+    assert main(["gate", path, "--min-gain", "0"]) == 0
+    assert main(["gate", path, "--min-gain", "0.9"]) == 3
+    assert main(["gate", path, "--option", "status quo", "--min-gain", "0.001"]) == 3
+    assert "FAILED" in capsys.readouterr().out
+    assert main(["gate", path, "--option", "full backfill", "--max-money", "0"]) == 3
+    assert main(["gate", path]) == 2
+    assert main(["gate", path, "--option", "full bakfill", "--min-gain", "0"]) == 2
+    assert "did you mean 'full backfill'" in capsys.readouterr().err
+
+
+def test_gate_is_shut_where_nothing_is_recommended(files, tmp_path, capsys):
+    paths = files(unrelated())
+    arguments = ["decide", "--old", paths["old"], "--new", paths["new"], "--labels", paths["labels"]]
+    assert main([*arguments, "--out", str(tmp_path / "out"), *QUICK]) == 0
+    assert main(["gate", str(tmp_path / "out" / "decision.json"), "--max-lost", "1"]) == 3
+    assert "nothing is recommended" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["decide", "--out", "o"], "--old"),
+        (["decide", "--run", "nothing", "--labels", "l.npy", "--out", "o"], "comes with the run"),
+        (["decide", "--run", "nothing", "--out", "o"], "nothing"),
+        (["gate", "missing.json", "--min-gain", "0"], "no such file"),
+    ],
+)
+def test_mistakes_are_one_line_and_write_nothing(arguments, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMPATBENCH_RUNS", str(tmp_path / "runs"))
+    assert main(arguments) == 2
+    shown = capsys.readouterr().err
+    assert says in shown and shown.count("\n") == 1
+    assert not (tmp_path / "o").exists()

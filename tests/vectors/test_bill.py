@@ -1,0 +1,41 @@
+import pytest
+
+from compat_core.errors import CompatError
+from compat_core.vectors.bill import CostConfig, Work, bill
+
+COSTS = CostConfig(
+    items=3_600_000, items_per_s=100.0, gpu_price=2.0, gpus=2, training_gpu_hours=50.0, mapped_per_s=1000.0,
+    cpu_price=0.5, storage_price=0.1, months=2.0, index_per_s=10_000.0,
+)  # fmt: skip
+
+
+def test_a_full_backfill_by_hand():
+    found = bill(Work(1.0, 0.0, 256), COSTS, items=7)
+    assert found.gpu_hours == pytest.approx(10.0)
+    assert found.gigabytes == pytest.approx(3.6864)
+    assert found.money == pytest.approx(20.0 + 3.6864 * 0.1 * 2)
+    assert found.days == pytest.approx((5.0 + 0.1) / 24)
+
+
+def test_a_migration_by_hand():
+    found = bill(Work(0.0, 1.0, 256, second_index=True, second_dimension=128), COSTS, items=7)
+    assert found.gpu_hours == 0
+    assert found.gigabytes == pytest.approx(3.6e6 * 384 * 4 / 1e9)
+    assert found.money == pytest.approx(1.0 * 0.5 + found.gigabytes * 0.1 * 2)
+
+
+def test_retraining_and_own_number_of_items():
+    costs = CostConfig(training_gpu_hours=50.0, gpu_price=3.0, gpus=5, storage_price=0.0)
+    found = bill(Work(0.0, 0.0, 10, retrained=1), costs, items=1_000)
+    assert (found.gpu_hours, found.money, found.days) == pytest.approx((50.0, 150.0, 10 / 24))
+    assert found.gigabytes == pytest.approx(4e-5)
+
+
+def test_doing_nothing_costs_only_storage():
+    assert bill(Work(0.0, 0.0, 256), COSTS, 7).gpu_hours == bill(Work(0.0, 0.0, 256), COSTS, 7).days == 0
+
+
+@pytest.mark.parametrize("field", ["gpus", "items_per_s", "gpu_price"])
+def test_costs_out_of_range_are_refused(field):
+    with pytest.raises(CompatError, match=field):
+        CostConfig(**{field: -1})

@@ -1,0 +1,101 @@
+"""Decisions whose right answer is known, and what they rest on."""
+
+import numpy as np
+import pytest
+
+from compat_core.adapters import Pairs
+from compat_core.errors import CompatError
+from compat_core.vectors.decision import decide
+from compat_core.vectors.given import Candidate, Given, split_rows
+from tests.vectors.worlds import better_new, quick, rotated, unrelated
+
+
+def test_rotated_copies_are_recovered_in_full_and_nothing_is_recommended():
+    decision, evidence = decide(rotated(), quick(pairs=250))
+    ceiling, found = (evidence.of(name)[1] for name in ("full backfill", "procrustes old→new"))
+    assert found.average_precision == pytest.approx(ceiling.average_precision, abs=1e-6, nan_ok=True)
+    assert decision.row("naive swap").gain["mAP"]["ci_high"] < 0
+    assert decision.recommended == "" and "does not measurably beat" in decision.reason
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_independent_random_vectors_recommend_nothing(labels):
+    for seed in range(3):
+        decision, _ = decide(unrelated(seed, labels), quick(seed=seed))
+        assert decision.recommended == "", decision.reason
+
+
+def test_a_worse_new_model_is_not_worth_it():
+    given = better_new()
+    decision, _ = decide(Given(given.new, given.old, given.labels), quick())
+    assert decision.recommended == ""
+    assert decision.reason.startswith("Keep the old model") and "is worse" in decision.reason
+
+
+def test_a_better_new_model_is_recommended_with_its_interval_above_zero():
+    decision, _ = decide(better_new(), quick())
+    row = decision.row(decision.recommended)
+    assert row.adjusted_low > 0 and row.gain["mAP"]["ci_low"] >= row.adjusted_low
+    assert {"status quo", "naive swap", "full backfill"} <= {row.name for row in decision.rows}
+    assert decision.row("full backfill").recovered["mAP"]["value"] == pytest.approx(1.0)
+    assert decision.row("status quo").gain["mAP"]["value"] == 0
+    assert decision.row("full backfill").won > decision.row("full backfill").lost
+
+
+def test_without_labels_a_backfill_is_never_recommended():
+    given = better_new()
+    decision, _ = decide(Given(given.old, given.new), quick())
+    assert "weaker truth" in decision.truth
+    assert decision.recommended == "" or not decision.row(decision.recommended).backfilled
+
+
+def test_the_same_seed_gives_the_same_decision():
+    first, second = (decide(better_new(), quick())[0].to_dict() for _ in range(2))
+    for found in (first, second):  # what is timed on this machine
+        del found["latencies"], found["config"]["costs"]["mapped_per_s"]
+        for row in found["rows"]:
+            del row["bill"]
+    assert first == second
+
+
+def test_nothing_judged_was_fitted_on():
+    split = split_rows(500, None, pairs=200, judged=150, queries=40, seed=3)
+    assert not set(split.judged) & (set(split.fit) | set(split.validate)) and not set(split.fit) & set(split.validate)
+    assert (len(split.judged), len(split.fit) + len(split.validate), len(split.queries)) == (150, 200, 40)
+
+
+def test_pairs_set_apart_leave_every_item_to_be_judged():
+    given = better_new()
+    pairs = Pairs(given.old[:300], given.new[:300], given.labels[:300])
+    rest = Given(given.old[300:], given.new[300:], given.labels[300:], fit=pairs)
+    decision, evidence = decide(rest, quick(judged=1000, queries=1000))
+    assert (decision.num_judged, decision.num_queries) == (200, 200)
+    assert decision.num_pairs + len(evidence.split.validate) == 300
+
+
+def test_an_option_made_elsewhere_stands_in_the_same_table():
+    given = better_new()
+    candidate = Candidate("retrained", given.new, given.new)
+    made = Given(given.old, given.new, given.labels, candidates=(candidate,))
+    decision, _ = decide(made, quick())
+    assert decision.row("retrained").values == decision.row("full backfill").values
+    assert decision.row("retrained").bill.gpu_hours >= decision.config.costs.training_gpu_hours
+
+
+def test_judgements_need_ids_and_too_few_items_are_refused():
+    given = better_new()
+    with pytest.raises(CompatError, match="ids"):
+        decide(Given(given.old, given.new, judgements={"1": {"2": 1.0}}), quick())
+    with pytest.raises(CompatError, match="at least 40"):
+        decide(Given(given.old[:30], given.new[:30], given.labels[:30]), quick())
+
+
+def test_judgements_by_id_give_what_labels_give():
+    given = better_new()
+    ids = np.array([f"item {row}" for row in range(500)])
+    judged = {name: dict.fromkeys(ids[given.labels == label], 1.0)
+              for name, label in zip(ids, given.labels, strict=True)}  # fmt: skip
+    by_ids, _ = decide(Given(given.old, given.new, ids=ids, judgements=judged), quick())
+    by_labels, _ = decide(given, quick())
+    for row in by_labels.rows:  # choices that rest on the metric agree too
+        assert by_ids.row(row.name).values["mAP"] == pytest.approx(row.values["mAP"])

@@ -1,0 +1,176 @@
+"""The closer look: groups that get worse, pair budget, backfill plan, thresholds, latency."""
+
+import numpy as np
+import pytest
+import torch
+
+from compat_core.adapters import ADAPTERS
+from compat_core.metrics import evaluate_retrieval
+from compat_core.vectors import options as ways
+from compat_core.vectors.decision import decide
+from compat_core.vectors.deployment import map_latency, threshold_shifts
+from compat_core.vectors.given import Given
+from compat_core.vectors.harm import age_groups, group_changes
+from compat_core.vectors.judge import Judged
+from compat_core.vectors.pair_budget import budget_sizes, pairs_wanted
+from compat_core.vectors.studies import per_query, studies
+from tests.vectors.worlds import better_new, quick
+
+
+@pytest.fixture(scope="module")
+def decided():
+    given = better_new(ages=np.arange(500), weights=np.arange(500)[::-1], groups={"shop": np.arange(500) % 3})
+    return given, *decide(given, quick())
+
+
+@pytest.fixture(scope="module")
+def found(decided):
+    return studies(*decided)
+
+
+def judged(precision, top_1):
+    return Judged(np.array(precision), np.array(top_1, dtype=float), np.zeros(len(top_1), dtype=int))
+
+
+# -- who gets worse ----------------------------------------------------------------------------------------------------
+
+
+def test_groups_by_hand_worst_first():
+    before = judged([1.0, 1.0, 0.5, np.nan, 0.2], [1, 1, 0, np.nan, 0])
+    after = judged([0.5, 0.1, 0.9, np.nan, 0.4], [0, 1, 1, np.nan, 0])
+    worse, better = group_changes({"class": np.array(["a", "a", "b", "a", "b"])}, before, after)
+    assert (worse.group, worse.num_queries, worse.lost, worse.won) == ("a", 2, 0.5, 0.0)
+    assert (worse.before, worse.after, worse.change) == pytest.approx((1.0, 0.5, -0.7))
+    assert (better.group, better.lost, better.won, better.change) == ("b", 0.0, 0.5, pytest.approx(0.3))
+    assert worse.worse and not better.worse
+
+
+def test_a_single_query_gives_no_interval():
+    (only,) = group_changes({"class": np.array(["a"])}, judged([1.0], [1]), judged([0.0], [0]))
+    assert only.ci_low is None and not only.worse
+
+
+def test_ages_in_fifths():
+    groups = age_groups(np.arange(100))
+    names, counts = np.unique(groups, return_counts=True)
+    assert counts.tolist() == [20] * 5 and groups[0] == names[0] == "1 of 5, oldest" and groups[-1] == "5 of 5, newest"
+
+
+def test_groupings_are_class_own_columns_and_age(found, decided):
+    assert {entry["grouping"] for entry in found["harm"]} == {"class", "shop", "age"}
+    for grouping in ("class", "shop", "age"):
+        entries = [entry for entry in found["harm"] if entry["grouping"] == grouping]
+        assert sum(entry["num_queries"] for entry in entries) == decided[1].num_queries
+        lost = sum(entry["lost"] * entry["num_queries"] for entry in entries) / decided[1].num_queries
+        assert lost == pytest.approx(decided[1].row(found["looked_at"]).lost)
+
+
+# -- pair budget -------------------------------------------------------------------------------------------------------
+
+
+def test_sizes_double_up_to_all_pairs():
+    assert budget_sizes(300, 2) == [37, 75, 150, 300]
+    assert budget_sizes(20, 2) == [20]
+
+
+def test_pairs_wanted_follows_the_power_law():
+    sizes = np.array([64, 128, 256, 512, 1024])
+    values = 0.8 - 2.0 * sizes**-0.5
+    assert pairs_wanted(sizes, values) == pytest.approx((2.0 / 0.005) ** 2, rel=0.05)
+    assert pairs_wanted(sizes, 0.8 + 0 * values) is None or pairs_wanted(sizes, 0.8 + 0 * values) >= 0
+    assert pairs_wanted(sizes[:3], values[:3]) is None
+
+
+def test_last_point_of_the_budget_is_the_option_itself(found, decided):
+    budget = found["pair_budget"]
+    best = decided[2].best[0].name
+    assert budget["points"][-1]["gain"] == pytest.approx(decided[1].row(best).gain["mAP"]["value"])
+    assert budget["points"][-1]["pairs"] == decided[1].num_pairs
+    assert [point["pairs"] for point in budget["points"]] == sorted(point["pairs"] for point in budget["points"])
+
+
+# -- backfill plan -----------------------------------------------------------------------------------------------------
+
+
+def test_plan_begins_at_the_map_and_ends_at_the_full_backfill(found, decided):
+    rows = {name: decided[1].row(name).values["mAP"]["value"] for name in (found["plan_map"], "full backfill")}
+    assert {entry["order"] for entry in found["plan"]} == {"random", "class-mean", "class", "popularity", "oracle"}
+    for entry in found["plan"]:
+        assert (entry["shares"][0], entry["shares"][-1]) == (0.0, 1.0)
+        assert entry["values"][0] == pytest.approx(rows[found["plan_map"]])
+        assert entry["values"][-1] == pytest.approx(rows["full backfill"])
+        assert entry["auc"] == pytest.approx(np.mean(entry["values"]))
+        for need in entry["needed"].values():
+            assert need["ci_low"] <= need["value"] <= need["ci_high"]
+
+
+# -- deployment --------------------------------------------------------------------------------------------------------
+
+
+def test_thresholds_keep_the_share_of_false_accepts(decided):
+    _, _, evidence = decided
+    options = [option for option, _ in evidence.judged]
+    base, *others = threshold_shifts(options, evidence.relevance)
+    assert base.option == "status quo" and base.false_accepts <= 1e-3
+    assert base.recalibrated == pytest.approx(base.threshold)
+    for shift in others:
+        option = evidence.of(shift.option)[0]
+        scores = option.scorer.public(np.arange(len(evidence.relevance))).numpy()
+        wrong = np.ones(scores.shape, dtype=bool)
+        rows = np.repeat(np.arange(len(scores)), evidence.relevance.counts)
+        wrong[rows, evidence.relevance.items] = False
+        wrong[np.arange(len(scores)), evidence.relevance.itself] = False
+        accepted = (scores[wrong] >= shift.recalibrated).mean()
+        assert base.false_accepts - 2 / wrong.sum() <= accepted <= base.false_accepts
+        assert (scores[wrong] >= shift.threshold).mean() == pytest.approx(shift.false_accepts)
+
+
+def test_too_few_wrong_pairs_give_no_threshold(decided):
+    given = better_new()
+    small = Given(given.old[:60], given.new[:60], given.labels[:60])
+    _, evidence = decide(small, quick())
+    assert threshold_shifts([option for option, _ in evidence.judged], evidence.relevance) == []
+
+
+def test_latency_is_of_single_vectors():
+    given = better_new()
+    fitted = ADAPTERS.get("ridge").fit(_pairs(given))
+    found = map_latency("ridge", fitted, torch.tensor(given.old), rounds=20)
+    assert 0 < found.p50_ms <= found.p99_ms and found.rows_per_s > 0
+
+
+def _pairs(given):
+    from compat_core.adapters import Pairs
+
+    return Pairs(given.old, given.new)
+
+
+# -- query by query ----------------------------------------------------------------------------------------------------
+
+
+def test_per_query_arrays_name_rows_of_the_given_items(decided):
+    given, decision, evidence = decided
+    arrays = per_query(given, evidence)
+    place = arrays["options"].tolist().index("full backfill")
+    right = given.labels[arrays["first_item"][place]] == given.labels[arrays["queries"]]
+    np.testing.assert_array_equal(right, arrays["top_1"][place] == 1)
+    assert set(arrays["queries"]) <= set(arrays["judged"])
+    valid = ~np.isnan(arrays["average_precision"][place])
+    mean = arrays["average_precision"][place][valid].mean()
+    assert mean == pytest.approx(decision.row("full backfill").values["mAP"]["value"], abs=1e-6)
+
+
+def test_uncertain_maps_add_the_sigma_ordering():
+    given = better_new()
+    decision, evidence = decide(given, quick(adapters=("fastfill",), pairs=120, judged=100, queries=50, shares=()))
+    assert "sigma" in {entry["order"] for entry in studies(given, decision, evidence)["plan"]}
+
+
+def test_options_of_the_plan_agree_with_the_retrieval_metrics(decided):
+    given, decision, evidence = decided
+    rows, queries = evidence.split.judged, evidence.split.judged[evidence.split.queries]
+    mapped = ways.mapped_rows(evidence.best[0].vector_map, evidence.judging.old).numpy()
+    scores = evaluate_retrieval(
+        given.new[queries], given.labels[queries], mapped, given.labels[rows], queries, rows, device="cpu"
+    )
+    assert decision.row(evidence.best[0].name).values["mAP"]["value"] == pytest.approx(scores.mean_ap, abs=1e-9)
