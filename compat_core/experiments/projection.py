@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,8 +16,8 @@ import numpy as np
 from compat_core.config import check_ranges, param
 from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
+from compat_core.experiments.background import BackgroundProcess
 from compat_core.experiments.run import Run
-from compat_core.experiments.status import process_start_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,27 +164,21 @@ def stored(run: Run, config: ProjectionConfig) -> dict[str, np.ndarray] | None:
         raise CompatError("projection", value=str(path), rule="is damaged", fix="delete this file") from error
 
 
-def log_file(run: Run, config: ProjectionConfig) -> Path:
-    """What the computing process printed."""
-    return folder(run) / f"{config.digest}.log"
+def process(run: Run, config: ProjectionConfig) -> BackgroundProcess:
+    """The process that computes this projection."""
+    return BackgroundProcess(folder(run), config.digest)
 
 
 def failure(run: Run, config: ProjectionConfig) -> str | None:
     """The end of the log of an attempt that left no projection; None where none was made, or one is at work."""
-    log = log_file(run, config)
-    if not log.is_file() or is_running(run, config):
-        return None
-    return log.read_text(encoding="utf-8", errors="replace")[-2000:].strip() or "the process was ended"
+    at_work = process(run, config)
+    words = None if at_work.is_running else at_work.last_words()
+    return words if words is None else words or "the process was ended"
 
 
 def is_running(run: Run, config: ProjectionConfig) -> bool:
-    """Whether a process computes this projection now, whoever started it: a reloaded page finds it again."""
-    try:
-        noted = json.loads(_process_file(run, config).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
-    start_time = process_start_time(noted["pid"])
-    return start_time is not None and start_time == noted["pid_start_time"]
+    """Whether a process computes this projection now, whoever started it."""
+    return process(run, config).is_running
 
 
 def start(run: Run, config: ProjectionConfig) -> None:
@@ -197,28 +189,13 @@ def start(run: Run, config: ProjectionConfig) -> None:
     """
     if not run.exists():
         raise CompatError("run", value=run.id, rule="was deleted")
-    if is_running(run, config):
-        return
-    folder(run).mkdir(exist_ok=True)
-    with log_file(run, config).open("wb") as log:
-        process = subprocess.Popen(
-            command(run, config), cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
-    noted = {"pid": process.pid, "pid_start_time": process_start_time(process.pid)}
-    part = _process_file(run, config).with_suffix(".process-part")
-    part.write_text(json.dumps(noted))
-    os.replace(part, _process_file(run, config))
+    process(run, config).start(command(run, config))
 
 
 def command(run: Run, config: ProjectionConfig) -> list[str]:
-    """The program that computes one projection."""
+    """The command that computes one projection."""
     place = [run.id, "--runs-dir", str(run.path.parent.resolve())]
-    return [sys.executable, "-m", "compat_core", "project", *place, "--config", json.dumps(asdict(config))]
-
-
-def _process_file(run: Run, config: ProjectionConfig) -> Path:
-    return folder(run) / f"{config.digest}.process"
+    return ["project", *place, "--config", json.dumps(asdict(config))]
 
 
 def from_json(text: str) -> ProjectionConfig:

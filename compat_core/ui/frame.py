@@ -23,6 +23,8 @@ PAGES = {
     "compare": ("Compare", ":material/table_chart:"),
     "space": ("Space", ":material/scatter_plot:"),
     "search": ("Search", ":material/image_search:"),
+    "backfill": ("Backfill", ":material/sync_alt:"),
+    "vectors": ("Vectors", ":material/database:"),
     "claims": ("Claims", ":material/fact_check:"),
     "methods": ("Methods", ":material/menu_book:"),
 }

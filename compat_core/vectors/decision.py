@@ -82,13 +82,16 @@ class Evidence:
 class Decision:
     """Everything that was found. ``recommended`` is the name of an option, or empty where none is worth it.
 
-    ``latencies`` are of the maps alone, measured on this machine.
+    ``truth`` says where relevance comes from, ``independent`` whether that is something else than the new model;
+    ``num_items`` were given; ``latencies`` are of the maps alone, measured on this machine.
     """
 
     rows: tuple[Row, ...]
     recommended: str
     reason: str
     truth: str
+    independent: bool
+    num_items: int
     num_pairs: int
     num_judged: int
     num_queries: int
@@ -151,8 +154,8 @@ def decide(
     recommended, reason = recommend(rows, config.metric, config.target, relevance.independent)
     skipped = int((relevance.counts == 0).sum())
     decision = Decision(
-        tuple(rows), recommended, reason, relevance.source, len(fit), len(judging.old), len(relevance) - skipped,
-        skipped, tuple(latencies), config,
+        tuple(rows), recommended, reason, relevance.source, relevance.independent, len(pairs), len(fit),
+        len(judging.old), len(relevance) - skipped, skipped, tuple(latencies), config,
     )  # fmt: skip
     return decision, Evidence(split, fit, judging, relevance, tuple(judged), options.best)
 

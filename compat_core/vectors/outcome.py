@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class Row:
             chosen metric's gain when the error is shared between all options (Bonferroni).
         recovered: gain / (ceiling − status quo), by metric; None where the ceiling does not beat the status quo.
         lost, won: queries whose first item was right under the status quo and is wrong now, and the reverse.
+        work, bill: what somebody has to do for it, and what that costs.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Row:
     adjusted_low: float
     lost: float
     won: float
+    work: Work
     bill: Bill
 
 
@@ -49,10 +52,6 @@ class Billing:
     items: int
     old_dim: int
     new_dim: int
-
-    def of(self, option: Option) -> Bill:
-        """The option's bill."""
-        return bill(self.work(option), self.costs, self.items)
 
     def work(self, option: Option) -> Work:
         """What the option makes somebody do."""
@@ -94,11 +93,12 @@ def outcome_rows(
                 low = interval(float(means[own] - means[base]), gain, shared_level).low
             recovered[name] = _share(means[[own, base, top]], drawn[:, [own, base, top]])
         before, after = (one.top_1[valid] for one in (by_name[STATUS_QUO], found))
+        work = billing.work(option)
         lost, won = float((before > after).mean()), float((before < after).mean())
         rows.append(
             Row(
                 option.name, option.kind, option.summary, option.backfilled, values, gains, recovered, low, lost, won,
-                billing.of(option),
+                work, bill(work, billing.costs, billing.items),
             )
         )  # fmt: skip
     return rows
@@ -152,3 +152,20 @@ def recommend(rows: Sequence[Row], metric: str, target: float, independent: bool
 
 def _points(value: float | None) -> str:
     return f"{100 * (value or 0.0):+.1f}".replace("-", "−")
+
+
+def with_costs(decided: Mapping[str, Any], costs: CostConfig) -> dict[str, Any]:
+    """A stored decision under other prices: every bill and the recommendation anew, nothing judged again.
+
+    Args:
+        decided: ``Decision.to_dict()``, as ``decision.json`` holds it.
+        costs: the inputs of the bill.
+    """
+    rows = []
+    for stored in decided["rows"]:
+        work = Work(**stored["work"])
+        rows.append(Row(**stored | {"work": work, "bill": bill(work, costs, decided["num_items"])}))
+    config = decided["config"]
+    name, reason = recommend(rows, config["metric"], config["target"], decided["independent"])
+    changed = {"rows": [asdict(row) for row in rows], "recommended": name, "reason": reason}
+    return dict(decided) | changed | {"config": config | {"costs": asdict(costs)}}

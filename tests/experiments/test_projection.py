@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from compat_core.errors import CompatError
-from compat_core.experiments import projection
+from compat_core.experiments import background, projection
 from compat_core.experiments.artefacts import Artefacts, write_array
 from compat_core.experiments.projection import ProjectionConfig
 
@@ -111,23 +111,26 @@ def ended(run, timeout_s=20):
 
 def test_a_process_at_work_is_found_and_not_doubled(run, monkeypatch):
     gate = run.path / "gate"
-    script = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)"
-    started = []
-    monkeypatch.setattr(projection, "command", lambda run, config: started.append(1) or [sys.executable, "-c", script])
+    started = run.path / "started"
+    script = (
+        f"import pathlib, time\nopen({str(started)!r}, 'a').write('once ')\n"
+        f"while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)"
+    )
+    monkeypatch.setattr(background, "PROGRAM", (sys.executable, "-c", script))
     assert not projection.is_running(run, CONFIG)
     projection.start(run, CONFIG)
     projection.start(run, CONFIG)
-    assert projection.is_running(run, CONFIG) and len(started) == 1
+    assert projection.is_running(run, CONFIG)
     assert projection.failure(run, CONFIG) is None
     assert not projection.is_running(run, of("bct"))
     gate.touch()
     assert ended(run)
+    assert started.read_text() == "once "
     assert projection.failure(run, CONFIG) == "the process was ended"
 
 
 def test_a_failed_process_leaves_its_last_words(run, monkeypatch):
-    words = [sys.executable, "-c", "import sys; sys.exit('no memory left')"]
-    monkeypatch.setattr(projection, "command", lambda run, config: words)
+    monkeypatch.setattr(background, "PROGRAM", (sys.executable, "-c", "import sys; sys.exit('no memory left')"))
     projection.start(run, CONFIG)
     assert ended(run)
     assert projection.failure(run, CONFIG) == "no memory left"

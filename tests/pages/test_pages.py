@@ -29,7 +29,7 @@ def png(size=(40, 30), colour=200):
 def test_cold_visit_with_nothing_there(name, empty, visit):
     app = visit(name)
     assert app.title[0].value
-    if name in ("compare", "space", "search", "claims"):
+    if name in ("compare", "space", "search", "claims", "backfill"):
         assert "Run the demo" in json.dumps([str(block) for block in app.main]) or "demo" in texts(app)
 
 

@@ -159,7 +159,7 @@ def test_a_reload_finds_the_computation_at_work(finished, visit, monkeypatch):
 
 def test_a_failed_computation_says_why_and_can_be_repeated(finished, visit):
     (run,) = finished.list()
-    log = projection.log_file(run, CONFIG)
+    log = projection.process(run, CONFIG).log
     log.parent.mkdir(exist_ok=True)
     log.write_text("projection: needs umap-learn")
     try:

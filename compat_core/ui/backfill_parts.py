@@ -1,0 +1,133 @@
+"""The sections of the Backfill page: whose curves, at which prices, and what a share of the gain takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from compat_core.experiments.artefacts import Artefacts
+from compat_core.experiments.run import Run
+from compat_core.experiments.store import RunStore
+from compat_core.reports.backfill_bill import AXES, Curve, Priced, needed_table, priced_figure
+from compat_core.reports.tables import frame_to_format
+from compat_core.ui.compare_parts import CHART
+from compat_core.ui.downloads import download_table
+from compat_core.ui.forms import config_fields
+from compat_core.ui.pickers import available_runs, in_address, nothing_yet, run_title, to_address
+from compat_core.vectors.bill import CostConfig
+from compat_core.vectors.jobs import DecisionJob, DecisionStore
+
+ITEMS = 1_000_000  # a production gallery to begin with; a benchmark's few thousand images cost nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Curves to show, and what prices need of them."""
+
+    title: str
+    metric: str
+    curves: Sequence[Curve]
+    old_dim: int
+    new_dim: int
+    mapped: bool
+    num_queries: int
+    note: str
+
+
+def pick_source(store: RunStore) -> Source | None:
+    """The curves of a run's method, or of a decision about vectors; None, with what to do next, without any."""
+    runs = {run.id: run for run in available_runs(store) if (run.results() or {}).get("backfill")}
+    jobs = {job.id: job for job in DecisionStore(store.root).list() if job.state == "done"}
+    jobs = {name: job for name, job in jobs.items() if (job.document().get("studies") or {}).get("plan")}
+    names = [*runs, *jobs]
+    if not names:
+        nothing_yet()
+        return None
+    chosen = st.selectbox(
+        "Run or decision about vectors", names, key=in_address("source", names),
+        format_func=lambda name: run_title(runs[name]) if name in runs else f"{jobs[name].title} · vectors {name}",
+    )  # fmt: skip
+    to_address("source", chosen)
+    return _of_run(runs[chosen]) if chosen in runs else _of_decision(jobs[chosen])
+
+
+def costs(source: Source) -> tuple[CostConfig, int]:
+    """The cost model's inputs, all on screen."""
+    with st.expander("Cost model: every input", icon=":material/payments:", expanded=True):
+        default = CostConfig(items=ITEMS)
+        values = config_fields(default, "backfill-costs", skip=("training_gpu_hours",), columns=5)
+        return CostConfig(**{"training_gpu_hours": default.training_gpu_hours} | values), ITEMS
+
+
+def show(source: Source, costs: CostConfig, items: int) -> None:
+    """The curves against the chosen axis, and the shares needed with their bill."""
+    priced = Priced(costs, items, source.old_dim, source.new_dim, source.mapped)
+    axis = st.segmented_control(
+        "Axis", list(AXES), default="share", required=True, format_func=lambda name: AXES[name], key="backfill-axis"
+    )
+    orders = [curve.order for curve in source.curves]
+    chosen = st.multiselect("Orderings", orders, key="backfill-orders", placeholder="all")
+    curves = [curve for curve in source.curves if not chosen or curve.order in chosen]
+    figure = priced_figure(curves, priced, axis or "share", source.metric, source.title)
+    alt = f"{source.metric} of {source.title} against {AXES[axis or 'share']}, per ordering"
+    st.plotly_chart(figure, width="stretch", key="backfill-curves", config=CHART, alt=alt)
+    st.caption(
+        f"New queries ({source.num_queries:,}); a gallery that is partly new and partly {source.note}. Area: plain "
+        "mean of the 22 points (FastFill). Oracle needs the new vectors and is an upper reference. The band spans the "
+        "repetitions of the random ordering."
+    )
+    st.subheader("Share needed for most of the gain")
+    table = needed_table(curves, priced)
+    st.dataframe(table, hide_index=True, width="stretch", key="backfill-needed", alt="Shares needed, with their bill")
+    download_table("share-needed", "backfill-get", lambda kind: frame_to_format(table, kind))
+
+
+def _of_run(run: Run) -> Source:
+    entries = (run.results() or {})["backfill"]
+    left, middle, right = st.columns(3)
+    methods = list(dict.fromkeys(entry["method"] for entry in entries))
+    with left:
+        method = st.selectbox("Method", methods, index=len(methods) - 1, key="backfill-method")
+    with middle:
+        metric = st.selectbox("Metric", ["mAP", "CMC@1"], key="backfill-metric")
+    seeds = [entry["seed"] for entry in entries if entry["method"] == method]
+    with right:
+        seed = st.selectbox("Seed", list(dict.fromkeys(seeds)), key="backfill-seed")
+    wanted = [one for one in entries if (one["method"], one["metric"], one["seed"]) == (method, metric, seed)]
+    files = Artefacts(run.path)
+    old = files.embedding(seed, "old", "old")
+    migrated, new = (files.embedding(seed, method, kind) for kind in ("gallery_old", "gallery_new"))
+    upgrade = files.load_upgrade(seed, method)
+    mapped = upgrade is not None and upgrade.maps_old
+    return Source(
+        f"{metric} along the backfill: {method}, seed {seed}", metric, [_curve(entry) for entry in wanted],
+        old.shape[1], new.shape[1], mapped, wanted[0]["num_queries"],
+        f"mapped by {method}" if mapped else f"old, as {method} leaves them ({migrated.shape[1]}-d)",
+    )  # fmt: skip
+
+
+def _curve(entry: dict[str, Any]) -> Curve:
+    bounds = entry.get("share_ci") or {}
+    needed = {float(part): (share, *(bounds.get(part) or (None, None))) for part, share in entry["share_for"].items()}
+    return Curve(entry["order"], entry["shares"], entry["values"], entry["low"], entry["high"], entry["auc"], needed)
+
+
+def _of_decision(job: DecisionJob) -> Source:
+    document = job.document()
+    decided, studies = document["decision"], document["studies"]
+    curves = [
+        Curve(
+            entry["order"], entry["shares"], entry["values"], entry["low"], entry["high"], entry["auc"],
+            {float(part): (need["value"], need["ci_low"], need["ci_high"]) for part, need in entry["needed"].items()},
+        )
+        for entry in studies["plan"]
+    ]  # fmt: skip
+    metric = decided["config"]["metric"]
+    work = {row["name"]: row["work"] for row in decided["rows"]}
+    return Source(
+        f"{metric} along the backfill: {studies['plan_map']}", metric, curves, work["status quo"]["dimension"],
+        work["full backfill"]["dimension"], True, decided["num_queries"], f"mapped by {studies['plan_map']}",
+    )  # fmt: skip

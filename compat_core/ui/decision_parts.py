@@ -1,0 +1,241 @@
+"""A decision on the Vectors page: progress, the answer, every option with its bill, and the closer look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from compat_core.experiments.artefacts import Artefacts
+from compat_core.reports import decision as report
+from compat_core.reports import decision_studies as closer
+from compat_core.reports.frames import percent_text
+from compat_core.reports.tables import frame_to_format
+from compat_core.ui.compare_parts import CHART
+from compat_core.ui.downloads import download_table
+from compat_core.ui.forms import config_fields
+from compat_core.ui.frame import shown_errors, store
+from compat_core.vectors.bill import CostConfig
+from compat_core.vectors.jobs import DECISION_FILE, PAGE_FILE, QUERIES_FILE, DecisionJob
+from compat_core.vectors.options import STATUS_QUO
+from compat_core.vectors.outcome import with_costs
+
+LISTED = 200  # lost queries shown
+PICTURED = 8  # of them with thumbnails
+SHOWN_OPTIONS = 20  # rows of the table before it scrolls
+THUMBNAIL_PX = 72
+
+
+def show(job: DecisionJob) -> None:
+    """Whatever there is of a decision."""
+    state = job.state
+    if state == "running":
+        _waiting(job)
+    elif state == "failed":
+        st.error("This decision was not finished. Its last words:", icon=":material/error:")
+        st.code(job.process.last_words() or "the process was ended", language=None)
+        _again(job)
+    else:
+        _decided(job)
+
+
+@st.fragment(run_every="2s")
+def _waiting(job: DecisionJob) -> None:
+    with shown_errors():
+        if job.state != "running":
+            st.rerun()
+        heard = (job.process.last_words() or "").splitlines()
+        now = heard[-1] if heard else "reading the vectors"
+        st.info(
+            f"{len(heard)} steps done, now: {now}. It goes on when you leave this page or reload it.",
+            icon=":material/hourglass_top:",
+        )
+
+
+def _again(job: DecisionJob) -> None:
+    with st.container(horizontal=True):
+        if st.button("Try again", icon=":material/refresh:", key="decision-again"):
+            job.start()
+            st.rerun()
+        _delete(job)
+
+
+def _delete(job: DecisionJob) -> None:
+    with st.popover("Delete", icon=":material/delete:"):
+        st.write("Its files are removed for good, uploads included.")
+        if st.button("Delete it", key="decision-delete"):
+            job.delete()
+            st.rerun()
+
+
+def _decided(job: DecisionJob) -> None:
+    document = job.document()
+    stored = document["decision"]
+    decided = with_costs(stored, _costs(stored, job.id))
+    if decided["recommended"]:
+        st.success(f"**{report.headline(decided)}** {decided['reason']}", icon=":material/check_circle:")
+    else:
+        st.warning(f"**{report.headline(decided)}** {decided['reason']}", icon=":material/do_not_disturb_on:")
+    st.caption(report.facts(decided))
+    for finding in document.get("checks") or ():
+        {"warn": st.warning, "stop": st.error}.get(finding["severity"], st.caption)(finding["sentence"])
+    metric = st.segmented_control(
+        "Metric", ["mAP", "CMC@1"], default=decided["config"]["metric"], required=True, key="decision-metric"
+    )
+    _options(decided, metric)
+    st.caption(f"If it goes wrong: {report.rollback(decided)}")
+    studies = document.get("studies") or {}
+    _budget(studies)
+    _plan(studies, decided)
+    _deployment(studies, decided)
+    _harm(job, studies, document)
+    _take_along(job)
+
+
+def _costs(stored: Mapping[str, Any], key: str) -> CostConfig:
+    """The bill's inputs, first as they were when it was decided."""
+    with st.expander("What things cost: change an input and the bill is worked out anew", icon=":material/payments:"):
+        before = CostConfig(**stored["config"]["costs"])
+        return CostConfig(**config_fields(before, f"bill-{key}", columns=4))
+
+
+def _options(decided: Mapping[str, Any], metric: str) -> None:
+    table = report.shown_table(decided, metric)
+    height_px = 35 * (min(len(table), SHOWN_OPTIONS) + 1) + 3
+    st.dataframe(
+        table, hide_index=True, width="stretch", height=height_px, key="decision-options",
+        alt=f"Every option by its gain in {metric}, with the bill",
+    )  # fmt: skip
+    raw = report.option_table(decided, metric)
+    download_table(f"options-{metric}", "options-get", lambda kind: frame_to_format(raw, kind))
+    figure = report.trade_off_figure(decided, metric)
+    st.plotly_chart(
+        figure, width="stretch", key="decision-trade-off", config=CHART,
+        alt=f"Money of every option against its gain in {metric}",
+    )  # fmt: skip
+
+
+def _budget(studies: Mapping[str, Any]) -> None:
+    budget = studies.get("pair_budget")
+    if not budget:
+        return
+    st.subheader("How many pairs")
+    st.markdown(closer.budget_sentence(budget))
+    st.plotly_chart(
+        closer.budget_figure(budget), width="stretch", key="decision-budget", config=CHART,
+        alt="Gain over the status quo against the number of pairs",
+    )  # fmt: skip
+
+
+def _plan(studies: Mapping[str, Any], decided: Mapping[str, Any]) -> None:
+    plan, metric = studies.get("plan"), decided["config"]["metric"]
+    if not plan:
+        return
+    st.subheader("How much to backfill")
+    figure = closer.plan_figure(plan, metric, f"{metric} along the backfill, from {studies['plan_map']}")
+    alt = f"{metric} against the share backfilled, by ordering"
+    st.plotly_chart(figure, width="stretch", key="decision-plan", config=CHART, alt=alt)
+    table = closer.plan_table(plan)
+    st.dataframe(table, hide_index=True, width="stretch", key="decision-plan-table", alt="Shares needed by ordering")
+    download_table("backfill-plan", "plan-get", lambda kind: frame_to_format(table, kind))
+
+
+def _deployment(studies: Mapping[str, Any], decided: Mapping[str, Any]) -> None:
+    shifts, latencies = studies.get("thresholds"), decided.get("latencies")
+    if shifts:
+        st.subheader("The deployed threshold")
+        st.caption(
+            "A score that accepts a pair means something else in another space: what it lets through unchanged, and "
+            "the score that accepts as many wrong pairs as before."
+        )
+        table = closer.threshold_table(shifts)
+        st.dataframe(table, hide_index=True, width="stretch", key="decision-thresholds", alt="Thresholds by option")
+    if latencies:
+        with st.expander("Latency of the mapping alone"):
+            table = closer.latency_table(latencies)
+            st.dataframe(table, hide_index=True, width="stretch", key="decision-latency", alt="Latency by map")
+
+
+def _harm(job: DecisionJob, studies: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+    st.subheader("Who gets worse")
+    found = job.per_query()
+    names = [name for name in found["options"].tolist() if name != STATUS_QUO]
+    looked = studies.get("looked_at")
+    option = st.selectbox(
+        "Option", names, index=names.index(looked) if looked in names else 0, key=f"harm-{job.id}",
+        help="lists the queries whose first item was right under the status quo and is wrong under this option",
+    )  # fmt: skip
+    harm = studies.get("harm") or []
+    if harm and option == looked:
+        grouping = st.segmented_control(
+            "Groups", closer.groupings(harm), default=harm[0]["grouping"], required=True, key="harm-grouping"
+        )
+        table = closer.harm_table(harm, grouping)
+        st.dataframe(table, hide_index=True, width="stretch", key="harm-table", alt=f"Change by {grouping}")
+        download_table(f"by-{grouping}", "harm-get", lambda kind: frame_to_format(table, kind))
+    lost = lost_queries(found, option)
+    valid = int((~np.isnan(found["average_precision"][0])).sum())
+    st.markdown(
+        f"{len(lost)} of {valid} queries lose their right first item ({percent_text(len(lost) / max(valid, 1))} %)."
+    )
+    if len(lost):
+        st.dataframe(lost.head(LISTED), hide_index=True, width="stretch", key="lost", alt="Queries that got worse")
+        download_table("lost-queries", "lost-get", lambda kind: frame_to_format(lost, kind))
+        _pictures(lost, document)
+
+
+def _pictures(lost: pd.DataFrame, document: Mapping[str, Any]) -> None:
+    """The first few lost queries as pictures, where the vectors came from a run that is still there."""
+    name = (document["inputs"].get("run") or {}).get("id")
+    if not name:
+        return
+    with shown_errors():
+        gallery = Artefacts(store().get(name).path).gallery()
+        for line in lost.head(PICTURED).to_dict("records"):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                for column, words in (("query", "query"), ("first_before", "first before"), ("first_now", "first now")):
+                    row = int(line[column])
+                    label = gallery.class_names[int(gallery.labels[row])]
+                    st.image(
+                        np.asarray(gallery.images[row]).squeeze(), width=THUMBNAIL_PX, caption=f"{words}: {label}",
+                        alt=f"{words}, item {row}, class {label}",
+                    )  # fmt: skip
+
+
+def lost_queries(found: Mapping[str, np.ndarray], option: str) -> pd.DataFrame:
+    """Queries whose first item was right under the status quo and is wrong under ``option``, largest loss first.
+
+    Columns: query (row of the given items), first_before, first_now (rows), ap_before, ap_now (fractions).
+    """
+    names = found["options"].tolist()
+    before, now = names.index(STATUS_QUO), names.index(option)
+    rows = np.flatnonzero((found["top_1"][before] == 1) & (found["top_1"][now] == 0))
+    frame = pd.DataFrame(
+        {
+            "query": found["queries"][rows],
+            "first_before": found["first_item"][before][rows],
+            "first_now": found["first_item"][now][rows],
+            "ap_before": found["average_precision"][before][rows],
+            "ap_now": found["average_precision"][now][rows],
+        }
+    )
+    order = (frame["ap_now"] - frame["ap_before"]).sort_values(kind="stable").index
+    return frame.loc[order].reset_index(drop=True)
+
+
+def _take_along(job: DecisionJob) -> None:
+    st.subheader("Take along")
+    with st.container(horizontal=True):
+        for name, mime in (
+            (PAGE_FILE, "text/html"), (DECISION_FILE, "application/json"), (QUERIES_FILE, "application/octet-stream"),
+        ):  # fmt: skip
+            st.download_button(
+                name, data=(job.path / name).read_bytes, file_name=f"{job.id}-{name}", mime=mime, key=f"get-{name}",
+                icon=":material/download:", on_click="ignore",
+            )  # fmt: skip
+        _delete(job)
+    st.caption("The same from the command line:")
+    st.code(f"python -m compat_core decide {' '.join(job.arguments)} --out DIR", language="bash")

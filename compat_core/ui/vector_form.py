@@ -1,0 +1,153 @@
+"""The form of the Vectors page: where vectors come from, how options are judged, and what things cost."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from compat_core.adapters import ADAPTERS
+from compat_core.errors import CompatError
+from compat_core.ui.forms import config_fields
+from compat_core.ui.frame import store
+from compat_core.ui.pickers import available_runs, in_address, run_title, to_address
+from compat_core.vectors.bill import CostConfig
+from compat_core.vectors.decision import DecisionConfig
+from compat_core.vectors.jobs import DecisionJob, DecisionStore
+
+UPLOADS = {
+    "old": "Vectors of the old model, one row per item",
+    "new": "The same items under the new model, in the same order",
+    "labels": "A label per item (optional)",
+}
+SUFFIXES = ["npy"]
+SOURCES = {"upload": "Upload files", "paths": "Files on this machine", "run": "A finished run"}
+UPLOAD_MB = 1000
+
+
+def decisions() -> DecisionStore:
+    """The decisions this app shows, beside its runs."""
+    return DecisionStore(store().root)
+
+
+def new_decision() -> None:
+    """The whole form, and the button that starts."""
+    how = st.segmented_control(
+        "Where they are", list(SOURCES), default="upload", required=True, format_func=SOURCES.__getitem__,
+        key="vectors-source",
+    )  # fmt: skip
+    uploads: dict[str, tuple[str, bytes]] = {}
+    arguments: list[str] = []
+    if how == "upload":
+        uploads, title = _uploaded()
+    elif how == "paths":
+        arguments, title = _pointed_at()
+    else:
+        arguments, title = _of_run()
+    config = _settings()
+    st.caption(
+        "Adapters are fitted on one part of the items and every option is judged on another. Without labels the new "
+        "model's own neighbours are the truth: that shows how well an option imitates the new model, not whether the "
+        "new model is better."
+    )
+    ready = bool(arguments) or {"old", "new"} <= set(uploads)
+    if st.button(
+        "Judge every option", type="primary", icon=":material/balance:", key="vectors-start", disabled=not ready
+    ):
+        job = decisions().create(title, [*arguments, *config], uploads)
+        job.start()
+        st.session_state["decision-choice"] = job.id
+        to_address("decision", job.id)
+        st.rerun()
+
+
+def pick_decision() -> DecisionJob | None:
+    """A select box of all decisions, kept in the address; None while there is none."""
+    jobs = {job.id: job for job in decisions().list()}
+    if not jobs:
+        st.info("No decision yet: bring two files of vectors above, or take the vectors of a finished run.")
+        return None
+    chosen = st.selectbox(
+        "Decision", list(jobs), format_func=lambda name: f"{jobs[name].title} · {name}",
+        key=in_address("decision", list(jobs)),
+    )  # fmt: skip
+    to_address("decision", chosen)
+    return jobs[chosen]
+
+
+def _uploaded() -> tuple[dict[str, tuple[str, bytes]], str]:
+    found: dict[str, tuple[str, bytes]] = {}
+    title, columns = "", st.columns(len(UPLOADS), vertical_alignment="bottom")
+    for column, (name, label) in zip(columns, UPLOADS.items(), strict=True):
+        with column:
+            upload = st.file_uploader(label, type=SUFFIXES, key=f"vectors-{name}", max_upload_size=UPLOAD_MB)
+        if upload is not None:
+            found[name] = (Path(upload.name).suffix.lower(), upload.getvalue())
+            title = title or upload.name
+    return found, title
+
+
+def _pointed_at() -> tuple[list[str], str]:
+    arguments, title = [], ""
+    for name, label in UPLOADS.items():
+        path = st.text_input(
+            label, key=f"vectors-path-{name}", placeholder="/path/to/vectors.npy",
+            help="on the machine this app runs on; read where it lies, nothing is copied",
+        ).strip()  # fmt: skip
+        if path and not Path(path.partition(":")[0]).is_file():
+            raise CompatError(f"--{name}", value=path, rule="no such file on the machine this app runs on")
+        if path:
+            arguments += [f"--{name}", path]
+            title = title or Path(path).name
+    given = set(arguments[::2])
+    return (arguments, title) if {"--old", "--new"} <= given else ([], "")
+
+
+def _of_run() -> tuple[list[str], str]:
+    runs = {run.id: run for run in available_runs(store()) if not run.config.scenario.chain}
+    if not runs:
+        st.info("No finished run yet: start the demo on the Start page.")
+        return [], ""
+    left, right = st.columns([3, 1])
+    with left:
+        name = st.selectbox("Run", list(runs), format_func=lambda one: run_title(runs[one]), key="vectors-run")
+    with right:
+        seed = st.selectbox("Seed", list(runs[name].config.seeds), key="vectors-run-seed")
+    st.caption(
+        "Adapters are fitted on its training images and judged on its evaluation images; its methods stand in the same "
+        "table, with the numbers of the Compare page when all evaluation images are judged."
+    )
+    place = ["--runs-dir", str(store().root)]
+    return ["--run", name, "--seed", str(seed), *place], run_title(runs[name])
+
+
+def _settings() -> list[str]:
+    """Changed settings as command line arguments."""
+    arguments: list[str] = []
+    with st.expander("How options are judged"):
+        names = st.multiselect(
+            "Adapters", ADAPTERS.names(), key="vectors-adapters", placeholder="all that the data allow",
+            format_func=lambda name: ADAPTERS.get(name).title,
+        )  # fmt: skip
+        if names:
+            arguments += ["--adapters", ",".join(names)]
+        default = DecisionConfig()
+        values = config_fields(default, "vectors-config", skip=("resamples", "seed"), columns=3)
+        arguments += _changed(default, values)
+    with st.expander("What things cost"):
+        costs = CostConfig()
+        arguments += _changed(
+            costs, config_fields(costs, "vectors-costs", skip=("mapped_per_s", "cpu_price"), columns=4)
+        )
+        st.caption("Everything can be changed afterwards too: the bill is worked out anew, nothing is judged again.")
+    return arguments
+
+
+def _changed(default: Any, values: dict[str, Any]) -> list[str]:
+    found: list[str] = []
+    for field in fields(default):
+        if field.name in values and values[field.name] != getattr(default, field.name):
+            found += [f"--{field.name.replace('_', '-')}", f"{values[field.name]}"]
+    return found

@@ -1,0 +1,139 @@
+"""Decisions that the app started: a folder each, with what was uploaded, the process at work, and what it wrote."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compat_core.errors import CompatError
+from compat_core.experiments.background import BackgroundProcess
+from compat_core.experiments.files import read_json, write_json
+from compat_core.experiments.store import runs_root
+
+FOLDER = "decisions"
+REQUEST_FILE, DECISION_FILE, PAGE_FILE, QUERIES_FILE = "request.json", "decision.json", "decision.html", "per_query.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionJob:
+    """One decision's folder; its name is the id."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return str(self._request().get("title") or self.id)
+
+    @property
+    def arguments(self) -> list[str]:
+        """The command line after ``decide``, without ``--out``."""
+        return [str(one) for one in self._request().get("arguments", ())]
+
+    @property
+    def inputs(self) -> Path:
+        """Where uploaded files are kept."""
+        return self.path / "inputs"
+
+    @property
+    def process(self) -> BackgroundProcess:
+        """The process that decides."""
+        return BackgroundProcess(self.path, "decide")
+
+    def process_named(self, name: str) -> BackgroundProcess:
+        """Another process that works in this folder, such as a migration."""
+        return BackgroundProcess(self.path, name)
+
+    @property
+    def state(self) -> str:
+        """``running``, ``done`` or ``failed``."""
+        if self.process.is_running:
+            return "running"
+        return "done" if (self.path / DECISION_FILE).is_file() else "failed"
+
+    def start(self) -> None:
+        """Begin, in a process of its own."""
+        self.process.start(["decide", *self.arguments, "--out", str(self.path)])
+
+    def document(self) -> dict[str, Any]:
+        """What ``decide`` wrote. Raises CompatError while there is nothing, or when it was deleted."""
+        if not (self.path / DECISION_FILE).is_file():
+            raise CompatError("decision", value=self.id, rule="is not there (yet), or was deleted")
+        document: dict[str, Any] = read_json(self.path / DECISION_FILE)
+        return document
+
+    def per_query(self) -> dict[str, np.ndarray]:
+        """The arrays of :func:`compat_core.vectors.studies.per_query`."""
+        with np.load(self.path / QUERIES_FILE) as stored:
+            return {name: stored[name] for name in stored.files}
+
+    def delete(self) -> None:
+        """Remove the folder. Raises CompatError while the process works in it."""
+        if self.process.is_running:
+            raise CompatError("decision", value=self.id, rule="is being made", fix="wait until it is done")
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _request(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.path / REQUEST_FILE).read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        return found
+
+
+class DecisionStore:
+    """All decisions under the runs folder.
+
+    Args:
+        root: the runs folder; None: the default one.
+    """
+
+    def __init__(self, root: str | Path | None = None) -> None:
+        self.root = runs_root(root) / FOLDER
+
+    def create(
+        self, title: str, arguments: Sequence[str], uploads: Mapping[str, tuple[str, bytes]] | None = None
+    ) -> DecisionJob:
+        """Make the folder of a new decision; nothing is started.
+
+        Args:
+            title: for people.
+            arguments: of ``decide``, without ``--out`` and without those of the uploads.
+            uploads: option name (``old``) -> (suffix such as ``.npy``, content); each is written and named by
+                ``--option``. The file name that somebody uploaded is never used as a path.
+        """
+        path = self.root / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        (path / "inputs").mkdir(parents=True)
+        named = []
+        for option, (suffix, content) in (uploads or {}).items():
+            target = path / "inputs" / f"{option}{suffix}"
+            target.write_bytes(content)
+            named += [f"--{option}", str(target)]
+        write_json(path / REQUEST_FILE, {"title": title, "arguments": [*named, *arguments], "created_at": time.time()})
+        return DecisionJob(path)
+
+    def list(self) -> list[DecisionJob]:
+        """Newest first."""
+        if not self.root.is_dir():
+            return []
+        found = [DecisionJob(path) for path in self.root.iterdir() if (path / REQUEST_FILE).is_file()]
+        return sorted(found, key=lambda job: job.id, reverse=True)
+
+    def get(self, name: str) -> DecisionJob:
+        """The decision with that id. Raises CompatError where there is none."""
+        if name not in {job.id for job in self.list()}:
+            raise CompatError("decision", value=name, rule="there is none of that id")
+        return DecisionJob(self.root / name)

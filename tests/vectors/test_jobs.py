@@ -1,0 +1,50 @@
+import json
+
+import pytest
+
+from compat_core.errors import CompatError
+from compat_core.experiments.store import RunStore
+from compat_core.vectors.jobs import DecisionStore
+
+
+def test_uploads_are_named_by_their_option_and_never_by_the_user(tmp_path):
+    job = DecisionStore(tmp_path).create(
+        "../../evil", ["--pairs", "50"], {"old": (".npy", b"x"), "new": (".npy", b"y")}
+    )
+    assert sorted(path.name for path in job.inputs.iterdir()) == ["new.npy", "old.npy"]
+    assert job.arguments == [
+        "--old",
+        str(job.inputs / "old.npy"),
+        "--new",
+        str(job.inputs / "new.npy"),
+        "--pairs",
+        "50",
+    ]
+    assert job.path.parent == tmp_path / "decisions" and job.title == "../../evil"
+    assert RunStore(tmp_path).list() == []
+
+
+def test_state_follows_the_files(tmp_path):
+    store = DecisionStore(tmp_path)
+    assert store.list() == []
+    job = store.create("one", [])
+    assert job.state == "failed"
+    with pytest.raises(CompatError, match="not there"):
+        job.document()
+    (job.path / "decision.json").write_text(json.dumps({"decision": {}}))
+    assert job.state == "done" and job.document() == {"decision": {}}
+    assert store.get(job.id) == job
+    job.delete()
+    assert store.list() == []
+    with pytest.raises(CompatError, match="none of that id"):
+        store.get(job.id)
+
+
+def test_start_runs_decide_into_the_folder(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(
+        "compat_core.experiments.background.BackgroundProcess.start", lambda self, words: started.append(words)
+    )
+    job = DecisionStore(tmp_path).create("one", ["--run", "r"])
+    job.start()
+    assert started == [["decide", "--run", "r", "--out", str(job.path)]]
