@@ -5,12 +5,13 @@ import streamlit as st
 from compat_core.ui import catalogue
 from compat_core.ui.frame import begin
 
-begin("Methods", "Every method, loss, metric, data set, backbone and preset, read from the registries.")
+begin("Methods", "Every method, adapter, loss, metric, data set, backbone and preset, read from the registries.")
 
 text = st.text_input("Find", key="find", placeholder="a name, a paper, a word", bind="query-params")
-tabs = st.tabs(["Methods", "Losses", "Metrics", "Protocols", "Data sets", "Backbones", "Presets"])
+tabs = st.tabs(["Methods", "Adapters", "Losses", "Metrics", "Protocols", "Data sets", "Backbones", "Presets"])
 sections = (
     catalogue.methods,
+    catalogue.adapters,
     catalogue.losses,
     catalogue.metrics,
     catalogue.protocol_metrics,

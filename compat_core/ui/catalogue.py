@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from compat_core.adapters import ADAPTERS
 from compat_core.data import DATASETS
 from compat_core.experiments.presets import PRESETS, command_line
 from compat_core.losses import LOSSES
@@ -65,6 +66,25 @@ def methods(text: str) -> None:
             if entry.departs:
                 st.markdown(f"**Departs from the paper** {entry.departs}")
             _parameters(entry, "method")
+
+
+def adapters(text: str) -> None:
+    """Maps between stored vectors."""
+    st.caption(
+        "Fitted on pairs of vectors of the same items, in either direction: x is the source, y the target. Old → new "
+        "migrates a gallery, new → old maps queries."
+    )
+    for entry in _found(ADAPTERS, text):
+        with st.container(border=True):
+            st.subheader(entry.title, anchor=f"adapter-{entry.name}")
+            kind = "closed form" if entry.closed_form else "trained"
+            st.markdown(f"`{entry.name}` · {kind} · {entry.paper}")
+            st.markdown(entry.summary)
+            st.latex(entry.formula)
+            st.markdown(f"**Dimensions** {entry.dimensions}")
+            if entry.departs:
+                st.markdown(f"**Departs from the paper** {entry.departs}")
+            _parameters(entry, "adapter")
 
 
 def losses(text: str) -> None:

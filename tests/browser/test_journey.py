@@ -10,8 +10,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+
+from tests.vectors.worlds import better_new
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements-dev.txt)")
 
@@ -125,7 +128,29 @@ def test_journey(page, address):
     no_exception(page)
 
 
-@pytest.mark.parametrize("name", ["launch", "runs", "compare", "space", "search", "claims", "methods"])
+def test_two_files_of_vectors_become_a_decision(page, address, tmp_path):
+    given = better_new()
+    page.goto(f"{address}/vectors")
+    page.get_by_role("button", name="Judge every option").wait_for()
+    for place, name in enumerate(("old", "new", "labels")):
+        path = tmp_path / f"{name}.npy"
+        np.save(path, getattr(given, name))
+        page.locator('input[type="file"]').nth(place).set_input_files(path)
+        page.get_by_text(path.name).first.wait_for()
+    page.get_by_role("button", name="Judge every option").click()
+    page.get_by_text("It goes on when you leave this page").wait_for()
+    page.reload()  # the decision goes on, and the page finds it again
+    page.get_by_text("Recommended:").first.wait_for(timeout=240_000)
+    page.get_by_role("heading", name="Who gets worse").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="decision.html").click()
+    assert "Every option" in Path(download.value.path()).read_text()
+    no_exception(page)
+
+
+@pytest.mark.parametrize(
+    "name", ["launch", "runs", "compare", "space", "search", "backfill", "vectors", "claims", "methods"]
+)
 def test_every_page_opens_at_its_own_address(name, page, address):
     page.goto(f"{address}/{name}")
     page.get_by_role("heading", level=1).first.wait_for()

@@ -1,5 +1,6 @@
 """Methods: whatever is registered is on the page, with everything its entry says."""
 
+from compat_core.adapters import ADAPTERS
 from compat_core.data import DATASETS
 from compat_core.experiments.presets import PRESETS
 from compat_core.losses import LOSSES
@@ -12,18 +13,18 @@ from compat_core.ui.catalogue import parameters
 def test_every_entry_is_shown(empty, visit):
     app = visit("methods")
     headings = {heading.value for heading in app.subheader}
-    for registry in (METHODS, LOSSES, METRICS, DATASETS, PRESETS):
+    for registry in (METHODS, ADAPTERS, LOSSES, METRICS, DATASETS, PRESETS):
         assert {entry.title for entry in registry} <= headings
     (table,) = [frame.value for frame in app.dataframe if "smallest image (px)" in frame.value.columns]
     assert set(table["name"]) == set(BACKBONES.names())
     formulas = {latex.value.strip("$\n ") for latex in app.latex}
-    assert {entry.formula.strip() for entry in METHODS} <= formulas
+    assert {entry.formula.strip() for entry in (*METHODS, *ADAPTERS)} <= formulas
 
 
 def test_a_word_that_is_nowhere_says_so(empty, visit):
     app = visit("methods", find="zyzzyva")
     assert not app.subheader
-    assert sum("Nothing here matches" in caption.value for caption in app.caption) == len(app.tabs) == 7
+    assert sum("Nothing here matches" in caption.value for caption in app.caption) == len(app.tabs) == 8
 
 
 def test_parameters_state_unit_range_and_paper():
