@@ -5,22 +5,27 @@ counted: per block of queries, the scores are dropped into a few thousand bucket
 items' scores; whole buckets are counted, and only the buckets that hold a relevant item are looked at one by one. That
 costs O(Ng) per query however many items are relevant, and settles ties exactly: the rank of item j is
 1 + #{i: s_i > s_j} + #{i < j: s_i = s_j}, that is, equal scores rank in gallery order.
+
+On a processor the same counting is done by a compiled kernel where numba is installed and the problem is large; the
+torch code here is what GPUs run, and the oracle of the kernel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from compat_core.errors import CompatError
+from compat_core.retrieval import rank_kernel
 from compat_core.retrieval.scores import ScoreSource
 
 BLOCK_BYTES = 64 * 2**20  # of one block of scores; about four times that is in use while its ranks are counted
 BLOCK_ROWS_CPU = 128  # larger blocks fall out of the processor's cache
 BLOCK_ROWS_MOST = 4096  # what a GPU takes at a time, and the limit of any block: bucket numbers are 32-bit
+Counter = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 SORT_SHARE = 0.4  # with more of a block than this to be looked at one by one, sorting its rows is faster
 
 
@@ -107,8 +112,9 @@ def iter_rank_blocks(source: ScoreSource, relevance: Relevance, block_rows: int 
     step = rows_per_block(source, block_rows)
     order = np.argsort(relevance.counts, kind="stable")
     order = order[np.searchsorted(relevance.counts[order], 1) :]
+    count = _counter(source.query.device, len(order) * source.num_gallery)
     for begin in range(0, len(order), step):
-        yield _rank_block(source, relevance, order[begin : begin + step])
+        yield _rank_block(source, relevance, order[begin : begin + step], count)
 
 
 def relevant_ranks(source: ScoreSource, relevance: Relevance, block_rows: int | None = None) -> list[np.ndarray]:
@@ -147,7 +153,7 @@ def ranks_among(scores: torch.Tensor, columns: torch.Tensor, own: torch.Tensor) 
     Args:
         scores: ``(B, G)`` float32, higher is better, −inf for what is not to be found.
         columns: ``(B, P)`` int64 items of each row.
-        own: ``(B, P)`` bool, False for padding.
+        own: ``(B, P)`` bool, False for padding; at least one True per row.
 
     Returns:
         ``(B, P)`` int64; meaningless where ``own`` is False.
@@ -155,7 +161,20 @@ def ranks_among(scores: torch.Tensor, columns: torch.Tensor, own: torch.Tensor) 
     return _count(scores, columns, own, scores.gather(1, columns))
 
 
-def _rank_block(source: ScoreSource, relevance: Relevance, query_rows: np.ndarray) -> RankBlock:
+def _counter(device: torch.device, num_scores: int) -> Counter:
+    """What counts ranks fastest here; the ranks are the same."""
+    if device.type == "cpu" and num_scores >= rank_kernel.WORTH_COMPILING and rank_kernel.available():
+        return _compiled_count
+    return _count
+
+
+def _compiled_count(
+    scores: torch.Tensor, columns: torch.Tensor, own: torch.Tensor, positive: torch.Tensor
+) -> torch.Tensor:
+    return torch.from_numpy(rank_kernel.count_ranks(scores.numpy(), columns.numpy(), own.numpy()))
+
+
+def _rank_block(source: ScoreSource, relevance: Relevance, query_rows: np.ndarray, count: Counter) -> RankBlock:
     device = source.query.device
     rows = torch.from_numpy(query_rows)
     scores = source.block(rows.to(device))  # (B, Ng padded)
@@ -164,7 +183,7 @@ def _rank_block(source: ScoreSource, relevance: Relevance, query_rows: np.ndarra
     columns, own = columns.to(device), own.to(device)
     positive = scores.gather(1, columns)
     own &= positive > float("-inf")  # an excluded item is not to be found
-    ranks = _count(scores, columns, own, positive)
+    ranks = count(scores, columns, own, positive)
     # Rows in ascending order with what is not theirs at the end.
     ranks = ranks.masked_fill(~own, torch.iinfo(torch.int64).max).sort(dim=1).values.cpu()
     counts = torch.from_numpy(relevance.counts[query_rows])
