@@ -11,7 +11,7 @@ import torch
 from compat_core.data.images import ImageSet
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.metrics import bootstrap_mean
-from compat_core.metrics.backfill import BackfillCurve, backfill_curves
+from compat_core.metrics.backfill import BackfillCurve, backfill_curves_of_orders
 from compat_core.metrics.backfill_share import share_for_gain
 from compat_core.metrics.subgroups import subgroup_curves
 from compat_core.retrieval.backfill import backfill_order
@@ -73,19 +73,18 @@ class BackfillStudy:
         if uncertainty is not None:
             orders["sigma"] = [backfill_order("sigma", gallery_old, scores=uncertainty.cpu().numpy())]
         study = Study([], {})
-        for name, repeats in orders.items():
-            drawn = [self._curves(query, gallery_new, gallery_old, order) for order in repeats]
-            for metric in METRICS_DRAWN:
-                self._enter(study, method, name, [curves[metric] for curves in drawn])
-        return study
-
-    def _curves(
-        self, query: np.ndarray, gallery_new: np.ndarray, gallery_old: np.ndarray, order: np.ndarray
-    ) -> dict[str, BackfillCurve]:
-        return backfill_curves(
-            query[self.queries], self.labels[self.queries], gallery_old, gallery_new, self.labels, order,
-            self.ids[self.queries], self.ids, metrics=METRICS_DRAWN, distance=self.config.distance, device=self.device,
+        drawn = iter(
+            backfill_curves_of_orders(
+                query[self.queries], self.labels[self.queries], gallery_old, gallery_new, self.labels,
+                [order for repeats in orders.values() for order in repeats], self.ids[self.queries], self.ids,
+                metrics=METRICS_DRAWN, distance=self.config.distance, device=self.device,
+            )
         )  # fmt: skip
+        for name, repeats in orders.items():
+            curves = [next(drawn) for _ in repeats]
+            for metric in METRICS_DRAWN:
+                self._enter(study, method, name, [one[metric] for one in curves])
+        return study
 
     def _enter(self, study: Study, method: str, order: str, curves: list[BackfillCurve]) -> None:
         first = curves[0]

@@ -7,10 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
+from compat_core.device import pick_device
 from compat_core.errors import CompatError
+from compat_core.metrics.base import Metric
 from compat_core.metrics.catalogue import resolve
 from compat_core.metrics.evaluate import evaluate_retrieval
+from compat_core.retrieval import compiled
+from compat_core.retrieval.backfill_kernel import backfill_counts
+from compat_core.retrieval.inputs import check_embeddings, check_ids, check_keys, check_pair, shared_codes
+from compat_core.retrieval.rank_kernel import WORTH_COMPILING
+from compat_core.retrieval.ranking import relate, relevant_columns, rows_per_block
+from compat_core.retrieval.scores import prepare
 
 STEPS = 20
 
@@ -88,14 +97,45 @@ def backfill_curves(
     steps: int = STEPS,
     device: str = "auto",
 ) -> dict[str, BackfillCurve]:
-    """Evaluate new queries on the gallery at every step of its backfill.
+    """Evaluate new queries on the gallery at every step of its backfill, in one ordering.
+
+    As :func:`backfill_curves_of_orders`, which does several orderings for little more.
+
+    Returns:
+        metric name -> curve.
+    """
+    return backfill_curves_of_orders(
+        query_emb, query_labels, gallery_old, gallery_new, gallery_labels, [order], query_ids, gallery_ids,
+        metrics=metrics, distance=distance, steps=steps, device=device,
+    )[0]  # fmt: skip
+
+
+def backfill_curves_of_orders(
+    query_emb: np.ndarray,
+    query_labels: Any,
+    gallery_old: np.ndarray,
+    gallery_new: np.ndarray,
+    gallery_labels: Any,
+    orders: Sequence[np.ndarray],
+    query_ids: Any = None,
+    gallery_ids: Any = None,
+    *,
+    metrics: Sequence[str] = ("mAP", "CMC@1"),
+    distance: str = "cosine",
+    steps: int = STEPS,
+    device: str = "auto",
+) -> list[dict[str, BackfillCurve]]:
+    """Evaluate new queries on the gallery at every step of its backfill, in several orderings.
+
+    On a processor with numba, mAP and CMC are followed by updating counts, which costs a few evaluations for all
+    orderings together; elsewhere, and for other metrics, the gallery is evaluated anew at every step.
 
     Args:
         query_emb: ``(Nq, D)`` new-model queries in the shared space.
         query_labels: ``(Nq,)``.
         gallery_old, gallery_new: ``(Ng, D)`` rows before and after their backfill, in the shared space.
         gallery_labels: ``(Ng,)``.
-        order: ``(Ng,)`` permutation; the first rows are backfilled first.
+        orders: permutations ``(Ng,)``; the first rows are backfilled first.
         query_ids, gallery_ids: items of equal id are removed from that query's ranking.
         metrics: names; CMC@1, CMC@5, CMC@10, mAP, mAP@R, R-precision, precision@10.
         distance: ``cosine``, ``l2`` or ``dot``.
@@ -103,16 +143,88 @@ def backfill_curves(
         device: where to compute.
 
     Returns:
-        metric name -> curve.
+        for every ordering: metric name -> curve.
 
     Raises:
         CompatError: for an order that is no permutation, or anything ``evaluate_retrieval`` refuses.
     """
-    if not np.array_equal(np.sort(order), np.arange(len(gallery_old))):
-        raise CompatError("order", rule=f"must hold every gallery row 0 … {len(gallery_old) - 1} once")
+    for order in orders:
+        if not np.array_equal(np.sort(order), np.arange(len(gallery_old))):
+            raise CompatError("order", rule=f"must hold every gallery row 0 … {len(gallery_old) - 1} once")
     entries = [resolve(name) for name in metrics]
+    points = backfill_points(len(gallery_old), steps)
+    followed = all(entry.name == "mAP" or entry.name.startswith("CMC@") for entry in entries)
+    counted = len(query_emb) * len(gallery_old) * len(points) * len(orders)
+    worth_it = followed and counted >= WORTH_COMPILING and compiled.available()
+    if worth_it and pick_device(device).device.type == "cpu":
+        found = _followed(
+            query_emb, query_labels, gallery_old, gallery_new, gallery_labels, orders, query_ids, gallery_ids,
+            distance, points, device,
+        )  # fmt: skip
+        shares = points / len(gallery_old)
+        return [
+            {entry.name: BackfillCurve(entry.name, shares, _column(entry.name, *numbers)) for entry in entries}
+            for numbers in found
+        ]
+    return [
+        _evaluated(
+            query_emb, query_labels, gallery_old, gallery_new, gallery_labels, order, query_ids, gallery_ids, entries,
+            distance, points, device,
+        )
+        for order in orders
+    ]  # fmt: skip
+
+
+def _column(name: str, precision: np.ndarray, first: np.ndarray) -> np.ndarray:
+    return precision if name == "mAP" else (first <= int(name.removeprefix("CMC@"))).astype(np.float64)
+
+
+def _followed(
+    query_emb: Any, query_labels: Any, gallery_old: Any, gallery_new: Any, gallery_labels: Any,
+    orders: Sequence[np.ndarray], query_ids: Any, gallery_ids: Any, distance: str, points: np.ndarray, device: str,
+) -> list[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    """Per ordering: average precision and rank of the first hit, ``(P, Nq)`` over valid queries."""
+    count = len(gallery_old)
+    query = check_embeddings("query_emb", query_emb)
+    old, new = check_embeddings("gallery_old", gallery_old), check_embeddings("gallery_new", gallery_new)
+    check_pair(query, old)
+    check_pair(query, new)
+    labels = shared_codes(
+        "labels",
+        check_keys("query_labels", query_labels, len(query), "query_emb"),
+        check_keys("gallery_labels", gallery_labels, count, "gallery_old"),
+    )
+    relevance = relate(*labels, check_ids(query_ids, gallery_ids, len(query), count))
+    source = prepare(query, torch.cat([old, new]), distance, torch.device("cpu"))
+    step_of = np.empty((len(orders), count), dtype=np.int16)
+    for place, order in enumerate(orders):
+        step_of[place, order] = np.searchsorted(points, np.arange(count), side="right")
+    valid = np.flatnonzero(relevance.counts > 0)
+    if not len(valid):
+        raise CompatError("query_labels", rule="no query has a relevant item in the gallery", fix="check the labels")
+    by_count = valid[np.argsort(relevance.counts[valid], kind="stable")]
+    shape = (len(orders), len(points), len(relevance.counts))
+    precision, first = np.empty(shape), np.empty(shape, dtype=np.int64)
+    rows = rows_per_block(source, None)
+    room = source.room(min(rows, len(by_count)))
+    for begin in range(0, len(by_count), rows):
+        chosen = by_count[begin : begin + rows]
+        scores = source.block(torch.from_numpy(chosen), room).numpy()
+        position, column = relevance.excluded(chosen)
+        scores[position, column] = scores[position, column + count] = -np.inf
+        columns, own = relevant_columns(relevance, chosen)
+        precision[:, :, chosen], first[:, :, chosen] = backfill_counts(
+            scores[:, :count], scores[:, count : 2 * count], columns, own, step_of, len(points)
+        )
+    return [(precision[place][:, valid], first[place][:, valid]) for place in range(len(orders))]
+
+
+def _evaluated(
+    query_emb: Any, query_labels: Any, gallery_old: Any, gallery_new: Any, gallery_labels: Any, order: np.ndarray,
+    query_ids: Any, gallery_ids: Any, entries: Sequence[Metric], distance: str, points: np.ndarray, device: str,
+) -> dict[str, BackfillCurve]:  # fmt: skip
+    """The same by evaluating the gallery anew at every step."""
     gallery = np.array(gallery_old, dtype=np.float32)
-    points = backfill_points(len(order), steps)
     found: dict[str, list[np.ndarray]] = {entry.name: [] for entry in entries}
     done = 0
     for count in points:

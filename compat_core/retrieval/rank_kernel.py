@@ -1,20 +1,13 @@
 """The ranks of relevant items in rows of scores, compiled: one pass into buckets, and a look into the crowded ones.
 
-The same counting as in :mod:`compat_core.retrieval.ranking`, which is its oracle. numba, which umap-learn brings, is
-optional: where it is missing the torch path does the work. Threads are Python's own, which leaves numba's threading
-layers, and what they do beside torch's, out of it: the kernel releases the interpreter's lock.
+The same counting as in :mod:`compat_core.retrieval.ranking`, which is its oracle.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import itertools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
-import torch
+
+from compat_core.retrieval.compiled import over_rows
 
 WORTH_COMPILING = 3e7  # scores below which the torch path is done before the kernel is loaded
 FEWEST_BUCKETS, MOST_BUCKETS = 1024, 32768  # a table of four counters each stays in cache; numbers fit into 16 bits
@@ -22,13 +15,8 @@ SORT_FROM = 64  # comparisons per gallery item from which sorting the row is fas
 LARGEST_SCALE = 1e30  # where all relevant items score the same, anything else falls outside their bucket
 
 
-def available() -> bool:
-    """Whether numba is installed."""
-    return importlib.util.find_spec("numba") is not None
-
-
-def count_ranks(scores: np.ndarray, columns: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """The 1-based rank of every chosen item in its row; equal scores rank in column order.
+def sorted_ranks(scores: np.ndarray, columns: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """The 1-based ranks of the chosen items of every row, ascending; equal scores rank in column order.
 
     Args:
         scores: ``(B, G)`` float32 without NaN, −inf for what is not to be found.
@@ -36,37 +24,13 @@ def count_ranks(scores: np.ndarray, columns: np.ndarray, own: np.ndarray) -> np.
         own: ``(B, P)`` bool, False for padding.
 
     Returns:
-        ``(B, P)`` int64; 0 where ``own`` is False.
+        ``(B, P)`` int64; zeros behind the ranks of the items that are own and may be found.
     """
     ranks = np.zeros(columns.shape, dtype=np.int64)
     most = int(own.sum(axis=1).max(initial=0))
     buckets = int(min(MOST_BUCKETS, max(FEWEST_BUCKETS, 2 ** (4 * most).bit_length())))
-    kernel, threads = _kernel(), max(1, min(torch.get_num_threads(), len(scores)))
-    edges = np.linspace(0, len(scores), threads + 1).astype(int)
-    parts = [slice(begin, end) for begin, end in itertools.pairwise(edges)]
-    tasks = [(scores[part], columns[part], own[part], ranks[part], buckets) for part in parts]
-    if threads == 1:
-        kernel(*tasks[0])
-    else:
-        for done in [_pool(threads).submit(kernel, *task) for task in tasks]:
-            done.result()
+    over_rows(_ranks_of_rows, len(scores), lambda part: (scores[part], columns[part], own[part], ranks[part], buckets))
     return ranks
-
-
-@functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="ranks")
-
-
-@functools.cache
-def _kernel() -> Callable[..., None]:
-    """The compiled function; kept on disk between processes where that is possible."""
-    import numba
-
-    try:
-        return numba.njit(nogil=True, cache=True)(_ranks_of_rows)  # type: ignore[no-any-return]
-    except RuntimeError:  # nowhere to keep it: compiled once per process
-        return numba.njit(nogil=True)(_ranks_of_rows)  # type: ignore[no-any-return]
 
 
 def _ranks_of_rows(  # a plain function until numba compiles it: loops are what it is good at
@@ -76,15 +40,20 @@ def _ranks_of_rows(  # a plain function until numba compiles it: loops are what 
     size = buckets + 2  # 0: below every relevant item; buckets + 1: rounding and above
     slot = np.empty(width, np.uint16)
     near = np.empty(width, np.int32)
+    items = np.empty(columns.shape[1], np.int64)
     place = np.empty(size, np.int32)
     above = np.empty(size, np.int32)
     for b in range(num_rows):
         row = scores[b]
         low, high = np.float32(np.inf), np.float32(-np.inf)
+        chosen = 0
         for p in range(columns.shape[1]):
-            if own[b, p]:
-                low, high = min(low, row[columns[b, p]]), max(high, row[columns[b, p]])
-        if high < low:
+            score = row[columns[b, p]]
+            if own[b, p] and score > -np.inf:
+                low, high = min(low, score), max(high, score)
+                items[chosen] = columns[b, p]
+                chosen += 1
+        if not chosen:
             continue
         span = high - low
         scale = np.float32(LARGEST_SCALE)
@@ -94,20 +63,17 @@ def _ranks_of_rows(  # a plain function until numba compiles it: loops are what 
         for i in range(width):
             place_of = (row[i] - low) * scale + np.float32(1)
             slot[i] = np.uint16(np.int32(min(max(place_of, np.float32(0)), np.float32(buckets + 1))))
+        wanted = np.zeros(size, np.uint8)
+        for p in range(chosen):
+            wanted[slot[items[p]]] = 1
         # Four tables in turn: most items share the lowest bucket, and each addition would wait for the one before.
         table = np.zeros((4, size), np.int32)
-        whole = width // 4 * 4
-        for i in range(0, whole, 4):
-            table[0, slot[i]] += 1
-            table[1, slot[i + 1]] += 1
-            table[2, slot[i + 2]] += 1
-            table[3, slot[i + 3]] += 1
-        for i in range(whole, width):
-            table[0, slot[i]] += 1
-        wanted = np.zeros(size, np.uint8)
-        for p in range(columns.shape[1]):
-            if own[b, p]:
-                wanted[slot[columns[b, p]]] = 1
+        found = 0
+        for i in range(width):
+            s = slot[i]
+            table[i & 3, s] += 1
+            near[found] = i  # without a branch: what is not wanted is overwritten
+            found += wanted[s]
         higher, num_near = 0, 0
         for s in range(size - 1, -1, -1):
             count = table[0, s] + table[1, s] + table[2, s] + table[3, s]
@@ -117,34 +83,28 @@ def _ranks_of_rows(  # a plain function until numba compiles it: loops are what 
             if wanted[s]:
                 num_near += count
         comparisons = 0
-        for p in range(columns.shape[1]):
-            if own[b, p]:
-                s = slot[columns[b, p]]
-                comparisons += table[0, s] + table[1, s] + table[2, s] + table[3, s]
+        for p in range(chosen):
+            s = slot[items[p]]
+            comparisons += table[0, s] + table[1, s] + table[2, s] + table[3, s]
         if comparisons > SORT_FROM * width:
             order = np.argsort(-row, kind="mergesort")
             position = np.empty(width, np.int32)
             for i in range(width):
                 position[order[i]] = i + 1
-            for p in range(columns.shape[1]):
-                if own[b, p]:
-                    ranks[b, p] = position[columns[b, p]]
+            for p in range(chosen):
+                ranks[b, p] = position[items[p]]
+            ranks[b, :chosen].sort()
             continue
-        found = 0
-        for i in range(width):  # without a branch: what is not wanted is overwritten
-            near[found] = i
-            found += wanted[slot[i]]
         members = np.empty(num_near, np.int32)  # the items of crowded buckets, bucket by bucket
         for q in range(num_near):
             s = slot[near[q]]
             members[place[s]] = near[q]
             place[s] += 1
-        for p in range(columns.shape[1]):
-            if not own[b, p]:
-                continue
-            item = columns[b, p]
+        for p in range(chosen):
+            item = items[p]
             s, score, rank = slot[item], row[item], above[slot[item]] + 1
             for q in range(place[s] - (table[0, s] + table[1, s] + table[2, s] + table[3, s]), place[s]):
                 other = row[members[q]]
                 rank += np.int32((other > score) | ((other == score) & (members[q] < item)))
             ranks[b, p] = rank
+        ranks[b, :chosen].sort()

@@ -12,20 +12,20 @@ torch code here is what GPUs run, and the oracle of the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from compat_core.errors import CompatError
-from compat_core.retrieval import rank_kernel
+from compat_core.retrieval import compiled, rank_kernel
 from compat_core.retrieval.scores import ScoreSource
 
 BLOCK_BYTES = 64 * 2**20  # of one block of scores; about four times that is in use while its ranks are counted
 BLOCK_ROWS_CPU = 128  # larger blocks fall out of the processor's cache
+CACHED_BYTES = 24 * 2**20  # a block of scores that a processor's last cache still holds
 BLOCK_ROWS_MOST = 4096  # what a GPU takes at a time, and the limit of any block: bucket numbers are 32-bit
-Counter = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 SORT_SHARE = 0.4  # with more of a block than this to be looked at one by one, sorting its rows is faster
 
 
@@ -112,9 +112,10 @@ def iter_rank_blocks(source: ScoreSource, relevance: Relevance, block_rows: int 
     step = rows_per_block(source, block_rows)
     order = np.argsort(relevance.counts, kind="stable")
     order = order[np.searchsorted(relevance.counts[order], 1) :]
-    count = _counter(source.query.device, len(order) * source.num_gallery)
+    use_kernel = _is_compiled(source.query.device, len(order) * source.num_gallery)
+    room = source.room(min(step, len(order)))
     for begin in range(0, len(order), step):
-        yield _rank_block(source, relevance, order[begin : begin + step], count)
+        yield _rank_block(source, relevance, order[begin : begin + step], room, use_kernel)
 
 
 def relevant_ranks(source: ScoreSource, relevance: Relevance, block_rows: int | None = None) -> list[np.ndarray]:
@@ -132,7 +133,9 @@ def relevant_ranks(source: ScoreSource, relevance: Relevance, block_rows: int | 
 def rows_per_block(source: ScoreSource, block_rows: int | None) -> int:
     """Queries per block: ``block_rows``, or as many as ``BLOCK_BYTES`` and the device allow. Raises CompatError."""
     if block_rows is None:
-        most = BLOCK_ROWS_CPU if source.query.device.type == "cpu" else BLOCK_ROWS_MOST
+        most = BLOCK_ROWS_MOST
+        if source.query.device.type == "cpu":  # more rows pay while the gallery is small: every block has its overhead
+            most = max(BLOCK_ROWS_CPU, min(4 * BLOCK_ROWS_CPU, CACHED_BYTES // (4 * len(source.gallery))))
         return int(min(most, max(1, BLOCK_BYTES // (4 * len(source.gallery)))))
     if isinstance(block_rows, bool) or not isinstance(block_rows, (int, np.integer)) or block_rows < 1:
         raise CompatError("block_rows", value=block_rows, rule="must be a whole number >= 1, or None to choose")
@@ -161,33 +164,30 @@ def ranks_among(scores: torch.Tensor, columns: torch.Tensor, own: torch.Tensor) 
     return _count(scores, columns, own, scores.gather(1, columns))
 
 
-def _counter(device: torch.device, num_scores: int) -> Counter:
-    """What counts ranks fastest here; the ranks are the same."""
-    if device.type == "cpu" and num_scores >= rank_kernel.WORTH_COMPILING and rank_kernel.available():
-        return _compiled_count
-    return _count
+def _is_compiled(device: torch.device, num_scores: int) -> bool:
+    """Whether the compiled kernel counts: where it runs, and where loading it is repaid."""
+    return device.type == "cpu" and num_scores >= rank_kernel.WORTH_COMPILING and compiled.available()
 
 
-def _compiled_count(
-    scores: torch.Tensor, columns: torch.Tensor, own: torch.Tensor, positive: torch.Tensor
-) -> torch.Tensor:
-    return torch.from_numpy(rank_kernel.count_ranks(scores.numpy(), columns.numpy(), own.numpy()))
-
-
-def _rank_block(source: ScoreSource, relevance: Relevance, query_rows: np.ndarray, count: Counter) -> RankBlock:
+def _rank_block(
+    source: ScoreSource, relevance: Relevance, query_rows: np.ndarray, room: torch.Tensor, use_kernel: bool
+) -> RankBlock:
     device = source.query.device
     rows = torch.from_numpy(query_rows)
-    scores = source.block(rows.to(device))  # (B, Ng padded)
+    scores = source.block(rows.to(device), room)  # (B, Ng padded)
     exclude(scores, relevance, query_rows)
-    columns, own = _relevant_columns(relevance, query_rows)  # (B, P), (B, P)
-    columns, own = columns.to(device), own.to(device)
-    positive = scores.gather(1, columns)
-    own &= positive > float("-inf")  # an excluded item is not to be found
-    ranks = count(scores, columns, own, positive)
-    # Rows in ascending order with what is not theirs at the end.
-    ranks = ranks.masked_fill(~own, torch.iinfo(torch.int64).max).sort(dim=1).values.cpu()
     counts = torch.from_numpy(relevance.counts[query_rows])
     width = int(counts.max())
+    relevant, mine = relevant_columns(relevance, query_rows)  # (B, P), (B, P)
+    if use_kernel:
+        ranks = torch.from_numpy(rank_kernel.sorted_ranks(scores.numpy(), relevant, mine))
+        return RankBlock(rows, ranks[:, :width], counts)
+    columns, own = torch.from_numpy(relevant).to(device), torch.from_numpy(mine).to(device)
+    positive = scores.gather(1, columns)
+    own &= positive > float("-inf")  # an excluded item is not to be found
+    ranks = _count(scores, columns, own, positive)
+    # Rows in ascending order with what is not theirs at the end.
+    ranks = ranks.masked_fill(~own, torch.iinfo(torch.int64).max).sort(dim=1).values.cpu()
     ranks = ranks[:, :width].masked_fill(torch.arange(width) >= counts[:, None], 0)
     return RankBlock(rows, ranks, counts)
 
@@ -250,12 +250,12 @@ def _ordered_bits(values: torch.Tensor) -> torch.Tensor:
     return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
 
 
-def _relevant_columns(relevance: Relevance, query_rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def relevant_columns(relevance: Relevance, query_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gallery rows of equal label (B, P), padded with the last one, and which entries are not padding."""
     start, stop = relevance.start[query_rows], relevance.stop[query_rows]
     reach = start[:, None] + np.arange(int((stop - start).max()))[None, :]
     own = reach < stop[:, None]
-    return torch.from_numpy(relevance.by_label[np.where(own, reach, stop[:, None] - 1)]), torch.from_numpy(own)
+    return relevance.by_label[np.where(own, reach, stop[:, None] - 1)], own
 
 
 def _stretches(query_codes: np.ndarray, gallery_codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

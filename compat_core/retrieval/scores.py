@@ -47,16 +47,24 @@ class ScoreSource:
     distance: str
     num_zero_vectors: int = 0
 
-    def block(self, rows: torch.Tensor) -> torch.Tensor:
-        """Row scores of the queries ``rows`` (B,) int64: (B, Ng padded) float32; padding columns hold −inf."""
+    def room(self, rows: int) -> torch.Tensor:
+        """Memory for blocks of up to ``rows`` queries: fresh pages for every block would cost as much as counting."""
+        return self.query.new_empty(-(-rows // ROW_TILE) * ROW_TILE, len(self.gallery))
+
+    def block(self, rows: torch.Tensor, room: torch.Tensor | None = None) -> torch.Tensor:
+        """Row scores of the queries ``rows`` (B,) int64: (B, Ng padded) float32; padding columns hold −inf.
+
+        They lie in ``room``, of :meth:`room`, where that is given, until the next block is put there.
+        """
         query = self.query.new_zeros(-(-len(rows) // ROW_TILE) * ROW_TILE, self.query.shape[1])
         query[: len(rows)] = self.query[rows]
+        out = None if room is None else room[: len(query)]
         with full_precision(query.device):
             # (B, D) @ (D, Ng) -> (B, Ng)
             if self.offset is None:
-                scores = torch.mm(query, self.gallery.T)
+                scores = torch.mm(query, self.gallery.T, out=out)
             else:
-                scores = torch.addmm(self.offset, query, self.gallery.T)
+                scores = torch.addmm(self.offset, query, self.gallery.T, out=out)
         scores[:, self.num_gallery :] = float("-inf")
         return scores[: len(rows)]
 

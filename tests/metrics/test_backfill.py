@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 
 from compat_core.errors import CompatError
-from compat_core.metrics import evaluate_retrieval
-from compat_core.metrics.backfill import BackfillCurve, backfill_curves, backfill_points
+from compat_core.metrics import backfill, evaluate_retrieval
+from compat_core.metrics.backfill import (
+    BackfillCurve,
+    backfill_curves,
+    backfill_curves_of_orders,
+    backfill_points,
+)
+from compat_core.retrieval import compiled
 from compat_core.retrieval.backfill import ORDERS, backfill_order
 
 
@@ -34,6 +40,37 @@ def test_every_point_equals_a_gallery_put_together_by_hand(world):
         scores = evaluate_retrieval(new, labels, gallery, labels, ids, ids, device="cpu")
         assert curves["mAP"].values[place] == pytest.approx(scores.mean_ap, abs=1e-12)
         assert curves["CMC@1"].values[place] == pytest.approx(scores.cmc[1], abs=1e-12)
+
+
+@pytest.mark.skipif(not compiled.available(), reason="numba is not installed")
+@pytest.mark.parametrize("distance", ["cosine", "l2", "dot"])
+@pytest.mark.parametrize("kind", ["spread", "ties", "one class", "disjoint", "equal galleries"])
+def test_followed_curves_equal_evaluating_every_step(kind, distance, world, monkeypatch):
+    old, new, labels = world
+    query, query_labels, ids = new, labels, (np.arange(60), np.arange(60))
+    if kind == "ties":
+        old, new, query = np.round(old), np.round(new), np.round(new)
+    elif kind == "one class":
+        labels = query_labels = np.minimum(labels, 1)
+    elif kind == "disjoint":
+        query, query_labels, ids = new[:20] + 0.1, labels[:20], (None, None)
+    elif kind == "equal galleries":
+        old = new
+    orders = [np.random.default_rng(seed).permutation(60) for seed in range(3)]
+
+    def curves():
+        return backfill_curves_of_orders(
+            query, query_labels, old, new, labels, orders, *ids, distance=distance, device="cpu",
+            metrics=("mAP", "CMC@1", "CMC@5"),
+        )  # fmt: skip
+
+    monkeypatch.setattr(backfill, "WORTH_COMPILING", np.inf)
+    expected = curves()
+    monkeypatch.setattr(backfill, "WORTH_COMPILING", 0)
+    for found, wanted in zip(curves(), expected, strict=True):
+        for name in wanted:
+            np.testing.assert_allclose(found[name].per_query, wanted[name].per_query, atol=1e-9, rtol=0)
+            np.testing.assert_array_equal(found[name].shares, wanted[name].shares)
 
 
 def test_areas_by_hand():

@@ -1,0 +1,192 @@
+"""Exact evaluation (CMC at all k, mAP over the full ranking, mAP@R, per query) against the matrix product and peers."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.race import PeakAbove, Race, race, write
+from compat_core.metrics import evaluate_retrieval
+from compat_core.retrieval.scores import full_precision
+
+DIM, BLOCK = 128, 128
+
+
+def world(count: int, classes: int, seed: int = 0, unequal: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """``(emb (N, 128) float32 of length 1, labels (N,))``: noisy items around random class centres."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    if unequal:  # class sizes fall as 1 / rank
+        shares = 1 / np.arange(1, classes + 1)
+        labels = rng.choice(classes, count, p=shares / shares.sum())
+    emb = rng.standard_normal((classes, DIM), dtype=np.float32)[labels]
+    emb += 1.5 * rng.standard_normal((count, DIM), dtype=np.float32)
+    return emb / np.linalg.norm(emb, axis=1, keepdims=True), labels
+
+
+def bare_product(query: np.ndarray, gallery: np.ndarray) -> None:
+    """Every score once, block by block, nothing done with them: the bound."""
+    rows, columns = torch.from_numpy(query), torch.from_numpy(gallery).T
+    out = torch.empty(BLOCK, len(gallery))
+    with full_precision(torch.device("cpu")):
+        for begin in range(0, len(query), BLOCK):
+            part = rows[begin : begin + BLOCK]
+            torch.mm(part, columns, out=out[: len(part)])
+
+
+def ours(emb: np.ndarray, labels: np.ndarray) -> Any:
+    """Self-retrieval, each item left out of its own ranking by identity."""
+    ids = np.arange(len(emb))
+    return evaluate_retrieval(emb, labels, emb, labels, ids, ids, device="cpu")
+
+
+def metric_learning(emb: np.ndarray, labels: np.ndarray) -> Any:
+    """pytorch-metric-learning's mAP, over all items; None where it is not installed."""
+    try:
+        from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+        from pytorch_metric_learning.utils.inference import CustomKNN
+    except ImportError:
+        return None
+    from pytorch_metric_learning.distances import CosineSimilarity
+
+    count = len(emb)
+    calculator = AccuracyCalculator(
+        include=("mean_average_precision", "precision_at_1"), k=count - 1, device=torch.device("cpu"),
+        knn_func=CustomKNN(CosineSimilarity(), batch_size=1000),
+    )  # fmt: skip
+    vectors, classes = torch.from_numpy(emb), torch.from_numpy(labels)
+    return calculator.get_accuracy(vectors, classes)
+
+
+def small(rounds: int) -> Race:
+    """10,000 × 10,000, 200 classes, with peers."""
+    emb, labels = world(10_000, 200)
+    contestants = {
+        "bare matrix product": lambda: bare_product(emb, emb),
+        "evaluate_retrieval": lambda: ours(emb, labels),
+    }
+    once: list[str] = []
+    notes = {}
+    probe = metric_learning(emb[:300], labels[:300])
+    if probe is None:
+        print("pytorch-metric-learning is not installed (benchmarks/requirements.txt): not raced")
+    else:
+        contestants["pytorch-metric-learning"] = lambda: metric_learning(emb, labels)
+        once.append("pytorch-metric-learning")
+        notes["pytorch-metric-learning"] = "mAP and precision@1"
+    found = race(
+        "Exact evaluation, 10,000 × 10,000, 200 classes", contestants, "bare matrix product", rounds, once,
+        "within 1.6 × the product, 30 × faster than pytorch-metric-learning", notes,
+    )  # fmt: skip
+    if probe is not None:
+        mine, theirs = ours(emb, labels), metric_learning(emb, labels)
+        found.facts["difference in mAP to pytorch-metric-learning"] = abs(
+            mine.mean_ap - theirs["mean_average_precision"]
+        )
+        seconds = {lap.name: lap.seconds for lap in found.laps}
+        found.facts["times faster than pytorch-metric-learning"] = round(
+            seconds["pytorch-metric-learning"] / seconds["evaluate_retrieval"], 1
+        )
+    return found
+
+
+def large(classes: int, target: str, unequal: bool = False, dtype: type = np.float32) -> Race:
+    """50,000 × 50,000 in memory."""
+    emb, labels = world(50_000, classes, unequal=unequal)
+    given = emb.astype(dtype)
+    name = "class sizes falling as 1/rank" if unequal else f"{classes:,} classes"
+    with PeakAbove() as peak:
+        ours(given, labels)
+    found = race(
+        f"Exact evaluation, 50,000 × 50,000, {name}" + ("" if dtype is np.float32 else ", float16 input"),
+        {"bare matrix product": lambda: bare_product(emb, emb), "evaluate_retrieval": lambda: ours(given, labels)},
+        "bare matrix product", 2, target=target,
+    )  # fmt: skip
+    found.facts["memory above the vectors, MiB"] = round(peak.mib)
+    found.facts["largest class"] = int(np.bincount(labels).max())
+    return found
+
+
+def streamed(queries: int = 1_000, items: int = 1_000_000) -> Race:
+    """Queries against a memory-mapped gallery file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gallery.npy"
+        stored = np.lib.format.open_memmap(path, "w+", np.float32, (items, DIM))
+        labels = np.empty(items, dtype=np.int64)
+        for begin in range(0, items, 100_000):
+            stored[begin : begin + 100_000], labels[begin : begin + 100_000] = world(100_000, 1_000, seed=begin)
+        stored.flush()
+        del stored
+        query, query_labels = np.array(np.load(path, mmap_mode="r")[:queries]), labels[:queries]
+
+        def evaluated() -> Any:
+            gallery = np.load(path, mmap_mode="r")
+            return evaluate_retrieval(
+                query, query_labels, gallery, labels, np.arange(queries), np.arange(items), device="cpu"
+            )
+
+        def product() -> None:
+            bare_product(query, np.load(path, mmap_mode="r"))
+
+        with PeakAbove() as peak:
+            evaluated()
+        found = race(
+            f"Exact evaluation, {queries:,} queries × {items:,} memory-mapped rows",
+            {"bare matrix product over the file": product, "evaluate_retrieval": evaluated},
+            "bare matrix product over the file", 2,
+        )  # fmt: skip
+        found.facts["memory above the start, MiB (the file itself: 488)"] = round(peak.mib)
+    return found
+
+
+def growth() -> list[dict[str, Any]]:
+    """Seconds and memory of self-retrieval against the number of items, at 50 items per class."""
+    points = []
+    for count in (2_500, 5_000, 10_000, 20_000, 40_000, 80_000):
+        emb, labels = world(count, count // 50)
+        with PeakAbove() as peak:
+            started = time.perf_counter()
+            ours(emb, labels)
+            seconds = time.perf_counter() - started
+        points.append({"n": count, "seconds": seconds, "mib": peak.mib})
+        print(f"  {count:,} items: {seconds:.2f} s, {peak.mib:.0f} MiB")
+    return [{"what": "exact evaluation, every item a query", "unit": "items", "points": points}]
+
+
+def main() -> None:
+    """All races of this file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only 10,000 × 10,000")
+    arguments = parser.parse_args()
+    races = [small(rounds=5)]
+    if not arguments.quick:
+        races += [
+            large(1_000, "within 1.6 × the product, under 1,000 MiB"),
+            large(200, "within 3 × the product"),
+            large(200, "", unequal=True),
+            large(200, "", dtype=np.float16),
+            streamed(),
+        ]
+        emb, labels = world(50_000, 100)
+        labels = np.where(np.arange(50_000) < 20_000, 1_000, labels)
+        contestants = {
+            "bare matrix product": lambda: bare_product(emb, emb),
+            "evaluate_retrieval": lambda: ours(emb, labels),
+        }
+        races.append(
+            race(
+                "Exact evaluation, 50,000 × 50,000, one class of 20,000 positives", contestants,
+                "bare matrix product", 1,
+            )
+        )  # fmt: skip
+        write("evaluation", races, growth())
+
+
+if __name__ == "__main__":
+    main()
