@@ -1,11 +1,12 @@
 # make app    set up once, then serve the app on http://127.0.0.1:8501
 # make test   set up once, then run all tests
 # make check  lint, formatting and types
+# make bench  all races against peers and hardware limits (long), then docs/performance.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: app test check lint types demo clean
+.PHONY: app test check lint types demo bench clean
 
 app: $(VENV)/.installed
 	$(BIN)/streamlit run app.py
@@ -15,6 +16,10 @@ test: $(VENV)/.installed-dev
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m compat_core demo
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks
 
 check: lint types
 

@@ -115,6 +115,11 @@ def test_help_lists_the_commands_for_people(capsys):
             "evaluate",
             "decide",
             "gate",
+            "check",
+            "fit-map",
+            "migrate",
+            "stamp",
+            "mixed-search",
             *catalogue.CATALOGUES,
         ):
             assert f"\n    {name} " in shown or f"\n    {name}\n" in shown  # a long name has its own line

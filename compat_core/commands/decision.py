@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compat_core.commands.console import print_json, print_table
+from compat_core.commands.migration import add_pair, refuse
 from compat_core.commands.parser import Subparsers, add_runs_dir, whole
 from compat_core.errors import CompatError, unknown_name
 
 if TYPE_CHECKING:
+    from compat_core.vectors.checks import Finding
     from compat_core.vectors.decision import DecisionConfig
-    from compat_core.vectors.given import Given
+    from compat_core.vectors.given import Candidate, Given
+    from compat_core.vectors.matching import MatchedVectors
 
+ROWS_KEPT = 1_000  # row numbers of a finding that the JSON names
+FILE_OPTIONS = ("old", "new", "labels", "ids", "new-ids", "qrels", "ages", "weights", "group", "option")
 REFUSED = 3  # exit status of a gate that stays shut
 # Options that set a field of the bill: option -> (field, type)
 COSTS: dict[str, Any] = {
@@ -33,10 +37,18 @@ def add(commands: Subparsers) -> None:
         description="Judge every way to move from old to new vectors on held-out items, with the bill; row i of both "
         "files is one item. Writes DIR/decision.json and DIR/decision.html.",
     )
-    decide.add_argument("--old", metavar="FILE.npy", help="vectors of the old model, (N, D_old)")
-    decide.add_argument("--new", metavar="FILE.npy", help="the same items under the new model, (N, D_new)")
+    add_pair(decide, required=False)
     decide.add_argument("--run", metavar="RUN", help="instead of files: a finished run, its methods among the options")
-    decide.add_argument("--labels", metavar="FILE.npy", help="a label per item; without it the new model is the truth")
+    decide.add_argument("--qrels", metavar="FILE", help="relevance judgements by id, 'query 0 item relevance' per line")
+    decide.add_argument(
+        "--group", metavar="NAME=FILE", action="append", default=[], help="a column of groups: who gets worse? several"
+    )
+    decide.add_argument("--ages", metavar="FILE", help="a number or date per item, larger is newer")
+    decide.add_argument("--weights", metavar="FILE", help="how often each item is asked for; orders the backfill plan")
+    decide.add_argument(
+        "--option", metavar="NAME=QUERY,GALLERY", action="append", default=[],
+        help="an option made elsewhere: two files, every item as its query and as its gallery row; several",
+    )  # fmt: skip
     decide.add_argument("--out", metavar="DIR", required=True, type=Path, help="where the decision is written")
     decide.add_argument("--adapters", metavar="A,B", help="adapters to try; default: all; see: adapters")
     decide.add_argument("--pairs", type=whole, metavar="N", help="most pairs to fit on; default: 20000")
@@ -79,15 +91,18 @@ def _decide(arguments: argparse.Namespace) -> int:
     from compat_core.experiments.environment import snapshot
     from compat_core.experiments.files import write_json
     from compat_core.reports.decision import decision_page, facts, headline, shown_table
+    from compat_core.vectors.checks import leakage
     from compat_core.vectors.decision import decide
     from compat_core.vectors.studies import per_query, studies
 
     config = _config(arguments)
-    given, inputs = _given(arguments, config)
+    given, inputs, findings = _given(arguments, config)
     decision, evidence = decide(given, config, _tell)
+    findings += leakage(evidence.fit.source, evidence.judging.old.numpy())
     looked = studies(given, decision, evidence, arguments.threshold, _tell)
     decided = decision.to_dict()
-    document = {"decision": decided, "studies": looked, "inputs": inputs, "environment": snapshot()}
+    document: dict[str, Any] = {"decision": decided, "studies": looked, "inputs": inputs, "environment": snapshot()}
+    document["checks"] = [dataclasses.asdict(one) | {"rows": list(one.rows[:ROWS_KEPT])} for one in findings]
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_arrays(arguments.out / "per_query.npz", per_query(given, evidence))
     (arguments.out / "decision.html").write_text(decision_page(document), encoding="utf-8")
@@ -122,37 +137,67 @@ def _config(arguments: argparse.Namespace) -> DecisionConfig:
     )
 
 
-def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given, dict[str, Any]]:
-    """The vectors, from files or from a run, and what names them."""
+def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given, dict[str, Any], list[Finding]]:
+    """The vectors, from files or from a run, what names them, and what was found in them."""
     from compat_core.experiments.store import RunStore
-    from compat_core.retrieval.vectors import load_labels, load_vectors
+    from compat_core.vectors.checks import check_vectors
     from compat_core.vectors.given import Given
+    from compat_core.vectors.matching import matched
     from compat_core.vectors.of_run import given_from_run
+    from compat_core.vectors.sources import read_column, read_numbers, read_qrels
 
-    files = {"old": arguments.old, "new": arguments.new, "labels": arguments.labels}
     if arguments.run:
-        mixed = [name for name, path in files.items() if path]
+        mixed = [name for name in FILE_OPTIONS if getattr(arguments, name.replace("-", "_"))]
         if mixed:
             raise CompatError(f"--{mixed[0]}", rule="comes with the run", fix="leave it out, or leave --run out")
         run = RunStore(arguments.runs_dir).get(arguments.run)
         given = given_from_run(run, config.seed, config.pairs)
-        return given, {"run": {"id": run.id, "seed": config.seed, "config": run.config_dict()}}
+        return given, {"run": {"id": run.id, "seed": config.seed, "config": run.config_dict()}}, []
     for name in ("old", "new"):
-        if not files[name]:
+        if not getattr(arguments, name):
             raise CompatError(f"--{name}", rule="is needed, or --run with a finished run")
-    labels = load_labels(arguments.labels) if arguments.labels else None
-    given = Given(load_vectors(arguments.old), load_vectors(arguments.new), labels)
-    return given, {name: described(Path(path)) for name, path in files.items() if path}
+    pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
+    findings = [*pair.findings, *check_vectors(pair.old, pair.new, pair.labels, pair.ids)]
+    refuse(findings)
+    given = Given(
+        pair.old, pair.new, pair.labels, pair.ids,
+        judgements=read_qrels(arguments.qrels) if arguments.qrels else None,
+        candidates=tuple(_candidate(text, pair) for text in arguments.option),
+        groups={name: pair.column("group", read_column(path)) for name, path in map(_named, arguments.group)},
+        ages=pair.column("ages", read_numbers(arguments.ages)) if arguments.ages else None,
+        weights=pair.column("weights", read_numbers(arguments.weights)) if arguments.weights else None,
+    )  # fmt: skip
+    files = {name: getattr(arguments, name.replace("-", "_")) for name in FILE_OPTIONS}
+    paths = {name: path for name, path in files.items() if isinstance(path, str)}
+    return given, {name: described(Path(path)) for name, path in paths.items()}, findings
 
 
-def described(path: Path) -> dict[str, Any]:
+def _named(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not equals or not name:
+        raise CompatError("--group", value=text, rule="must be NAME=FILE", fix="for example shop=shops.npy")
+    return name, path
+
+
+def _candidate(text: str, pair: MatchedVectors) -> Candidate:
+    from compat_core.vectors.given import Candidate
+    from compat_core.vectors.sources import read_vectors
+
+    name, equals, paths = text.partition("=")
+    query, comma, gallery = paths.partition(",")
+    if not (name and equals and comma):
+        raise CompatError("--option", value=text, rule="must be NAME=QUERY,GALLERY", fix="two files of vectors")
+    sides = [pair.column("option", read_vectors(path).emb) for path in (query, gallery)]
+    return Candidate(name, sides[0], sides[1], f"{name}: made elsewhere, counted as one training.")
+
+
+def described(spec: Path) -> dict[str, Any]:
     """Name, size and SHA-256 of an input file, so that a decision names what it was made on."""
-    with path.open("rb") as file:
-        return {
-            "file": path.name,
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-        }
+    from compat_core.vectors.migrate import sha256
+    from compat_core.vectors.sources import SUFFIXES, split_spec
+
+    path = split_spec(spec)[0] if spec.suffix.partition(":")[0] in SUFFIXES else spec
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def _gate(arguments: argparse.Namespace) -> int:

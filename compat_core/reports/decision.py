@@ -133,6 +133,11 @@ def decision_page(document: Mapping[str, Any]) -> str:
     page.heading(headline(decided))
     page.paragraph(decided["reason"])
     page.note(facts(decided))
+    for finding in document.get("checks") or ():
+        if finding["severity"] == "warn":
+            page.paragraph(f"Warning: {finding['sentence']}")
+        else:
+            page.note(finding["sentence"])
     page.heading("Every option", 3)
     for metric in (decided["config"]["metric"], *[m for m in ("mAP", "CMC@1") if m != decided["config"]["metric"]]):
         table = shown_table(decided, metric)

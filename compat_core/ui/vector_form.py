@@ -22,7 +22,7 @@ UPLOADS = {
     "new": "The same items under the new model, in the same order",
     "labels": "A label per item (optional)",
 }
-SUFFIXES = ["npy"]
+SUFFIXES = ["npy", "npz", "parquet", "csv"]
 SOURCES = {"upload": "Upload files", "paths": "Files on this machine", "run": "A finished run"}
 UPLOAD_MB = 1000
 

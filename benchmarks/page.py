@@ -1,0 +1,119 @@
+"""``docs/performance.md`` from the results kept under ``benchmarks/results``: nothing in it is typed by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.race import RESULTS
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+TITLES = {
+    "evaluation": "Exact evaluation",
+    "backfill": "Backfill curves",
+    "verification": "Verification",
+    "training": "Training",
+    "transformation": "Transformations",
+    "search": "Search",
+    "projection": "Projection",
+    "migration": "Migration",
+}
+ON_PAPER = (10_000_000, 100_000_000)
+INTRO = """# Performance
+
+Written by `python -m benchmarks.page` from `benchmarks/results/*.json`; `make bench` runs the races anew. A ratio is
+taken within one round of one process, so that a slow minute of a shared machine hits both sides; the yardstick has
+ratio 1.
+"""
+
+
+def page(folder: Path = RESULTS) -> str:
+    """The whole page, Markdown."""
+    parts = [INTRO]
+    for name, title in TITLES.items():
+        path = folder / f"{name}.json"
+        if path.is_file():
+            parts.append(section(title, json.loads(path.read_text(encoding="utf-8"))))
+    return "\n".join(parts)
+
+
+def section(title: str, document: Mapping[str, Any]) -> str:
+    """One benchmark: the machine, a table per race, and growth."""
+    machine = document["machine"]
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if name in SHOWN)
+    lines = [
+        f"## {title}\n",
+        f"{machine['cpu']}, {machine['cpu_cores']} cores, Python {machine['python']}, {packages}.\n",
+    ]
+    for race in document["races"]:
+        lines += [f"### {race['title']}\n"]
+        if race["target"]:
+            lines += [f"Aim: {race['target']}.\n"]
+        lines += ["| | seconds | ratio | |", "|---|---:|---:|---|"]
+        lines += [
+            f"| {lap['name']} | {lap['seconds']:.3g} | {lap['ratio']:.3g} | {lap['note']} |" for lap in race["laps"]
+        ]
+        lines += [""]
+        lines += [f"- {name}: {_number(value)}" for name, value in race["facts"].items()]
+        lines += [f"- {note}" for note in race["notes"]]
+        lines += [""]
+    for curve in document["growth"]:
+        lines += growth(curve)
+    return "\n".join(lines)
+
+
+SHOWN = ("torch", "numpy", "numba", "faiss-cpu", "umap-learn")
+
+
+def growth(curve: Mapping[str, Any]) -> list[str]:
+    """Time and memory against size, the fitted exponent, and what sizes beyond this machine would take."""
+    points = curve["points"]
+    lines = [
+        f"### Growth: {curve['what']}\n",
+        f"| {curve['unit']} | seconds | MiB above the start |",
+        "|---:|---:|---:|",
+    ]
+    lines += [f"| {point['n']:,} | {point['seconds']:.3g} | {point['mib']:,.0f} |" for point in points]
+    time = power_law([point["n"] for point in points], [point["seconds"] for point in points])
+    sentence = f"\nTime grows as {curve['unit']}^{time[1]:.2f} (fitted to the larger half)."
+    papers = ", ".join(f"{count:,} {curve['unit']} about {duration(at(time, count))}" for count in ON_PAPER)
+    sentence += f" On paper, on this machine: {papers}."
+    memory = power_law([point["n"] for point in points], [max(point["mib"], 1) for point in points])
+    needs = ", ".join(f"{at(memory, count) / 1024:,.0f} GiB" for count in ON_PAPER)
+    return [*lines, sentence + f" Memory grows as {curve['unit']}^{memory[1]:.2f}: {needs}.\n"]
+
+
+def power_law(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
+    """``(constant, exponent)`` of ``constant · size^exponent``, least squares in logarithms over the larger half."""
+    half = len(sizes) // 2
+    exponent, constant = np.polyfit(np.log(sizes[half:]), np.log(values[half:]), 1)
+    return float(math.exp(constant)), float(exponent)
+
+
+def at(law: tuple[float, float], size: float) -> float:
+    """The law's value."""
+    return law[0] * size ** law[1]
+
+
+def duration(seconds: float) -> str:
+    """A length of time in words."""
+    for name, size in (("years", 31_557_600.0), ("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {name}"
+    return f"{seconds:.2g} seconds"
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)

@@ -1,0 +1,198 @@
+"""``check``, ``fit-map``, ``migrate``, ``stamp`` and ``mixed-search``: stored vectors on their way to a new space."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from compat_core.commands.console import print_json, print_table
+from compat_core.commands.parser import Subparsers, whole
+from compat_core.errors import CompatError
+
+FILE_HELP = ".npy, .npz, .parquet or .csv; FILE:NAME picks an array or column"
+
+
+def add(commands: Subparsers) -> None:
+    """Add the commands of this module."""
+    check = commands.add_parser(
+        "check",
+        help="look at vectors before anything runs",
+        description="Shapes, NaN, zero and repeated rows, norms, ids, labels, and rows that look as if they came from "
+        "the other model. Exit status 2 when something would make every later number wrong.",
+    )
+    add_pair(check)
+    check.add_argument("--json", action="store_true", help="as JSON, all row numbers included")
+    check.set_defaults(handler=_check)
+
+    fit = commands.add_parser(
+        "fit-map",
+        help="fit an adapter on pairs and keep the map",
+        description="Fit one adapter on all pairs of two files and write the map as a folder.",
+    )
+    add_pair(fit)
+    fit.add_argument("--adapter", metavar="NAME[:PARAM=VALUE,…]", required=True, help="see: adapters")
+    fit.add_argument("--to-old", action="store_true", help="map new vectors to old ones (queries), not old to new")
+    fit.add_argument("--old-model", metavar="VERSION", default="old", help="name of the old model; default: old")
+    fit.add_argument("--new-model", metavar="VERSION", default="new", help="name of the new model; default: new")
+    fit.add_argument("--seed", type=whole, default=0, metavar="S", help="of a trained adapter; default: 0")
+    fit.add_argument("--out", metavar="DIR", type=Path, required=True, help="the folder of the map")
+    fit.set_defaults(handler=_fit)
+
+    migrate = commands.add_parser(
+        "migrate",
+        help="map any number of vectors into a new file",
+        description="Stream vectors through a map into FILE.npy; the same command goes on where it was cut off.",
+    )
+    migrate.add_argument("--map", metavar="DIR", type=Path, required=True, help="what fit-map wrote")
+    migrate.add_argument("--vectors", metavar="FILE", required=True, help=FILE_HELP)
+    migrate.add_argument("--out", metavar="FILE.npy", type=Path, required=True, help="the new file")
+    migrate.set_defaults(handler=_migrate)
+
+    stamp = commands.add_parser(
+        "stamp",
+        help="say which model's space a file of vectors is in",
+        description="Write FILE.manifest.json, which migrate and mixed-search read before they touch the file.",
+    )
+    stamp.add_argument("vectors", metavar="FILE", help=FILE_HELP)
+    stamp.add_argument("--model", metavar="VERSION", required=True, help="the model that computed the vectors")
+    stamp.add_argument(
+        "--space", metavar="VERSION", help="the model whose queries they answer as they are (a compatible successor)"
+    )
+    stamp.set_defaults(handler=_stamp)
+
+    search = commands.add_parser(
+        "mixed-search",
+        help="search a gallery that is partly old, migrated and new",
+        description="Search several files as one gallery; every hit says which version its row is.",
+    )
+    search.add_argument("--query", metavar="FILE", required=True, help="query vectors of the new model")
+    search.add_argument(
+        "--part", metavar="VERSION=FILE", action="append", required=True, help="old=…, migrated=… or new=…; several"
+    )
+    search.add_argument("--map", metavar="DIR", type=Path, help="applied to old rows while they are searched")
+    search.add_argument("--space", metavar="VERSION", default="new", help="the queries' model; default: new")
+    search.add_argument("-k", type=whole, default=10, metavar="K", help="hits per query; default: 10")
+    search.add_argument("--distance", default="cosine", choices=("cosine", "l2", "dot"), help="default: cosine")
+    search.add_argument("--json", action="store_true", help="as JSON")
+    search.set_defaults(handler=_search)
+
+
+def add_pair(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """The options that name vectors of the same items under two models."""
+    parser.add_argument("--old", metavar="FILE", required=required, help=f"vectors of the old model; {FILE_HELP}")
+    parser.add_argument("--new", metavar="FILE", required=required, help="the same items under the new model")
+    parser.add_argument("--labels", metavar="FILE", help="a label per item")
+    parser.add_argument("--ids", metavar="FILE", help="an id per item; of the old file, when --new-ids is given too")
+    parser.add_argument("--new-ids", metavar="FILE", help="ids of the new file's rows: rows are matched by id")
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from compat_core.vectors.checks import STOP, check_vectors
+    from compat_core.vectors.matching import matched
+
+    pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
+    found = [*pair.findings, *check_vectors(pair.old, pair.new, pair.labels, pair.ids)]
+    if arguments.json:
+        print_json([asdict(finding) for finding in found])
+    else:
+        print_table(["", "found"], [[finding.severity, finding.sentence] for finding in found])
+    return 2 if any(finding.severity == STOP for finding in found) else 0
+
+
+def refuse(findings: list[Any]) -> None:
+    """Raise CompatError for the first finding that makes every later number wrong."""
+    from compat_core.vectors.checks import STOP
+
+    for finding in findings:
+        if finding.severity == STOP:
+            raise CompatError("vectors", rule=finding.sentence, fix="see: check")
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from compat_core.adapters import ADAPTERS, Pairs, save_map
+    from compat_core.spec import parse_specs
+    from compat_core.vectors.checks import check_vectors
+    from compat_core.vectors.matching import matched
+    from compat_core.vectors.migrate import sha256
+    from compat_core.vectors.sources import split_spec
+
+    specs = parse_specs(arguments.adapter)
+    if len(specs) != 1:
+        raise CompatError("--adapter", value=arguments.adapter, rule="must name one adapter")
+    spec = specs[0]
+    adapter = ADAPTERS.get(spec.name)
+    config = adapter.configure(spec)
+    pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
+    refuse(check_vectors(pair.old, pair.new, pair.labels, pair.ids))
+    pairs = Pairs(pair.old, pair.new, pair.labels)
+    ends = (arguments.old_model, arguments.new_model)
+    if arguments.to_old:
+        pairs, ends = pairs.swapped(), ends[::-1]
+    fitted = adapter.fit(pairs, config, seed=arguments.seed)
+    files = {name: sha256(split_spec(getattr(arguments, name))[0]) for name in ("old", "new")}
+    manifest = {"old_model": ends[0], "new_model": ends[1], "adapter": spec.label, "seed": arguments.seed}
+    save_map(fitted, arguments.out, manifest | {"pairs": len(pairs), "sha256": files})
+    print(f"{adapter.title}, {ends[0]} → {ends[1]}, on {len(pairs):,} pairs: {arguments.out}")
+    return 0
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    from compat_core.vectors.migrate import migrate
+
+    shown = -1
+
+    def tell(share: float) -> None:
+        nonlocal shown
+        if int(20 * share) > shown:
+            shown = int(20 * share)
+            print(f"{100 * share:.0f} %", file=sys.stderr, flush=True)
+
+    manifest = migrate(arguments.map, arguments.vectors, arguments.out, tell)
+    print(f"{manifest.rows:,} × {manifest.dim} vectors in the space of {manifest.space}: {arguments.out}")
+    print(f"sha256 {manifest.sha256}; a random sample was recomputed and agrees")
+    return 0
+
+
+def _stamp(arguments: argparse.Namespace) -> int:
+    from compat_core.vectors.migrate import SpaceManifest, manifest_path, sha256, write_manifest
+    from compat_core.vectors.sources import read_vectors, split_spec
+
+    path, _ = split_spec(arguments.vectors)
+    emb = read_vectors(arguments.vectors).emb
+    space = arguments.space or arguments.model
+    write_manifest(path, SpaceManifest(space, arguments.model, len(emb), emb.shape[1], sha256(path)))
+    print(manifest_path(path))
+    return 0
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from compat_core.adapters import load_map
+    from compat_core.retrieval.inputs import check_embeddings
+    from compat_core.vectors.mixed import mixed_search, open_part
+    from compat_core.vectors.sources import read_vectors
+
+    fitted = load_map(arguments.map) if arguments.map else None
+    parts = []
+    for given in arguments.part:
+        version, equals, spec = given.partition("=")
+        if not equals:
+            raise CompatError("--part", value=given, rule="must be VERSION=FILE", fix="for example new=new.npy")
+        parts.append(open_part(version, spec, arguments.space, fitted))
+    query = check_embeddings("--query", read_vectors(arguments.query).emb).numpy()
+    found = mixed_search(query, parts, arguments.k, arguments.distance, fitted)
+    if arguments.json:
+        print_json([[asdict(hit) for hit in hits] for hits in found])
+        return 0
+    lines = [
+        [str(number), str(rank), hit.id, hit.version, f"{hit.score:.4f}"]
+        for number, hits in enumerate(found)
+        for rank, hit in enumerate(hits, 1)
+    ]
+    print_table(["query", "rank", "id", "version", "score"], lines, right=(0, 1, 4))
+    return 0

@@ -1,0 +1,81 @@
+"""The same items under two models: by row number, or brought together by id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compat_core.errors import CompatError
+from compat_core.vectors.checks import INFO, Finding
+from compat_core.vectors.sources import read_column, read_vectors
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedVectors:
+    """Row i of ``old (N, D_old)`` and of ``new (N, D_new)`` are one item.
+
+    Attributes:
+        labels, ids: ``(N,)``, or None.
+        rows: ``(N,)`` the rows of the old file that were kept, in order; columns given with it are taken by these.
+        findings: what matching dropped.
+    """
+
+    old: np.ndarray
+    new: np.ndarray
+    labels: np.ndarray | None
+    ids: np.ndarray | None
+    rows: np.ndarray
+    findings: tuple[Finding, ...] = ()
+
+    def column(self, name: str, values: np.ndarray) -> np.ndarray:
+        """A column of the old file's items, for the kept ones. Raises CompatError for another length."""
+        if len(values) <= int(self.rows.max()):
+            rule = f"{len(values):,} entries; must be one for each of the old file's rows"
+            raise CompatError(f"--{name}", rule=rule)
+        return values[self.rows]
+
+
+def matched(
+    old: str, new: str, labels: str | None = None, ids: str | None = None, new_ids: str | None = None
+) -> MatchedVectors:
+    """Read two files of vectors and bring them together.
+
+    Where both sides have ids (files with an ``id`` column, or ``ids`` and ``new_ids``) rows are matched by id and taken
+    into memory; items on one side only are dropped and counted. Otherwise row i is one item.
+
+    Args:
+        old, new, labels, ids, new_ids: ``FILE`` or ``FILE:NAME``. Labels and ids belong to the old file's rows.
+
+    Raises:
+        CompatError: for files that cannot be read, ids of another number than rows, an id that occurs twice, or no id
+            in common.
+    """
+    one, other = read_vectors(old), read_vectors(new)
+    old_ids = read_column(ids).astype(str) if ids else one.ids
+    their_ids = read_column(new_ids).astype(str) if new_ids else other.ids
+    given = read_column(labels) if labels else (one.labels if one.labels is not None else other.labels)
+    from_new = not labels and one.labels is None
+    if new_ids and old_ids is None:
+        raise CompatError("--new-ids", rule="ids of both sides are needed to match rows", fix="add --ids")
+    if old_ids is None or their_ids is None:
+        return MatchedVectors(one.emb, other.emb, given, old_ids, np.arange(len(one.emb)))
+    for name, found, emb in (("old", old_ids, one.emb), ("new", their_ids, other.emb)):
+        if len(found) != len(emb):
+            raise CompatError(f"ids of {name}", value=f"{len(found):,} ids", rule=f"the file holds {len(emb):,} rows")
+        names, counts = np.unique(found, return_counts=True)
+        if (counts > 1).any():
+            raise CompatError(f"ids of {name}", value=str(names[counts > 1][0]), rule="occurs more than once")
+    if np.array_equal(old_ids, their_ids):
+        return MatchedVectors(one.emb, other.emb, given, old_ids, np.arange(len(one.emb)))
+    place = {name: row for row, name in enumerate(their_ids)}
+    rows = np.array([row for row, name in enumerate(old_ids) if name in place], dtype=np.int64)
+    if not len(rows):
+        raise CompatError("ids", value=f"{old_ids[0]} and {their_ids[0]}", rule="old and new have no id in common")
+    theirs = np.array([place[name] for name in old_ids[rows]], dtype=np.int64)
+    taken = None if given is None else given[theirs if from_new else rows]
+    dropped = (len(one.emb) - len(rows), len(other.emb) - len(rows))
+    sentence = f"matched {len(rows):,} items by id; dropped {dropped[0]:,} of old and {dropped[1]:,} of new"
+    return MatchedVectors(
+        one.emb[rows], other.emb[theirs], taken, old_ids[rows], rows, (Finding(INFO, "id overlap", sentence),)
+    )

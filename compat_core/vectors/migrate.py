@@ -1,0 +1,235 @@
+"""Any number of vectors through a map into a new file: out of core, resumable byte for byte, verified, with a manifest.
+
+Rows are mapped in batches that begin at fixed row numbers, so that a migration that was cut off and resumed computes
+the very same products as one that was not. The new file grows under another name and gets its own when it is whole;
+beside it lies a manifest that says which model's space it is in, and that is read before a file is mapped or searched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from compat_core.adapters import VectorMap, load_map, read_manifest
+from compat_core.adapters.map import MANIFEST_FILE
+from compat_core.errors import CompatError
+from compat_core.experiments.files import write_json
+from compat_core.experiments.locks import FileLock
+from compat_core.vectors.sources import read_vectors, split_spec
+
+BATCH_ROWS = 8_192
+SYNC_BATCHES = 64  # batches between two lines of the journal: what a power cut costs at most
+SAMPLED = 1_000  # rows mapped once more at the end
+TOLERANCE = 1e-5  # of a recomputed row, relative to its length
+FORMAT = "compatbench vectors 1"
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceManifest:
+    """Which space a file of vectors is in.
+
+    Attributes:
+        space: version of the model whose space it is.
+        origin: version of the model that computed the vectors before they were mapped; ``space`` where none were.
+        rows, dim: of the file.
+        sha256: of the whole file.
+        map_sha256: of the map's weights; empty where nothing was mapped.
+        source: the name, size and sha256 of the file that was mapped; empty where nothing was.
+    """
+
+    space: str
+    origin: str
+    rows: int
+    dim: int
+    sha256: str
+    map_sha256: str = ""
+    source: dict[str, Any] | None = None
+
+
+def manifest_path(path: Path) -> Path:
+    """Where the manifest of a file of vectors lies."""
+    return path.with_name(f"{path.name}.manifest.json")
+
+
+def write_manifest(path: Path, manifest: SpaceManifest) -> None:
+    """Write the manifest of ``path``."""
+    write_json(manifest_path(path), {"format": FORMAT} | asdict(manifest), fsync=True)
+
+
+def read_space(path: Path) -> SpaceManifest | None:
+    """The manifest of a file of vectors; None where it has none. Raises CompatError for a broken one."""
+    where = manifest_path(path)
+    if not where.is_file():
+        return None
+    try:
+        values = json.loads(where.read_text(encoding="utf-8"))
+        if values.pop("format", None) != FORMAT:
+            raise ValueError(f"not of format {FORMAT}")
+        return SpaceManifest(**values)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CompatError(
+            str(where), rule=f"cannot be read ({error})", fix="delete it if you know the space"
+        ) from error
+
+
+def migrate(
+    map_folder: Path, vectors: str | Path, out: Path, tell: Callable[[float], None] = lambda share: None
+) -> SpaceManifest:
+    """Map every row of ``vectors`` and write them to ``out`` (.npy, float32).
+
+    Calling it again after it was cut off goes on where the journal says; what was written after its last line is
+    written again.
+
+    Args:
+        map_folder: what ``save_map`` wrote; its manifest names ``old_model`` and ``new_model``.
+        vectors: ``FILE`` or ``FILE:NAME``.
+        out: the new file; it must not exist.
+        tell: hears the share done, in [0, 1].
+
+    Raises:
+        CompatError: for a map or file that cannot be read, another dimension, a file that is in another space than the
+            map starts from, an ``out`` that exists, NaN, another process at the same work, or a check that fails.
+    """
+    out = Path(out)
+    if out.suffix != ".npy":
+        raise CompatError("--out", value=str(out), rule="must end in .npy")
+    if out.exists():
+        raise CompatError("--out", value=str(out), rule="exists already", fix="name another file, or delete it")
+    if not out.parent.is_dir():
+        raise CompatError("--out", value=str(out), rule="its folder does not exist")
+    fitted, described = load_map(map_folder), read_manifest(map_folder)
+    source_path, _ = split_spec(vectors)
+    emb = read_vectors(vectors).emb
+    _may_be_mapped(source_path, emb, fitted, described)
+    lock = FileLock(out.with_name(f".{out.name}.lock"))
+    if not lock.acquire():
+        raise CompatError("--out", value=str(out), rule="another process is writing it")
+    try:
+        return _mapped(fitted, described, map_folder, source_path, emb, out, tell)
+    finally:
+        lock.release()
+
+
+def _may_be_mapped(path: Path, emb: np.ndarray, fitted: VectorMap, described: dict[str, Any]) -> None:
+    if fitted.side_dim:
+        raise CompatError("map", value=fitted.kind, rule="wants side-information, which migrate does not stream")
+    space, start, end = read_space(path), described.get("old_model", ""), described.get("new_model", "")
+    if space is not None and space.space == end and end != start:
+        fix = "nothing to do; or name the file of old vectors"
+        raise CompatError(str(path), rule=f"is in the space of {end} already (its manifest says so)", fix=fix)
+    if space is not None and space.space != start:
+        fix = f"use a map that starts from {space.space}"
+        raise CompatError(str(path), rule=f"is in the space of {space.space}; this map starts from {start}", fix=fix)
+    if emb.shape[1] != fitted.source_dim:
+        raise CompatError(str(path), rule=f"has {emb.shape[1]} dimensions; this map takes {fitted.source_dim}")
+
+
+def _mapped(
+    fitted: VectorMap,
+    described: dict[str, Any],
+    map_folder: Path,
+    source_path: Path,
+    emb: np.ndarray,
+    out: Path,
+    tell: Callable[[float], None],
+) -> SpaceManifest:
+    part, journal = out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.journal")
+    weights = json.loads((Path(map_folder) / MANIFEST_FILE).read_text(encoding="utf-8"))["sha256"]
+    work = {"source": _stamp(source_path), "map_sha256": weights, "rows": len(emb), "dim": fitted.target_dim}
+    done = _resumable(journal, work) if part.is_file() else 0
+    header = _header(len(emb), fitted.target_dim)
+    row_bytes = 4 * fitted.target_dim
+    with part.open("r+b" if done else "wb") as file:
+        if not done:
+            file.write(header)
+            _note(journal, work, 0)
+        file.seek(len(header) + done * row_bytes)
+        file.truncate()
+        for number, first in enumerate(range(done, len(emb), BATCH_ROWS), 1):
+            rows = _batch(fitted, emb, first, source_path)
+            file.write(rows.tobytes())
+            if number % SYNC_BATCHES == 0:
+                file.flush()
+                os.fsync(file.fileno())  # the journal must not know of rows that the disk does not have
+                _note(journal, work, first + len(rows))
+            tell((first + len(rows)) / len(emb))
+        file.flush()
+        os.fsync(file.fileno())
+    if part.stat().st_size != len(header) + len(emb) * row_bytes:
+        raise CompatError(str(part), rule="has another size than its rows take", fix="delete it and migrate again")
+    _verify(fitted, emb, part, source_path)
+    start, end = described.get("old_model", ""), described.get("new_model", "")
+    source = {"file": source_path.name, "bytes": source_path.stat().st_size, "sha256": sha256(source_path)}
+    manifest = SpaceManifest(end, start, len(emb), fitted.target_dim, sha256(part), weights, source)
+    write_manifest(out, manifest)
+    os.replace(part, out)  # last: a file of that name is whole, checked and described
+    journal.unlink(missing_ok=True)
+    return manifest
+
+
+def _batch(fitted: VectorMap, emb: np.ndarray, first: int, path: Path) -> np.ndarray:
+    rows = np.array(emb[first : first + BATCH_ROWS], dtype=np.float32)
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        row = first + int(np.flatnonzero(~finite)[0])
+        raise CompatError(str(path), rule=f"NaN or infinite values in row {row}", fix="drop or repair that item")
+    with torch.inference_mode():
+        return fitted(torch.from_numpy(rows)).float().numpy()  # type: ignore[no-any-return]
+
+
+def _verify(fitted: VectorMap, emb: np.ndarray, part: Path, path: Path) -> None:
+    """Map a random sample of rows once more and compare: rounding may depend on the batch, nothing else may."""
+    written = np.load(part, mmap_mode="r")
+    if written.shape != (len(emb), fitted.target_dim):
+        raise CompatError(str(part), rule=f"shape is {written.shape}", fix="delete it and migrate again")
+    chosen = np.sort(np.random.default_rng(0).permutation(len(emb))[:SAMPLED])
+    with torch.inference_mode():
+        again = fitted(torch.from_numpy(np.array(emb[chosen], dtype=np.float32))).float().numpy()
+    gap = np.linalg.norm(written[chosen] - again, axis=1) / np.maximum(np.linalg.norm(again, axis=1), 1e-12)
+    if gap.max() > TOLERANCE:
+        row = int(chosen[gap.argmax()])
+        rule = f"row {row} differs from its recomputation by {gap.max():.2g} of its length"
+        raise CompatError(str(part), rule=rule, fix=f"delete it and migrate again; {path} may have changed meanwhile")
+
+
+def _resumable(journal: Path, work: dict[str, Any]) -> int:
+    """Rows that are safely written; 0 where there is no journal or it is of other work."""
+    try:
+        noted = json.loads(journal.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return 0
+    return int(noted["done"]) if isinstance(noted, dict) and noted.get("work") == work else 0
+
+
+def _note(journal: Path, work: dict[str, Any], done: int) -> None:
+    write_json(journal, {"work": work, "done": done}, fsync=True)
+
+
+def _stamp(path: Path) -> dict[str, Any]:
+    """Enough to see that a file was replaced, without reading all of it at every start."""
+    stat = path.stat()
+    return {"file": path.name, "bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
+
+
+def _header(rows: int, dim: int) -> bytes:
+    """What numpy.save writes before float32 rows."""
+    import io
+
+    buffer = io.BytesIO()
+    described = {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)}
+    np.lib.format.write_array_header_1_0(buffer, described)
+    return buffer.getvalue()
+
+
+def sha256(path: Path) -> str:
+    """Of a whole file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,102 @@
+"""Search a gallery whose rows are partly old, migrated and new: several files, one space, a version on every hit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from compat_core.adapters import VectorMap
+from compat_core.errors import CompatError
+from compat_core.retrieval.search import top_k
+from compat_core.vectors.migrate import read_space
+from compat_core.vectors.sources import read_vectors, split_spec
+
+BLOCK_ROWS = 65_536
+VERSIONS = ("old", "migrated", "new")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the gallery.
+
+    Attributes:
+        version: ``old``, ``migrated`` or ``new``.
+        path: its file.
+        emb: ``(N, D)``, memory-mapped where the format allows it.
+        ids: ``(N,)`` texts; ``version:row`` where the file has none.
+    """
+
+    version: str
+    path: Path
+    emb: np.ndarray
+    ids: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One gallery item found: its id, version and score (higher is closer)."""
+
+    id: str
+    version: str
+    score: float
+
+
+def open_part(version: str, spec: str, space: str, on_the_fly: VectorMap | None) -> Part:
+    """Open a part and make sure that it is in the space that is searched.
+
+    Args:
+        version: one of VERSIONS.
+        spec: ``FILE`` or ``FILE:NAME``.
+        space: version of the model whose space is searched; empty: the parts' manifests only have to agree.
+        on_the_fly: a map for old rows, applied while they are searched.
+
+    Raises:
+        CompatError: for an unknown version, a file in another space, or old rows without a map or manifest that says
+            that they are in the searched space.
+    """
+    if version not in VERSIONS:
+        raise CompatError("--part", value=f"{version}=…", rule=f"must begin with one of {', '.join(VERSIONS)}")
+    path, _ = split_spec(spec)
+    manifest = read_space(path)
+    if version == "old" and on_the_fly is None and (manifest is None or manifest.space != space):
+        fix = "give --map, or migrate the file first; a compatible model's old rows need a manifest that says so"
+        raise CompatError(str(path), rule="holds old vectors: they are in another space", fix=fix)
+    if manifest is not None and space and not (version == "old" and on_the_fly) and manifest.space != space:
+        raise CompatError(str(path), rule=f"is in the space of {manifest.space}; queries are in that of {space}")
+    found = read_vectors(spec)
+    ids = found.ids if found.ids is not None else np.array([f"{path.name}:{row}" for row in range(len(found.emb))])
+    return Part(version, path, found.emb, ids)
+
+
+def mixed_search(
+    query_emb: np.ndarray, parts: Sequence[Part], k: int, distance: str = "cosine", on_the_fly: VectorMap | None = None
+) -> list[list[Hit]]:
+    """The ``k`` nearest rows over all parts, nearest first; equal scores in the order of the parts.
+
+    Args:
+        query_emb: ``(Q, D)`` of the new model.
+        parts: of the gallery; read in blocks, so they may be larger than memory.
+        k: hits per query.
+        distance: ``cosine``, ``l2`` or ``dot``.
+        on_the_fly: maps the rows of ``old`` parts while they are searched.
+    """
+    best: list[list[Hit]] = [[] for _ in range(len(query_emb))]
+    for part in parts:
+        for first in range(0, len(part.emb), BLOCK_ROWS):
+            rows = np.asarray(part.emb[first : first + BLOCK_ROWS], dtype=np.float32)
+            if part.version == "old" and on_the_fly is not None:
+                with torch.inference_mode():
+                    rows = on_the_fly(torch.from_numpy(np.array(rows))).numpy()
+            if rows.shape[1] != query_emb.shape[1]:
+                rule = f"has {rows.shape[1]} dimensions; queries have {query_emb.shape[1]}"
+                raise CompatError(str(part.path), rule=rule, fix="pad, or map it into the queries' space")
+            found = top_k(query_emb, rows, k, distance, device="cpu")
+            for query, (indices, scores) in enumerate(zip(found.indices, found.scores, strict=True)):
+                hits = [Hit(str(part.ids[first + row]), part.version, float(score))
+                        for row, score in zip(indices, scores, strict=True)]  # fmt: skip
+                best[query] = sorted([*best[query], *hits], key=lambda hit: -hit.score)[:k]
+    return best

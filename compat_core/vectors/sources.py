@@ -1,0 +1,256 @@
+"""Vectors, labels, ids and other columns from the files people have: .npy, .npz, Parquet, CSV, and qrels.
+
+``FILE`` or ``FILE:NAME``: the name picks an array of an .npz or a column of a table. A .npy is memory-mapped and never
+read whole; the other formats are read into memory, since they cannot be mapped. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compat_core.errors import CompatError, unknown_name
+from compat_core.retrieval.inputs import check_keys
+
+SUFFIXES = (".npy", ".npz", ".parquet", ".csv")
+ID_COLUMN, LABEL_COLUMN = "id", "label"
+RESERVED = (ID_COLUMN, LABEL_COLUMN)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorFile:
+    """What one file of vectors holds.
+
+    Attributes:
+        emb: ``(N, D)`` real numbers, memory-mapped where the format allows it; values are checked when they are read.
+        ids: ``(N,)`` texts from its ``id`` column, or None.
+        labels: ``(N,)`` from its ``label`` column, or None.
+    """
+
+    emb: np.ndarray
+    ids: np.ndarray | None = None
+    labels: np.ndarray | None = None
+
+
+def read_vectors(spec: str | Path) -> VectorFile:
+    """Vectors from a file.
+
+    In a table, a column of lists is the vectors; without one all numeric columns are, but for ``id`` and ``label``.
+
+    Args:
+        spec: ``FILE`` or ``FILE:NAME``.
+
+    Raises:
+        CompatError: for a missing, truncated or foreign file, objects, big-endian numbers, booleans or complex numbers,
+            no rows, another number of dimensions, or lists of unequal length.
+    """
+    path, name = split_spec(spec)
+    if path.suffix == ".npy":
+        return VectorFile(_vectors(str(spec), _npy(path)))
+    if path.suffix == ".npz":
+        return VectorFile(_vectors(str(spec), _npz(path, name)))
+    frame = _table(path)
+    ids = frame[ID_COLUMN].astype(str).to_numpy(dtype=str) if ID_COLUMN in frame else None
+    labels = _keys(str(spec), frame[LABEL_COLUMN].to_numpy()) if LABEL_COLUMN in frame else None
+    return VectorFile(_vectors(str(spec), _from_table(str(spec), frame, name)), ids, labels)
+
+
+def read_column(spec: str | Path) -> np.ndarray:
+    """One value per item: labels, ids, groups. Whole numbers or texts ``(N,)``.
+
+    A table without a name gives its ``label`` or ``id`` column, or its only one.
+
+    Raises:
+        CompatError: as :func:`read_vectors`, for a column that is not there, or numbers that are not whole.
+    """
+    return _keys(str(spec), _column(spec))
+
+
+def read_numbers(spec: str | Path) -> np.ndarray:
+    """One number per item, such as an age or a weight: ``(N,)`` float64; dates count in seconds. Raises CompatError."""
+    values = _column(spec)
+    if values.dtype.kind == "M":
+        values = values.astype("datetime64[s]").astype(np.int64)
+    if values.dtype.kind not in "fiu" or not np.isfinite(values.astype(np.float64)).all():
+        raise CompatError(str(spec), rule=f"dtype is {values.dtype}; must hold one finite number per item")
+    return values.astype(np.float64)
+
+
+def read_qrels(path: str | Path) -> dict[str, dict[str, float]]:
+    """Relevance judgements in TREC's form, ``query 0 item relevance`` per line: query id -> item id -> relevance.
+
+    Raises:
+        CompatError: for a missing file, no judgement, or a line of another form, which is named.
+    """
+    path = _existing(Path(path))
+    judged: dict[str, dict[str, float]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        try:
+            query, _, item, relevance = words
+            judged.setdefault(query, {})[item] = float(relevance)
+        except ValueError as error:
+            rule = f"line {number} is not 'query 0 item relevance'"
+            raise CompatError(str(path), value=line[:60], rule=rule) from error
+    if not judged:
+        raise CompatError(str(path), rule="holds no judgement")
+    return judged
+
+
+def split_spec(spec: str | Path) -> tuple[Path, str]:
+    """``FILE:NAME`` as a path and a name, the name empty where there is none. Raises CompatError for no such file."""
+    text = str(spec)
+    head, colon, name = text.rpartition(":")
+    path, name = (Path(head), name) if colon and Path(head).suffix.lower() in SUFFIXES else (Path(text), "")
+    path = _existing(path)
+    if path.suffix not in SUFFIXES:
+        raise CompatError(
+            str(path), rule=f"must end in one of {', '.join(SUFFIXES)}", fix="convert it, e.g. numpy.save"
+        )
+    return path, name
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise CompatError(str(path), rule="no such file")
+    return path
+
+
+def _npy(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise CompatError(str(path), rule=_reason(path, str(error)), fix="write it with numpy.save") from error
+
+
+def _npz(path: Path, name: str) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = list(archive.files)
+            if name and name not in names:
+                raise unknown_name(f"array in {path}", name, names)
+            if not name and len(names) != 1:
+                rule = f"holds {len(names)} arrays ({', '.join(names[:8])})"
+                raise CompatError(str(path), rule=rule, fix=f"say which: {path}:{names[0] if names else 'NAME'}")
+            array: np.ndarray = archive[name or names[0]]
+            return array
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise CompatError(str(path), rule=_reason(path, str(error)), fix="write it with numpy.savez") from error
+
+
+def _table(path: Path) -> Any:
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except ImportError as error:
+        raise CompatError(str(path), rule="reading Parquet needs pyarrow", fix="pip install pyarrow") from error
+    except (ValueError, OSError, UnicodeDecodeError) as error:  # pandas' and pyarrow's errors derive from these
+        first = (str(error).splitlines() or ["unknown"])[0]
+        raise CompatError(str(path), rule=f"cannot be read as {path.suffix[1:]} ({first})") from error
+    if not len(frame):
+        raise CompatError(str(path), rule="holds no row")
+    return frame
+
+
+def _from_table(spec: str, frame: Any, name: str) -> np.ndarray:
+    columns = [str(column) for column in frame.columns]
+    frame.columns = columns
+    if name:
+        if name not in columns:
+            raise unknown_name(f"column in {spec}", name, columns)
+        return _lists(spec, name, frame[name])
+    lists = [column for column in columns if frame[column].dtype == object and np.ndim(frame[column].iloc[0]) == 1]
+    if len(lists) > 1:
+        raise CompatError(
+            spec, rule=f"has several columns of lists ({', '.join(lists)})", fix=f"say which: :{lists[0]}"
+        )
+    if lists:
+        return _lists(spec, lists[0], frame[lists[0]])
+    numeric = [column for column in columns if column not in RESERVED and frame[column].dtype.kind in "fiu"]
+    if not numeric:
+        raise CompatError(spec, rule=f"has no column of lists and no numeric column ({', '.join(columns[:8])})")
+    return np.asarray(frame[numeric].to_numpy())
+
+
+def _lists(spec: str, name: str, column: Any) -> np.ndarray:
+    """A column of lists as a matrix; one of plain numbers has one dimension."""
+    if column.dtype != object:
+        return np.asarray(column.to_numpy())[:, None]
+    lengths = np.array([np.size(row) if row is not None else -1 for row in column])
+    unequal = np.flatnonzero(lengths != lengths[0])
+    if len(unequal):
+        row = int(unequal[0])
+        rule = f"column {name}: row {row} holds {max(lengths[row], 0)} numbers, row 0 holds {max(lengths[0], 0)}"
+        raise CompatError(spec, rule=rule, fix="every vector needs the same number of dimensions")
+    try:
+        return np.stack([np.asarray(row) for row in column])
+    except (ValueError, TypeError) as error:
+        raise CompatError(spec, rule=f"column {name} does not hold lists of numbers ({error})") from error
+
+
+def _column(spec: str | Path) -> np.ndarray:
+    path, name = split_spec(spec)
+    if path.suffix == ".npy":
+        values = _npy(path)
+    elif path.suffix == ".npz":
+        values = _npz(path, name)
+    else:
+        frame = _table(path)
+        frame.columns = [str(column) for column in frame.columns]
+        if not name:
+            known = [column for column in (LABEL_COLUMN, ID_COLUMN) if column in frame]
+            if not known and len(frame.columns) != 1:
+                rule = f"has {len(frame.columns)} columns"
+                raise CompatError(str(spec), rule=rule, fix=f"say which: {path}:{frame.columns[0]}")
+            name = known[0] if known else frame.columns[0]
+        if name not in frame:
+            raise unknown_name(f"column in {path}", name, list(frame.columns))
+        column = frame[name]
+        values = column.to_numpy() if column.dtype.kind in "iufbM" else column.astype(str).to_numpy(dtype=str)
+    if values.ndim != 1:
+        raise CompatError(str(spec), rule=f"shape is {values.shape}; must have one dimension: one entry per item")
+    if not len(values):
+        raise CompatError(str(spec), rule=f"shape is {values.shape}; must hold at least one entry")
+    return np.asarray(values)
+
+
+def _keys(spec: str, values: np.ndarray) -> np.ndarray:
+    if values.dtype == object:
+        values = values.astype(str)
+    return check_keys(spec, values, len(values), spec)
+
+
+def _vectors(spec: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "fiu":
+        raise CompatError(spec, rule=f"dtype is {array.dtype}; must hold real numbers", fix="save float32")
+    if not array.dtype.isnative:
+        fix = "save it again with .astype('=f4')"
+        raise CompatError(
+            spec, rule=f"dtype is {array.dtype.str}: the bytes are in the order of another machine", fix=fix
+        )
+    if array.ndim != 2:
+        raise CompatError(spec, rule=f"shape is {array.shape}; must have two dimensions: (items, dimension)")
+    if 0 in array.shape:
+        raise CompatError(spec, rule=f"shape is {array.shape}; must hold at least one item and one dimension")
+    return array
+
+
+def _reason(path: Path, message: str) -> str:
+    """Why numpy could not read a file, in words that say what to do."""
+    if not path.stat().st_size:
+        return "is empty (0 bytes)"
+    with path.open("rb") as file:
+        begin = file.read(6)
+    known = begin == b"\x93NUMPY" or begin.startswith(b"PK")
+    if known and "object" in message.lower():
+        return "holds Python objects, which only unpickling could read, and that is refused"
+    if not known:
+        return f"is not an {path.suffix} file"
+    return f"cannot be read, truncated perhaps ({message})"

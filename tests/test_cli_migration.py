@@ -1,0 +1,111 @@
+"""``check``, ``fit-map``, ``migrate``, ``stamp`` and ``mixed-search`` as a script uses them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from compat_core.cli import main
+from tests.vectors.worlds import better_new
+
+
+@pytest.fixture
+def files(tmp_path):
+    given = better_new()
+    for name in ("old", "new", "labels"):
+        np.save(tmp_path / f"{name}.npy", getattr(given, name))
+    return tmp_path
+
+
+def pair(folder):
+    return ["--old", str(folder / "old.npy"), "--new", str(folder / "new.npy")]
+
+
+def test_from_pairs_to_a_searched_mixed_gallery(files, capsys):
+    assert main(["check", *pair(files), "--labels", str(files / "labels.npy")]) == 0
+    versions = ["--old-model", "v1", "--new-model", "v2"]
+    assert main(["fit-map", *pair(files), "--adapter", "ridge", *versions, "--out", str(files / "map")]) == 0
+    moved = str(files / "moved.npy")
+    assert main(["migrate", "--map", str(files / "map"), "--vectors", str(files / "old.npy"), "--out", moved]) == 0
+    assert main(["stamp", str(files / "new.npy"), "--model", "v2"]) == 0
+    capsys.readouterr()
+    parts = ["--part", f"migrated={moved}", "--part", f"new={files / 'new.npy'}", "--space", "v2"]
+    assert main(["mixed-search", "--query", str(files / "new.npy"), *parts, "-k", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found) == 500 and all(len(hits) == 3 for hits in found)
+    assert found[7][0]["id"] == "new.npy:7" and found[7][0]["version"] == "new"
+    assert main(["mixed-search", "--query", str(files / "new.npy"), *parts, "-k", "1"]) == 0
+    assert "version" in capsys.readouterr().out
+    old = ["--part", f"old={files / 'old.npy'}"]
+    assert main(["mixed-search", "--query", str(files / "new.npy"), *old, "--space", "v2"]) == 2
+    assert main(["mixed-search", "--query", str(files / "new.npy"), *old, "--map", str(files / "map")]) == 0
+
+
+def test_check_exits_2_when_something_stops(files, capsys):
+    emb = np.load(files / "old.npy")
+    emb[3, 1] = np.inf
+    np.save(files / "old.npy", emb)
+    assert main(["check", *pair(files), "--json"]) == 2
+    first = json.loads(capsys.readouterr().out)[0]
+    assert (first["severity"], first["rows"]) == ("stop", [3])
+    assert main(["decide", *pair(files), "--out", str(files / "out")]) == 2
+    assert "row 3" in capsys.readouterr().err and not (files / "out").exists()
+
+
+def test_decide_takes_tables_groups_ages_weights_and_other_options(files, capsys):
+    import pandas as pd
+
+    given = better_new()
+    frame = pd.DataFrame(given.old).rename(columns=str).assign(id=np.arange(500), label=given.labels)
+    frame.to_csv(files / "old.csv", index=False)
+    pd.DataFrame({"id": np.arange(500)[::-1], "emb": given.new[::-1].tolist()}).to_parquet(files / "new.parquet")
+    shops = pd.DataFrame({"shop": np.where(np.arange(500) % 2, "north", "south"), "age": np.arange(500)})
+    shops.to_csv(files / "items.csv", index=False)
+    items = str(files / "items.csv")
+    arguments = ["decide", "--old", str(files / "old.csv"), "--new", str(files / "new.parquet"), "--adapters", "ridge"]
+    arguments += ["--group", f"shop={items}:shop", "--ages", f"{items}:age", "--weights", f"{items}:age"]
+    arguments += ["--option", f"copy={files / 'new.npy'},{files / 'new.npy'}", "--judged", "200", "--queries", "80"]
+    assert main([*arguments, "--out", str(files / "out")]) == 0
+    document = json.loads((files / "out" / "decision.json").read_text())
+    assert {entry["grouping"] for entry in document["studies"]["harm"]} == {"class", "shop", "age"}
+    assert "popularity" in {entry["order"] for entry in document["studies"]["plan"]}
+    rows = {row["name"]: row for row in document["decision"]["rows"]}
+    assert rows["copy"]["values"] == rows["full backfill"]["values"]
+    assert any(finding["what"].startswith("shape and norms") for finding in document["checks"])
+
+
+def test_judgements_from_a_file(files, capsys):
+    labels = np.load(files / "labels.npy")
+    lines = [f"{q} 0 {i} 1" for q in range(500) for i in np.flatnonzero(labels == labels[q])]
+    (files / "judged.txt").write_text("\n".join(lines))
+    np.save(files / "ids.npy", np.arange(500))
+    arguments = ["decide", *pair(files), "--ids", str(files / "ids.npy"), "--qrels", str(files / "judged.txt")]
+    assert main([*arguments, "--adapters", "ridge", "--judged", "150", "--out", str(files / "out")]) == 0
+    assert "relevance judgements" in capsys.readouterr().out
+
+
+PAIR = ["--old", "old.npy", "--new", "new.npy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["check", "--old", "gone.npy", "--new", "gone.npy"], "no such file"),
+        (["migrate", "--map", "gone", "--vectors", "old.npy", "--out", "x.npy"], "gone"),
+        (
+            ["fit-map", "--old", "old.npy", "--new", "new.npy", "--adapter", "rigde", "--out", "m"],
+            "did you mean 'ridge'",
+        ),
+        (["fit-map", "--old", "old.npy", "--new", "new.npy", "--adapter", "ridge,cca", "--out", "m"], "one adapter"),
+        (["mixed-search", "--query", "new.npy", "--part", "new.npy"], "VERSION=FILE"),
+        (["decide", *PAIR, "--group", "x.npy", "--out", "o"], "NAME=FILE"),
+        (["decide", *PAIR, "--option", "x=y", "--out", "o"], "QUERY,GALLERY"),
+    ],
+)
+def test_mistakes_are_one_line_and_write_nothing(arguments, says, files, monkeypatch, capsys):
+    monkeypatch.chdir(files)
+    before = sorted(path.name for path in files.iterdir())
+    assert main(arguments) == 2
+    shown = capsys.readouterr().err
+    assert says in shown and shown.count("\n") == 1, shown
+    assert sorted(path.name for path in files.iterdir()) == before

@@ -1,0 +1,61 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from compat_core.errors import CompatError
+from compat_core.vectors.matching import matched
+
+EMB = np.arange(20, dtype=np.float32).reshape(5, 4)
+
+
+def table(path, ids, emb, **more):
+    frame = pd.DataFrame(emb).rename(columns=str)
+    frame.insert(0, "id", ids)
+    frame.assign(**more).to_csv(path, index=False)
+    return str(path)
+
+
+def test_rows_are_matched_by_id_and_what_is_missing_is_counted(tmp_path):
+    old = table(tmp_path / "old.csv", list("abcde"), EMB, label=[0, 0, 1, 1, 2])
+    new = table(tmp_path / "new.csv", list("ecaxb"), EMB + 100)
+    pair = matched(old, new)
+    assert pair.ids.tolist() == list("abce") and pair.labels.tolist() == [0, 0, 1, 2]
+    np.testing.assert_array_equal(pair.old, EMB[[0, 1, 2, 4]])
+    np.testing.assert_array_equal(pair.new, EMB[[2, 4, 1, 0]] + 100)
+    assert "matched 4 items" in pair.findings[0].sentence and "1 of old and 1 of new" in pair.findings[0].sentence
+    assert pair.column("ages", np.array([5, 6, 7, 8, 9])).tolist() == [5, 6, 7, 9]
+    with pytest.raises(CompatError, match="--ages"):
+        pair.column("ages", np.arange(3))
+
+
+def test_labels_of_the_new_file_follow_its_rows(tmp_path):
+    old = table(tmp_path / "old.csv", list("abcde"), EMB)
+    new = table(tmp_path / "new.csv", list("edcba"), EMB, label=[5, 4, 3, 2, 1])
+    assert matched(old, new).labels.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_without_ids_row_i_is_one_item_and_files_stay_mapped(tmp_path):
+    np.save(tmp_path / "o.npy", EMB)
+    np.save(tmp_path / "ids.npy", np.array(list("abcde")))
+    pair = matched(str(tmp_path / "o.npy"), str(tmp_path / "o.npy"), ids=str(tmp_path / "ids.npy"))
+    assert isinstance(pair.old, np.memmap) and pair.ids.tolist() == list("abcde")
+
+
+@pytest.mark.parametrize(
+    ("old_ids", "new_ids", "says"),
+    [("abcda", "abcde", "more than once"), ("abcde", "vwxyz", "no id in common")],
+)
+def test_ids_that_do_not_match_are_refused(tmp_path, old_ids, new_ids, says):
+    old, new = table(tmp_path / "o.csv", list(old_ids), EMB), table(tmp_path / "n.csv", list(new_ids), EMB)
+    with pytest.raises(CompatError, match=says):
+        matched(old, new)
+
+
+def test_ids_of_another_number(tmp_path):
+    np.save(tmp_path / "o.npy", EMB)
+    np.save(tmp_path / "ids.npy", np.arange(4))
+    new = table(tmp_path / "n.csv", list("abcde"), EMB)
+    with pytest.raises(CompatError, match="4 ids"):
+        matched(str(tmp_path / "o.npy"), new, ids=str(tmp_path / "ids.npy"))
+    with pytest.raises(CompatError, match="add --ids"):
+        matched(str(tmp_path / "o.npy"), str(tmp_path / "o.npy"), new_ids=str(tmp_path / "ids.npy"))

@@ -1,0 +1,65 @@
+"""A gallery of several files is one gallery, and every hit says what it is."""
+
+import numpy as np
+import pytest
+
+from compat_core.adapters import ADAPTERS, Pairs
+from compat_core.errors import CompatError
+from compat_core.retrieval.search import top_k
+from compat_core.vectors import mixed as module
+from compat_core.vectors.migrate import SpaceManifest, write_manifest
+from compat_core.vectors.mixed import mixed_search, open_part
+from tests.vectors.worlds import clustered, rotation
+
+
+@pytest.fixture
+def world(tmp_path):
+    rng = np.random.default_rng(0)
+    _, new = clustered(rng, count=300)
+    old = new @ rotation(rng)
+    fitted = ADAPTERS.get("procrustes").fit(Pairs(old, new))
+    np.save(tmp_path / "old.npy", old[:100])
+    np.save(tmp_path / "migrated.npy", new[100:200])
+    np.save(tmp_path / "new.npy", new[200:])
+    return tmp_path, new, fitted
+
+
+@pytest.mark.parametrize("block", [7, 65_536])
+def test_hits_are_those_of_one_gallery(world, monkeypatch, block):
+    folder, new, fitted = world
+    monkeypatch.setattr(module, "BLOCK_ROWS", block)
+    parts = [open_part(name, str(folder / f"{name}.npy"), "", fitted) for name in ("old", "migrated", "new")]
+    found = mixed_search(new[:5], parts, 12, on_the_fly=fitted)
+    whole = top_k(new[:5], new, 12)
+    for hits, indices, scores in zip(found, whole.indices, whole.scores, strict=True):
+        versions = [("old", "migrated", "new")[row // 100] for row in indices]
+        assert [hit.version for hit in hits] == versions
+        assert [hit.id for hit in hits] == [f"{v}.npy:{row % 100}" for v, row in zip(versions, indices, strict=True)]
+        np.testing.assert_allclose([hit.score for hit in hits], scores, atol=1e-5)
+
+
+def test_old_rows_need_a_map_or_a_manifest_that_says_they_fit(world):
+    folder, *_ = world
+    path = folder / "old.npy"
+    with pytest.raises(CompatError, match="another space"):
+        open_part("old", str(path), "v2", None)
+    write_manifest(path, SpaceManifest("v2", "v1", 100, 8, ""))
+    assert open_part("old", str(path), "v2", None).version == "old"
+    with pytest.raises(CompatError, match="another space"):
+        open_part("old", str(path), "v3", None)
+
+
+def test_a_part_in_another_space_or_of_another_kind_is_refused(world):
+    folder, *_ = world
+    write_manifest(folder / "migrated.npy", SpaceManifest("v2", "v1", 100, 8, ""))
+    with pytest.raises(CompatError, match="space of v2; queries are in that of v3"):
+        open_part("migrated", str(folder / "migrated.npy"), "v3", None)
+    with pytest.raises(CompatError, match="must begin with"):
+        open_part("newer", str(folder / "new.npy"), "", None)
+
+
+def test_another_dimension_is_refused(world):
+    folder, new, _ = world
+    part = open_part("new", str(folder / "new.npy"), "", None)
+    with pytest.raises(CompatError, match="8 dimensions; queries have 5"):
+        mixed_search(new[:2, :5], [part], 3)

@@ -1,0 +1,139 @@
+"""Vectors and columns from every format; every bad file is one clear line."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from compat_core.errors import CompatError
+from compat_core.vectors.sources import read_column, read_numbers, read_qrels, read_vectors, split_spec
+
+EMB = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(name, content):
+        path = tmp_path / name
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif path.suffix == ".npy":
+            np.save(path, content, allow_pickle=True)
+        elif path.suffix == ".npz":
+            np.savez(path, **content)
+        elif path.suffix == ".parquet":
+            pq.write_table(pa.table(content), path)
+        else:
+            pd.DataFrame(content).to_csv(path, index=False)
+        return str(path)
+
+    return write
+
+
+def test_npy_is_mapped_and_not_read(save):
+    found = read_vectors(save("v.npy", EMB))
+    assert isinstance(found.emb, np.memmap)
+    np.testing.assert_array_equal(found.emb, EMB)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int8])
+def test_other_numbers_are_taken_as_they_are(save, dtype):
+    assert read_vectors(save("v.npy", EMB.astype(dtype))).emb.dtype == dtype
+
+
+def test_npz_by_name_or_the_only_array(save):
+    path = save("v.npz", {"a": EMB, "b": EMB + 1})
+    np.testing.assert_array_equal(read_vectors(f"{path}:b").emb, EMB + 1)
+    np.testing.assert_array_equal(read_vectors(save("w.npz", {"a": EMB})).emb, EMB)
+    with pytest.raises(CompatError, match=r"2 arrays.*say which"):
+        read_vectors(path)
+    with pytest.raises(CompatError, match=r"did you mean 'b'|known: a, b"):
+        read_vectors(f"{path}:bb")
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_parquet_lists_with_ids_and_labels(save, fixed):
+    kind = pa.list_(pa.float32(), 3) if fixed else pa.list_(pa.float32())
+    table = {"id": ["a", "b", "c", "d"], "label": [1, 1, 2, 2], "emb": pa.array(EMB.tolist(), kind)}
+    path = save("v.parquet", table)
+    for spec in (path, f"{path}:emb"):
+        found = read_vectors(spec)
+        np.testing.assert_array_equal(found.emb, EMB)
+    assert found.ids.tolist() == ["a", "b", "c", "d"] and found.labels.tolist() == [1, 1, 2, 2]
+    assert read_column(path).tolist() == [1, 1, 2, 2] and read_column(f"{path}:id").tolist() == list("abcd")
+
+
+def test_csv_of_numbers(save):
+    path = save("v.csv", {"id": [7, 8, 9, 10], "x": EMB[:, 0], "y": EMB[:, 1], "z": EMB[:, 2], "note": list("abcd")})
+    found = read_vectors(path)
+    np.testing.assert_array_equal(found.emb, EMB)
+    assert found.ids.tolist() == ["7", "8", "9", "10"] and found.labels is None
+    np.testing.assert_array_equal(read_vectors(f"{path}:y").emb, EMB[:, 1:2])
+
+
+def test_numbers_and_dates(save):
+    path = save("c.csv", {"when": ["2020-01-01", "2021-01-01"], "size": [1.5, 2.0]})
+    assert read_numbers(f"{path}:size").tolist() == [1.5, 2.0]
+    dates = pa.array(np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[s]"))
+    seconds = read_numbers(save("c.parquet", {"when": dates}) + ":when")
+    assert seconds[1] - seconds[0] == 366 * 86_400
+    with pytest.raises(CompatError, match="one finite number per item"):
+        read_numbers(f"{path}:when")
+
+
+def test_qrels(tmp_path):
+    path = tmp_path / "judged.txt"
+    path.write_text("q1 0 a 1\nq1 0 b 0\n\nq2 0 a 2\n")
+    assert read_qrels(path) == {"q1": {"a": 1.0, "b": 0.0}, "q2": {"a": 2.0}}
+    path.write_text("q1 0 a 1\nq1 a\n")
+    with pytest.raises(CompatError, match="line 2"):
+        read_qrels(path)
+    path.write_text("\n")
+    with pytest.raises(CompatError, match="no judgement"):
+        read_qrels(path)
+
+
+def test_a_colon_in_a_path_is_no_name(tmp_path):
+    odd = tmp_path / "a:b.npy"
+    np.save(odd, EMB)
+    assert split_spec(str(odd)) == (odd, "")
+
+
+BAD = {
+    "objects": ("v.npy", np.array([{"a": 1}], dtype=object), "Python objects"),
+    "big-endian": ("v.npy", EMB.astype(">f4"), "order of another machine"),
+    "booleans": ("v.npy", EMB > 3, "dtype is bool"),
+    "complex": ("v.npy", EMB.astype(complex), "real numbers"),
+    "one dimension": ("v.npy", EMB[0], "two dimensions"),
+    "no rows": ("v.npy", EMB[:0], "at least one item"),
+    "no bytes": ("v.npy", b"", "0 bytes"),
+    "a text": ("v.npy", b"hello, world", "is not an .npy file"),
+    "foreign zip": ("v.npz", b"hello", "is not an .npz file"),
+    "foreign parquet": ("v.parquet", b"hello", "cannot be read as parquet"),
+    "unequal lists": ("v.parquet", {"emb": [[1.0, 2.0], [1.0]]}, "row 1 holds 1 numbers"),
+    "a missing list": ("v.parquet", {"emb": [[1.0, 2.0], None]}, "row 1 holds 0 numbers"),
+    "lists of lists": ("v.parquet", {"emb": [[[1.0], [2.0]], [[1.0], [2.0]]]}, "lists of numbers|two dimensions|dtype"),
+    "no numbers": ("v.csv", {"name": ["a", "b"]}, "no numeric column"),
+    "an empty table": ("v.csv", {"x": []}, "no row"),
+    "another ending": ("v.txt", b"1 2", "must end in"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_are_one_clear_line(case, save):
+    name, content, says = BAD[case]
+    with pytest.raises(CompatError, match=says) as error:
+        read_vectors(save(name, content))
+    assert "\n" not in str(error.value)
+
+
+def test_a_truncated_npy_and_a_missing_file(save, tmp_path):
+    path = save("v.npy", EMB)
+    Path(path).write_bytes(Path(path).read_bytes()[:-5])
+    with pytest.raises(CompatError, match="truncated"):
+        read_vectors(path)
+    with pytest.raises(CompatError, match="no such file"):
+        read_vectors(tmp_path / "gone.npy")
