@@ -18,6 +18,6 @@ if run is not None:
             seed = pick_seed(run, "seed")
         session = parts.opened(run.id, seed, method)
         query = parts.choose_query(session)
-        share, count = parts.settings()
+        share, count, index = parts.settings()
         if query is not None:
-            parts.results(session, query, share, count)
+            parts.results(session, query, share, count, index)

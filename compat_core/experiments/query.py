@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,8 +16,8 @@ from compat_core.experiments.artefacts import Artefacts, Gallery
 from compat_core.experiments.run import Run
 from compat_core.methods import Upgrade, match_dim
 from compat_core.models import load_module
+from compat_core.retrieval.index import ExactIndex, SearchIndex, build_index, recall
 from compat_core.retrieval.mixed import backfilled_mask, mixed_gallery
-from compat_core.retrieval.search import top_k
 from compat_core.training.embedding import embed
 
 LISTS = ("old/old", "naive swap", "method", "new/new")
@@ -56,7 +58,7 @@ class QuerySession:
     """
 
     def __init__(self, run: Run, seed: int, label: str) -> None:
-        self.files = Artefacts(run.path)
+        self.files, self.seed, self.label = Artefacts(run.path), seed, label
         self.distance = run.config.distance
         upgrade = self.files.load_upgrade(seed, label)
         if upgrade is None:
@@ -68,6 +70,17 @@ class QuerySession:
         self.gallery_old = np.asarray(self.files.embedding(seed, label, "gallery_old"))
         self.gallery_new = np.asarray(self.files.embedding(seed, label, "gallery_new"))
         self.paragon = load_module(self.files.model_dir(seed, "paragon"))
+        dim = max(self.old.shape[1], self.naive_new.shape[1])
+        self.shared_dim = dim
+        self._fixed: dict[str, SearchIndex] = {
+            "old/old": ExactIndex(self.old, self.distance),
+            "naive swap": ExactIndex(match_dim(torch.tensor(self.old), dim), self.distance),
+            "new/new": ExactIndex(self.gallery_new, self.distance),
+        }
+        self._mixed = ExactIndex(np.array(self.gallery_old), self.distance)
+        self._mask = np.zeros(len(self.old), dtype=bool)
+        self._approximate: dict[tuple[str, float], SearchIndex] = {}
+        self._lock = threading.Lock()  # visitors share a session, and each may set another share
         blank = np.zeros((self.gallery.channels, self.gallery.image_size, self.gallery.image_size), dtype=np.uint8)
         self.search(blank, 1, 0.0)  # the first pass through a network sets it up: not part of anybody's latency
 
@@ -75,7 +88,38 @@ class QuerySession:
         """An uploaded file as the models see it, ``(C, S, S)`` uint8. Raises CompatError for what is no image."""
         return decode_upload(data, name, self.gallery.image_size, self.gallery.channels)
 
-    def search(self, image: np.ndarray, k: int, share: float, exclude: int | None = None) -> dict[str, RankedList]:
+    def mixed_index(self, share: float, kind: str = "exact") -> SearchIndex:
+        """The method's gallery with ``share`` of it backfilled; from one share to the next only changed rows move.
+
+        Raises:
+            CompatError: for an approximate ``kind`` that cannot be built over this gallery.
+        """
+        mask = backfilled_mask(len(self.old), share)
+        if kind == "exact":
+            for changed, rows in ((mask & ~self._mask, self.gallery_new), (self._mask & ~mask, self.gallery_old)):
+                places = np.flatnonzero(changed)
+                if len(places):
+                    self._mixed.replace(places, rows[places])
+            self._mask = mask
+            return self._mixed
+        if (kind, share) not in self._approximate:
+            self._approximate.clear()  # one at a time: a graph is larger than its gallery
+            gallery = mixed_gallery(self.gallery_old, self.gallery_new, mask)
+            self._approximate[kind, share] = build_index(kind, gallery, self.distance)
+        return self._approximate[kind, share]
+
+    @torch.no_grad()
+    def recall(self, share: float, kind: str, k: int, queries: int = 200) -> float:
+        """Measured recall@k of an approximate index over the mixed gallery; gallery items are the queries."""
+        rows = np.random.default_rng(0).permutation(len(self.old))[:queries]
+        emb = np.array(self.files.embedding(self.seed, self.label, "query")[np.sort(rows)])
+        with self._lock:
+            exact = self.mixed_index(share).search(emb, k).indices
+            return recall(self.mixed_index(share, kind).search(emb, k).indices, exact)
+
+    def search(
+        self, image: np.ndarray, k: int, share: float, exclude: int | None = None, index: str = "exact"
+    ) -> dict[str, RankedList]:
         """Search every gallery with one image.
 
         Args:
@@ -83,6 +127,7 @@ class QuerySession:
             k: hits per list.
             share: share of the gallery that is backfilled, for the method's list.
             exclude: a gallery row that is the query itself and is left out everywhere; None for an upload.
+            index: how the method's list is searched: ``exact``, ``hnsw`` or ``ivf-pq``.
 
         Returns:
             list name -> its hits: ``old/old``; ``naive swap``, the unconstrained new model against the old vectors;
@@ -91,22 +136,18 @@ class QuerySession:
         mask = backfilled_mask(len(self.old), share)
         untouched = "migrated" if self.upgrade.maps_old else "old"
         mixed = tuple(np.where(mask, "new", untouched))
-        dim = max(self.old.shape[1], self.naive_new.shape[1])
-        old_rows = match_dim(torch.tensor(self.old), dim).numpy()
-        upgrade = self.upgrade
-        return {
-            "old/old": self._list("old/old", upgrade.old, lambda emb: emb, self.old, image, k, exclude, ("old",)),
-            "naive swap": self._list(
-                "naive swap", self.paragon, lambda emb: match_dim(emb, dim), old_rows, image, k, exclude, ("old",)
-            ),
-            "method": self._list(
-                "method", upgrade.new, upgrade.query, mixed_gallery(self.gallery_old, self.gallery_new, mask),
-                image, k, exclude, mixed,
-            ),
-            "new/new": self._list(
-                "new/new", upgrade.new, upgrade.query, self.gallery_new, image, k, exclude, ("new",)
-            ),
-        }  # fmt: skip
+        upgrade, fixed = self.upgrade, self._fixed
+        with self._lock:
+            asked = {
+                "old/old": (upgrade.old, _unchanged, fixed["old/old"], ("old",)),
+                "naive swap": (self.paragon, self._padded, fixed["naive swap"], ("old",)),
+                "method": (upgrade.new, upgrade.query, self.mixed_index(share, index), mixed),
+                "new/new": (upgrade.new, upgrade.query, fixed["new/new"], ("new",)),
+            }
+            return {name: self._list(name, *how, image, k, exclude) for name, how in asked.items()}
+
+    def _padded(self, emb: torch.Tensor) -> torch.Tensor:
+        return match_dim(emb, self.shared_dim)
 
     def stored_image(self, row: int) -> np.ndarray:
         """A gallery item's picture as the models see it, ``(C, S, S)`` uint8 (from its thumbnail)."""
@@ -118,12 +159,26 @@ class QuerySession:
         return larger[0].round().byte().numpy()
 
     @torch.no_grad()
-    def _list(self, name, model, into_space, rows, image, k, exclude, versions) -> RankedList:  # type: ignore[no-untyped-def]
+    def _list(
+        self,
+        name: str,
+        model: torch.nn.Module,
+        into_space: Callable[[torch.Tensor], torch.Tensor],
+        index: SearchIndex,
+        versions: tuple[str, ...],
+        image: np.ndarray,
+        k: int,
+        exclude: int | None,
+    ) -> RankedList:
         started = time.perf_counter()
         emb = into_space(embed(model, torch.tensor(np.array(image))[None], torch.device("cpu")))
-        wanted = min(k + (exclude is not None), len(rows))
-        found = top_k(emb.numpy(), rows, wanted, self.distance, device="cpu")
-        keep = found.indices[0] != (-1 if exclude is None else exclude)
+        wanted = min(k + (exclude is not None), len(self.old))
+        found = index.search(emb.numpy(), wanted)
+        keep = (found.indices[0] != (-1 if exclude is None else exclude)) & (found.indices[0] >= 0)
         hits, scores = found.indices[0][keep][:k], found.scores[0][keep][:k]
         badges = tuple(str(versions[row]) if len(versions) > 1 else versions[0] for row in hits)
         return RankedList(name, hits, scores, badges, time.perf_counter() - started)
+
+
+def _unchanged(emb: torch.Tensor) -> torch.Tensor:
+    return emb

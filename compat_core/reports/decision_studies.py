@@ -111,6 +111,23 @@ def threshold_table(shifts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     )
 
 
+def index_table(effects: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Every option behind every index: recall against the exact search, first hits right, time of a query."""
+    return pd.DataFrame(
+        [
+            {
+                "option": effect["option"],
+                "index": effect["index"],
+                "recall@10 %": percent_text(effect["recall"]),
+                "first hit right %": percent_text(effect["top_1"]),
+                "exact search %": percent_text(effect["top_1_exact"]),
+                "ms per query": f"{effect['ms']:.2f}",
+            }
+            for effect in effects
+        ]
+    )
+
+
 def latency_table(latencies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Time to map one vector, and vectors mapped per second in bulk, on the machine that decided."""
     return pd.DataFrame(
@@ -164,6 +181,11 @@ def add_studies(page: HtmlPage, studies: Studies, decided: Mapping[str, Any]) ->
         page.table(
             frame_panel(threshold_table(studies["thresholds"]), "Scores that accept as many wrong pairs as before")
         )
+    if studies.get("indexes"):
+        page.heading("Behind an approximate index", 3)
+        page.table(frame_panel(index_table(studies["indexes"]), "HNSW and IVF-PQ against the exact search"))
+        for reason in studies["indexes_left_out"]:
+            page.note(reason)
     if decided.get("latencies"):
         page.heading("What the map alone takes", 3)
         page.table(frame_panel(latency_table(decided["latencies"]), "Latency of one vector, on the CPU that decided"))

@@ -67,14 +67,14 @@ def top_k(
         rows = torch.from_numpy(numbers).to(source.query.device)
         row_scores = source.block(rows)
         exclude(row_scores, relevance, numbers)
-        best, columns = _largest(row_scores, count)
+        best, columns = largest(row_scores, count)
         columns = columns.masked_fill(best == float("-inf"), -1)
         indices[numbers] = columns.cpu().numpy()
         scores[numbers] = source.public(best, rows).cpu().numpy()
     return Neighbours(indices, scores)
 
 
-def _largest(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def largest(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The ``count`` largest of every row, equal ones by column; ``topk`` alone leaves the order of ties open."""
     reach = min(count + 1, scores.shape[1])  # one more shows whether a tie runs past the last place
     columns = torch.topk(scores, reach, dim=1).indices.sort(dim=1).values

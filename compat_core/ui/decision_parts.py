@@ -153,6 +153,12 @@ def _deployment(studies: Mapping[str, Any], decided: Mapping[str, Any]) -> None:
         )
         table = closer.threshold_table(shifts)
         st.dataframe(table, hide_index=True, width="stretch", key="decision-thresholds", alt="Thresholds by option")
+    if studies.get("indexes"):
+        st.subheader("Behind an approximate index")
+        table = closer.index_table(studies["indexes"])
+        st.dataframe(table, hide_index=True, width="stretch", key="decision-indexes", alt="Recall by option and index")
+        for reason in studies["indexes_left_out"]:
+            st.caption(reason)
     if latencies:
         with st.expander("Latency of the mapping alone"):
             table = closer.latency_table(latencies)

@@ -10,6 +10,7 @@ import streamlit as st
 from compat_core.errors import CompatError
 from compat_core.experiments.query import LISTS, QuerySession, RankedList
 from compat_core.reports.tables import markdown_escape
+from compat_core.retrieval.index import KINDS, SUMMARIES
 from compat_core.ui.frame import store
 
 TITLES = {
@@ -99,9 +100,9 @@ def _picked(session: QuerySession) -> Query:
     return query
 
 
-def settings() -> tuple[float, int]:
-    """Share backfilled, in [0, 1], and hits per list."""
-    left, right = st.columns(2)
+def settings() -> tuple[float, int, str]:
+    """Share backfilled, in [0, 1], hits per list, and how the method's list is searched."""
+    left, right, last = st.columns(3)
     with left:
         percent = st.slider(
             "Gallery backfilled so far", 0, 100, 0, 5, format="%d%%", key="share", bind="query-params",
@@ -109,13 +110,18 @@ def settings() -> tuple[float, int]:
         )  # fmt: skip
     with right:
         count = st.slider("Hits per list", 3, 30, 8, key="hits", bind="query-params")
-    return percent / 100, count
+    with last:
+        index = st.selectbox(
+            "Search of the mixed gallery", KINDS, key="index",
+            format_func=lambda kind: f"{kind}: {SUMMARIES[kind]}", help="Method list only; the others are exact.",
+        )  # fmt: skip
+    return percent / 100, count, index
 
 
-def results(session: QuerySession, query: Query, share: float, count: int) -> None:
+def results(session: QuerySession, query: Query, share: float, count: int, index: str = "exact") -> None:
     """The four lists side by side, and what changed against the status quo."""
     # one search, deeper than what is shown: a rank says where a hit stood before, even out of sight
-    deep = session.search(query.image, max(RANKS_KNOWN, count), share, query.row)
+    deep = session.search(query.image, max(RANKS_KNOWN, count), share, query.row, index)
     before = {int(row): rank for rank, row in enumerate(deep["old/old"].rows, start=1)}
     lists = {name: found.first(count) for name, found in deep.items()}
     columns = st.columns(len(LISTS))
@@ -126,6 +132,9 @@ def results(session: QuerySession, query: Query, share: float, count: int) -> No
         "Time: embedding the query and searching, on this machine's CPU. ▲ ▼ places moved against the status quo, "
         f"◇ gained: not among its first {count}."
     )
+    if index != "exact":
+        measured = session.recall(share, index, count)
+        st.caption(f"{index} over this gallery: measured recall@{count} {100 * measured:.1f} % of the exact search.")
     _changes(session, lists, query)
 
 

@@ -1,4 +1,4 @@
-"""What an option does to a deployed system beside the metric: score thresholds and the latency of the mapping alone."""
+"""What an option does to a deployed system beside the metric: thresholds, approximate indexes, latency of the map."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 import torch
 
 from compat_core.adapters import VectorMap
+from compat_core.errors import CompatError
+from compat_core.retrieval.index import KINDS, build_index, recall
 from compat_core.vectors.options import STATUS_QUO, Option
 from compat_core.vectors.relevance import Relevance
 from compat_core.vectors.space import Space
 
 FALSE_ACCEPTS = 1e-3  # of the status quo's threshold where none is given
 LATENCY_ROUNDS = 300
+RECALLED, TIMED_QUERIES = 10, 50
 FEWEST_ACCEPTED = 10  # wrong pairs below which an operating point cannot be resolved
 
 
@@ -127,3 +130,77 @@ def map_latency(option: str, fitted: VectorMap, rows: torch.Tensor, rounds: int 
         whole = time.perf_counter() - started
     half, slow = np.quantile(times[10:], [0.5, 0.99]) * 1000
     return MapLatency(option, float(half), float(slow), len(rows) / max(whole, 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEffect:
+    """One option behind one kind of index.
+
+    Attributes:
+        option, index: their names.
+        recall: share of the exact search's ten nearest items that it finds.
+        top_1: share of queries whose first item is relevant, through this index.
+        top_1_exact: the same through the exact search.
+        ms: time of one query, searched one at a time, median.
+    """
+
+    option: str
+    index: str
+    recall: float
+    top_1: float
+    top_1_exact: float
+    ms: float
+
+
+def index_effects(options: list[Option], relevance: Relevance, seed: int = 0) -> tuple[list[IndexEffect], list[str]]:
+    """Every option behind HNSW and IVF-PQ, and the reasons where one could not be built.
+
+    The query itself is left out of what is found, as everywhere.
+
+    Args:
+        options: judged options; those that do not score in one space are passed over.
+        relevance: of the same queries and items.
+        seed: of the indexes.
+    """
+    found, reasons = [], []
+    for option in options:
+        space = option.scorer
+        if not isinstance(space, Space):
+            continue
+        exact_items = exact_first = None
+        for kind in KINDS:
+            try:
+                index = build_index(kind, space.gallery, space.distance, seed=seed)
+            except CompatError as error:
+                reasons.append(str(error))
+                continue
+            items = _without(index.search(space.query, RECALLED + 1).indices, relevance.itself, RECALLED)
+            right = _first_right(items, relevance)
+            if exact_items is None or exact_first is None:
+                exact_items, exact_first = items, right
+            times = []
+            for row in space.query[:TIMED_QUERIES]:
+                started = time.perf_counter()
+                index.search(row[None], RECALLED)
+                times.append(time.perf_counter() - started)
+            found.append(
+                IndexEffect(
+                    option.name, kind, recall(items, exact_items), float(right.mean()), float(exact_first.mean()),
+                    1000 * float(np.median(times)),
+                )
+            )  # fmt: skip
+    return found, list(dict.fromkeys(reasons))
+
+
+def _without(items: np.ndarray, itself: np.ndarray, count: int) -> np.ndarray:
+    """The first ``count`` of every row's items that are not the query itself: ``(Q, count + 1)`` → ``(Q, count)``."""
+    order = np.argsort(items == itself[:, None], axis=1, kind="stable")
+    return np.take_along_axis(items, order, axis=1)[:, :count]
+
+
+def _first_right(items: np.ndarray, relevance: Relevance) -> np.ndarray:
+    """Whether the first item is relevant, for the queries that have one: ``(valid,)`` float64."""
+    valid = np.flatnonzero(relevance.counts > 0)
+    return np.array(
+        [items[q, 0] in relevance.items[relevance.start[q] : relevance.start[q + 1]] for q in valid], dtype=np.float64
+    )

@@ -10,7 +10,7 @@ import numpy as np
 
 from compat_core.vectors import options as ways
 from compat_core.vectors.decision import Decision, Evidence, as_codes, unsure_rows
-from compat_core.vectors.deployment import threshold_shifts
+from compat_core.vectors.deployment import index_effects, threshold_shifts
 from compat_core.vectors.given import Given
 from compat_core.vectors.harm import age_groups, group_changes
 from compat_core.vectors.options import CEILING, STATUS_QUO
@@ -25,7 +25,7 @@ def studies(
     threshold: float | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """JSON types: ``looked_at`` (the option in question), ``pair_budget``, ``plan``, ``thresholds``, ``harm``.
+    """JSON types: ``looked_at`` (the option), ``pair_budget``, ``plan``, ``thresholds``, ``indexes``, ``harm``.
 
     The option looked at is the recommended one, else the best of those that migrate the gallery.
 
@@ -63,6 +63,9 @@ def studies(
     wanted += [option for option, _ in evidence.judged if option.kind == ways.BACKFILL and option not in wanted]
     if relevance.independent:
         found["thresholds"] = [asdict(shift) for shift in threshold_shifts(wanted, relevance, threshold)]
+    tell("indexes")
+    effects, reasons = index_effects(wanted, relevance, config.seed)
+    found["indexes"], found["indexes_left_out"] = [asdict(effect) for effect in effects], reasons
     tell("who gets worse")
     groupings = query_groups(given, evidence)
     if groupings:

@@ -94,13 +94,30 @@ def test_one_search_per_view(finished, visit, monkeypatch):
     real = QuerySession.search
     app = visit("search")  # loads the models, which warms them up with a search
 
-    def counted(self, image, k, share, exclude=None):
+    def counted(self, image, k, *rest):
         counts.append(k)
-        return real(self, image, k, share, exclude)
+        return real(self, image, k, *rest)
 
     monkeypatch.setattr(QuerySession, "search", counted)
     app.slider(key="hits").set_value(5).run()
     assert counts == [100]
+
+
+def test_an_approximate_index_says_its_measured_recall(finished, visit):
+    pytest.importorskip("faiss", reason="faiss is not installed")
+    app = visit("search")
+    app.selectbox(key="index").set_value("hnsw").run()
+    assert not app.exception and not app.error
+    assert any("measured recall@8" in caption.value for caption in app.caption)
+
+
+def test_going_back_to_a_smaller_share_undoes_the_backfill(session):
+    image = session.stored_image(0)
+    before = session.search(image, 20, 0.2)["method"]
+    session.search(image, 20, 0.9)
+    after = session.search(image, 20, 0.2)["method"]
+    np.testing.assert_array_equal(before.rows, after.rows)
+    assert before.versions == after.versions
 
 
 def test_a_shorter_list_is_the_beginning_of_a_longer_one(session):

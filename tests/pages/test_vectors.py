@@ -95,7 +95,7 @@ def test_the_answer_stands_first_with_every_option_and_the_closer_look(decided, 
     document = decided.document()
     assert f"Recommended: {document['decision']['recommended']}" in texts(app)
     assert len(table_with(app, "embed again")) == len(document["decision"]["rows"])
-    for column in ("share for 95 % of the gain", "recalibrated score", "lost / won %", "p99, ms"):
+    for column in ("share for 95 % of the gain", "recalibrated score", "lost / won %", "p99, ms", "recall@10 %"):
         assert len(table_with(app, column))
     assert not app.error
 

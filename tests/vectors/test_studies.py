@@ -132,6 +132,19 @@ def test_too_few_wrong_pairs_give_no_threshold(decided):
     assert threshold_shifts([option for option, _ in evidence.judged], evidence.relevance) == []
 
 
+def test_indexes_are_judged_against_the_exact_search(found, decided):
+    pytest.importorskip("faiss", reason="faiss is not installed")
+    effects = {(effect["option"], effect["index"]): effect for effect in found["indexes"]}
+    for name in ("status quo", "full backfill", found["looked_at"]):
+        exact = effects[name, "exact"]
+        assert exact["recall"] == 1.0 and exact["top_1"] == exact["top_1_exact"]
+        assert exact["top_1"] == pytest.approx(decided[1].row(name).values["CMC@1"]["value"])
+        assert effects[name, "hnsw"]["recall"] > 0.95
+    assert any("needs at least" in reason for reason in found["indexes_left_out"]) or (
+        ("status quo", "ivf-pq") in effects
+    )
+
+
 def test_latency_is_of_single_vectors():
     given = better_new()
     fitted = ADAPTERS.get("ridge").fit(_pairs(given))
