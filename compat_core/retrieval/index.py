@@ -15,7 +15,7 @@ from compat_core.config import check_ranges, param
 from compat_core.device import pick_device
 from compat_core.errors import CompatError, unknown_name
 from compat_core.retrieval.inputs import check_embeddings, check_pair
-from compat_core.retrieval.scores import ScoreSource, prepare
+from compat_core.retrieval.scores import COLUMN_TILE, ScoreSource, prepare
 from compat_core.retrieval.search import Neighbours, largest
 
 KINDS = ("exact", "hnsw", "ivf-pq")
@@ -24,6 +24,8 @@ SUMMARIES = {
     "hnsw": "a graph of near rows is walked (faiss HNSW)",
     "ivf-pq": "rows in the nearest cells are compared by a compressed code (faiss IVF-PQ)",
 }
+FEW_QUERIES = 4  # up to which a matrix-vector product per query is faster than a block
+ROUNDING = 6e-8  # of one float32 operation
 FEWEST_PER_CODE = 39  # training rows per centroid below which faiss itself complains
 
 
@@ -66,6 +68,7 @@ class ExactIndex:
         self._source = prepare(gallery[:1], gallery, distance, pick_device("cpu").device)
         # l2 moves queries and gallery together; where to is known only while both are at hand
         self._shift = gallery[0] - self._source.query[0] if distance == "l2" else None
+        self._longest = float(self._source.gallery.norm(dim=1).max())
 
     def __len__(self) -> int:
         return self._source.num_gallery
@@ -81,10 +84,40 @@ class ExactIndex:
         elif self._shift is not None:
             query = query - self._shift
         source = ScoreSource(query, source.gallery, source.offset, source.num_gallery, source.distance)
-        rows = torch.arange(len(query))
-        scores, columns = largest(source.block(rows), min(k, source.num_gallery))
+        count = min(k, source.num_gallery)
+        if len(query) <= FEW_QUERIES:
+            parts = [self._near(source, row, count) for row in range(len(query))]
+            scores, columns = (torch.cat(part) for part in zip(*parts, strict=True))
+        else:
+            scores, columns = largest(source.block(torch.arange(len(query))), count)
         columns = columns.masked_fill(scores == float("-inf"), -1)
-        return Neighbours(columns.numpy(), source.public(scores, rows).numpy())
+        return Neighbours(columns.numpy(), source.public(scores, torch.arange(len(query))).numpy())
+
+    def _near(self, source: ScoreSource, row: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The ``count`` best scores and columns of one query, ``(1, count)`` each.
+
+        One matrix-vector product finds every row that could be among them, rounding allowed for; those few are
+        scored as a block, where equal rows score equal bit for bit.
+        """
+        query = source.query[row]
+        rough = source.gallery.numpy() @ query.numpy()
+        if source.offset is not None:
+            rough += source.offset.numpy()
+        rough = rough[: source.num_gallery]
+        last = np.partition(rough, len(rough) - count)[len(rough) - count]
+        slack = 2 * ROUNDING * len(query) * float(query.norm()) * self._longest
+        if source.offset is not None:
+            slack += 2 * ROUNDING * self._longest**2
+        able = torch.from_numpy(np.flatnonzero(rough >= last - slack))
+        padded = source.gallery.new_zeros(-(-len(able) // COLUMN_TILE) * COLUMN_TILE, source.gallery.shape[1])
+        padded[: len(able)] = source.gallery[able]
+        offset = None
+        if source.offset is not None:
+            offset = source.offset.new_zeros(len(padded))
+            offset[: len(able)] = source.offset[able]
+        few = ScoreSource(query[None], padded, offset, len(able), source.distance)
+        scores, places = largest(few.block(torch.zeros(1, dtype=torch.int64)), count)
+        return scores, able[places]
 
     def replace(self, rows: np.ndarray, emb: Any) -> None:
         """Put other vectors into some rows, such as those just backfilled: ``rows (M,)``, ``emb (M, D)``."""
@@ -95,6 +128,7 @@ class ExactIndex:
             new = new - self._shift
         places = torch.from_numpy(np.ascontiguousarray(rows))
         self._source.gallery[places] = new
+        self._longest = max(self._longest, float(new.norm(dim=1).max()))
         if self._source.offset is not None:
             self._source.offset[places] = -0.5 * new.square().sum(dim=1)
 

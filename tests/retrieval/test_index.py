@@ -26,6 +26,20 @@ def test_exact_index_equals_the_plain_search(distance):
 
 
 @pytest.mark.parametrize("distance", ["cosine", "l2", "dot"])
+@pytest.mark.parametrize("k", [1, 9, 500])
+def test_one_query_at_a_time_finds_the_same_ties_included(distance, k):
+    rng = np.random.default_rng(0)
+    gallery = rng.standard_normal((60, 37)).astype(np.float32)[rng.integers(0, 60, 500)]  # every row about eight times
+    query = gallery[:5] + 0.01
+    index = ExactIndex(gallery, distance)
+    whole = top_k(query, gallery, k, distance, device="cpu")
+    for row in range(5):
+        found = index.search(query[row][None], k)
+        np.testing.assert_array_equal(found.indices[0], whole.indices[row])
+        np.testing.assert_allclose(found.scores[0], whole.scores[row], atol=1e-4)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "l2", "dot"])
 def test_replaced_rows_are_found_as_if_they_had_always_been_there(distance):
     gallery, query = world()
     index, rows = ExactIndex(gallery, distance), np.array([5, 1, 2_000])
