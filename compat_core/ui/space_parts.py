@@ -121,7 +121,7 @@ def _provenance(run: Run, config: ProjectionConfig, points: dict[str, np.ndarray
     items, versions = len(np.unique(points["rows"])), dict.fromkeys(points["version"].tolist())
     st.caption(
         f"{items:,} items × {len(versions)} versions = {len(points['rows']):,} points · seed of the layout "
-        f"{config.umap_seed} · n_neighbors {config.n_neighbors} · min_dist {config.min_dist:g} · cosine"
+        f"{config.umap_seed} · n_neighbors {config.n_neighbors} · min_dist {config.min_dist:g} · cosine · PCA start"
     )
     for sentence in projection.what_is_shown(run, config, list(versions)):
         st.caption(sentence)

@@ -11,6 +11,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments import background, projection
 from compat_core.experiments.artefacts import Artefacts, write_array
 from compat_core.experiments.projection import ProjectionConfig
+from compat_core.retrieval.search import top_k
 
 ITEMS = 60
 CONFIG = ProjectionConfig(method="fct", seed=0, items=40, n_neighbors=5)
@@ -134,6 +135,24 @@ def test_a_failed_process_leaves_its_last_words(run, monkeypatch):
     projection.start(run, CONFIG)
     assert ended(run)
     assert projection.failure(run, CONFIG) == "no memory left"
+
+
+def test_layout_keeps_clusters_apart_and_comes_out_the_same():
+    rng = np.random.default_rng(0)
+    labels = np.arange(4_200) % 3  # enough rows for neighbours of our own
+    rows = 5 * np.eye(3)[labels] + 0.1 * rng.standard_normal((4_200, 3))
+    unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    first, second = (projection.lay_out(unit, 10, 0.1, seed=0) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    nearest = top_k(first, first, 6, "l2", device="cpu").indices
+    assert (labels[nearest] == labels[:, None]).mean() > 0.99
+
+
+def test_principal_plane_by_hand():
+    rows = np.array([[2.0, 1.0, 0.0], [-2.0, 1.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 0.0]])
+    plane = projection.principal_plane(rows)
+    np.testing.assert_allclose(np.abs(plane), [[10, 0], [10, 0], [0, 5], [0, 5]], atol=1e-5)
+    assert projection.principal_plane(np.ones((5, 1))).shape == (5, 2)
 
 
 def test_bad_input(run):
