@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 import warnings
 from typing import Any
@@ -57,6 +59,21 @@ def against_umap() -> Race:
     return found
 
 
+def in_new_processes() -> Race:
+    """What the app's user waits for: every projection is a process of its own, compiling included."""
+    code = "import benchmarks.projection as p; u = p.versions(10_000); {}"
+    calls = {
+        "umap-learn": code.format("p.plain(u)"),
+        "exact neighbours and a PCA start": code.format("p.lay_out(u, p.NEIGHBOURS, 0.1, 0)"),
+    }
+    return race(
+        "The same in a new process each, imports and compiling included",
+        {name: lambda call=call: subprocess.run([sys.executable, "-c", call], check=True, capture_output=True)
+         for name, call in calls.items()},
+        "umap-learn", 2, once=list(calls), target="at most half of umap-learn's time",
+    )  # fmt: skip
+
+
 def growth() -> list[dict[str, Any]]:
     """Seconds and memory of the layout against the number of points."""
     points = []
@@ -74,7 +91,7 @@ def growth() -> list[dict[str, Any]]:
 def main() -> None:
     """All races of this file."""
     warnings.filterwarnings("ignore", module="umap")
-    write("projection", [against_umap()], growth())
+    write("projection", [against_umap(), in_new_processes()], growth())
 
 
 if __name__ == "__main__":

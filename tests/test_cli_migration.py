@@ -41,6 +41,15 @@ def test_from_pairs_to_a_searched_mixed_gallery(files, capsys):
     assert main(["mixed-search", "--query", str(files / "new.npy"), *old, "--map", str(files / "map")]) == 0
 
 
+def test_migrate_fits_the_map_first_when_asked(files, capsys):
+    moved = str(files / "moved.npy")
+    arguments = ["migrate", "--map", str(files / "map"), "--vectors", str(files / "old.npy"), "--out", moved]
+    assert main([*arguments, "--adapter", "procrustes"]) == 2
+    assert "--old" in capsys.readouterr().err
+    assert main([*arguments, "--adapter", "procrustes", *pair(files)]) == 0
+    assert np.load(moved).shape == (500, 8)
+
+
 def test_check_exits_2_when_something_stops(files, capsys):
     emb = np.load(files / "old.npy")
     emb[3, 1] = np.inf

@@ -34,18 +34,20 @@ def add(commands: Subparsers) -> None:
     add_pair(fit)
     fit.add_argument("--adapter", metavar="NAME[:PARAM=VALUE,…]", required=True, help="see: adapters")
     fit.add_argument("--to-old", action="store_true", help="map new vectors to old ones (queries), not old to new")
-    fit.add_argument("--old-model", metavar="VERSION", default="old", help="name of the old model; default: old")
-    fit.add_argument("--new-model", metavar="VERSION", default="new", help="name of the new model; default: new")
-    fit.add_argument("--seed", type=whole, default=0, metavar="S", help="of a trained adapter; default: 0")
+    _add_versions(fit)
     fit.add_argument("--out", metavar="DIR", type=Path, required=True, help="the folder of the map")
     fit.set_defaults(handler=_fit)
 
     migrate = commands.add_parser(
         "migrate",
         help="map any number of vectors into a new file",
-        description="Stream vectors through a map into FILE.npy; the same command goes on where it was cut off.",
+        description="Stream vectors through a map into FILE.npy; the same command goes on where it was cut off. With "
+        "--adapter, --old and --new the map is fitted first, unless it is there.",
     )
     migrate.add_argument("--map", metavar="DIR", type=Path, required=True, help="what fit-map wrote")
+    migrate.add_argument("--adapter", metavar="NAME[:PARAM=VALUE,…]", help="fit this one first; see: adapters")
+    add_pair(migrate, required=False)
+    _add_versions(migrate)
     migrate.add_argument("--vectors", metavar="FILE", required=True, help=FILE_HELP)
     migrate.add_argument("--out", metavar="FILE.npy", type=Path, required=True, help="the new file")
     migrate.set_defaults(handler=_migrate)
@@ -77,6 +79,12 @@ def add(commands: Subparsers) -> None:
     search.add_argument("--distance", default="cosine", choices=("cosine", "l2", "dot"), help="default: cosine")
     search.add_argument("--json", action="store_true", help="as JSON")
     search.set_defaults(handler=_search)
+
+
+def _add_versions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--old-model", metavar="VERSION", default="old", help="name of the old model; default: old")
+    parser.add_argument("--new-model", metavar="VERSION", default="new", help="name of the new model; default: new")
+    parser.add_argument("--seed", type=whole, default=0, metavar="S", help="of a trained adapter; default: 0")
 
 
 def add_pair(parser: argparse.ArgumentParser, required: bool = True) -> None:
@@ -113,6 +121,11 @@ def refuse(findings: list[Any]) -> None:
 
 
 def _fit(arguments: argparse.Namespace) -> int:
+    _fit_into(arguments.out, arguments, arguments.to_old)
+    return 0
+
+
+def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False) -> None:
     from compat_core.adapters import ADAPTERS, Pairs, save_map
     from compat_core.spec import parse_specs
     from compat_core.vectors.checks import check_vectors
@@ -130,19 +143,24 @@ def _fit(arguments: argparse.Namespace) -> int:
     refuse(check_vectors(pair.old, pair.new, pair.labels, pair.ids))
     pairs = Pairs(pair.old, pair.new, pair.labels)
     ends = (arguments.old_model, arguments.new_model)
-    if arguments.to_old:
+    if to_old:
         pairs, ends = pairs.swapped(), ends[::-1]
     fitted = adapter.fit(pairs, config, seed=arguments.seed)
     files = {name: sha256(split_spec(getattr(arguments, name))[0]) for name in ("old", "new")}
     manifest = {"old_model": ends[0], "new_model": ends[1], "adapter": spec.label, "seed": arguments.seed}
-    save_map(fitted, arguments.out, manifest | {"pairs": len(pairs), "sha256": files})
-    print(f"{adapter.title}, {ends[0]} → {ends[1]}, on {len(pairs):,} pairs: {arguments.out}")
-    return 0
+    save_map(fitted, folder, manifest | {"pairs": len(pairs), "sha256": files})
+    print(f"{adapter.title}, {ends[0]} → {ends[1]}, on {len(pairs):,} pairs: {folder}")
 
 
 def _migrate(arguments: argparse.Namespace) -> int:
+    from compat_core.adapters.map import MANIFEST_FILE
     from compat_core.vectors.migrate import migrate
 
+    if arguments.adapter and not (arguments.map / MANIFEST_FILE).is_file():
+        for name in ("old", "new"):
+            if not getattr(arguments, name):
+                raise CompatError(f"--{name}", rule="is needed to fit --adapter")
+        _fit_into(arguments.map, arguments)
     shown = -1
 
     def tell(share: float) -> None:

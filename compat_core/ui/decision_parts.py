@@ -20,9 +20,12 @@ from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import shown_errors, store
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.jobs import DECISION_FILE, PAGE_FILE, QUERIES_FILE, DecisionJob
+from compat_core.vectors.migrate import manifest_path
 from compat_core.vectors.options import STATUS_QUO
 from compat_core.vectors.outcome import with_costs
 
+FORWARD = " old→new"
+DOWNLOAD_BYTES = 500 * 2**20
 LISTED = 200  # lost queries shown
 PICTURED = 8  # of them with thumbnails
 SHOWN_OPTIONS = 20  # rows of the table before it scrolls
@@ -92,6 +95,7 @@ def _decided(job: DecisionJob) -> None:
     _plan(studies, decided)
     _deployment(studies, decided)
     _harm(job, studies, document)
+    _migrate(job, decided)
     _take_along(job)
 
 
@@ -230,6 +234,57 @@ def lost_queries(found: Mapping[str, np.ndarray], option: str) -> pd.DataFrame:
     )
     order = (frame["ap_now"] - frame["ap_before"]).sort_values(kind="stable").index
     return frame.loc[order].reset_index(drop=True)
+
+
+def _migrate(job: DecisionJob, decided: Mapping[str, Any]) -> None:
+    """Fit an adapter on all pairs and rewrite the old vectors through it, in a process of its own."""
+    st.subheader("Migrate")
+    given = dict(zip(job.arguments[::2], job.arguments[1::2], strict=False))
+    if "--old" not in given or "--new" not in given:
+        st.caption("A decision about a run's vectors has no file to migrate.")
+        return
+    out, process = job.path / "migrated.npy", job.process_named("migrate")
+    if process.is_running:
+        _migrating(job)
+        return
+    if out.is_file():
+        st.success(f"Migrated: {out}", icon=":material/check_circle:")
+        with st.container(horizontal=True):
+            for path, mime in ((out, "application/octet-stream"), (manifest_path(out), "application/json")):
+                if path.stat().st_size <= DOWNLOAD_BYTES:
+                    st.download_button(
+                        path.name, data=path.read_bytes, file_name=path.name, mime=mime, key=f"get-{path.name}",
+                        icon=":material/download:", on_click="ignore",
+                    )  # fmt: skip
+        return
+    if process.last_words() is not None:
+        st.error("The migration was not finished; starting it again goes on where it stopped. Its last words:")
+        st.code(process.last_words(), language=None)
+    names = [row["name"].removesuffix(FORWARD) for row in decided["rows"] if row["name"].endswith(FORWARD)]
+    if not names:
+        return
+    recommended = decided["recommended"].partition(FORWARD)[0]
+    adapter = st.selectbox(
+        "Adapter, old → new", names, index=names.index(recommended) if recommended in names else 0,
+        help="fitted on all pairs of both files, then every old vector goes through it",
+    )  # fmt: skip
+    if st.button("Fit it and migrate the old vectors", icon=":material/move_up:", key="migrate-start"):
+        pair = [word for name in ("--old", "--new", "--labels", "--ids", "--new-ids") if name in given
+                for word in (name, given[name])]  # fmt: skip
+        folder = job.path / f"map-{adapter}"
+        process.start(["migrate", "--map", str(folder), "--adapter", adapter, *pair, "--vectors", given["--old"],
+                       "--out", str(out)])  # fmt: skip
+        st.rerun()
+
+
+@st.fragment(run_every="2s")
+def _migrating(job: DecisionJob) -> None:
+    with shown_errors():
+        process = job.process_named("migrate")
+        if not process.is_running:
+            st.rerun()
+        heard = (process.last_words() or "").splitlines()
+        st.info(f"Migrating … {heard[-1] if heard else ''} It goes on when you leave this page.")
 
 
 def _take_along(job: DecisionJob) -> None:

@@ -128,6 +128,22 @@ def test_lost_queries_are_those_that_were_right(written):
     assert (lost["ap_now"] - lost["ap_before"]).is_monotonic_increasing
 
 
+def test_migration_is_started_and_its_file_offered(decided, visit, monkeypatch):
+    words = []
+    monkeypatch.setattr(
+        "compat_core.experiments.background.BackgroundProcess.start", lambda self, arguments: words.extend(arguments)
+    )
+    app = visit("vectors", decision=decided.id)
+    app.button(key="migrate-start").click().run()
+    assert not app.exception
+    assert words[0] == "migrate" and words[words.index("--vectors") + 1] == "o.npy"
+    assert words[words.index("--out") + 1] == str(decided.path / "migrated.npy")
+    np.save(decided.path / "migrated.npy", np.zeros((2, 2), dtype=np.float32))
+    (decided.path / "migrated.npy.manifest.json").write_text("{}")
+    app = visit("vectors", decision=decided.id)
+    assert any("Migrated" in message.value for message in app.success) and not app.exception
+
+
 # -- Backfill ----------------------------------------------------------------------------------------------------------
 
 

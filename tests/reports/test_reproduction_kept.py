@@ -1,0 +1,36 @@
+"""The reproduction page in docs is what its kept results say, and those are small, complete and free of local paths."""
+
+from pathlib import Path
+
+import pytest
+
+from compat_core.commands.reproduction import FOLDER, PAGE, read
+from compat_core.reports.claims import CLAIMS
+from compat_core.reports.reproduction_page import page
+
+ROOT = Path(__file__).parents[2]
+KEPT = sorted((ROOT / FOLDER).glob("*.json"))
+
+
+def test_the_page_is_rendered_from_the_kept_results():
+    written = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert written == page([read(path) for path in KEPT]), "run python -m compat_core reproduction"
+
+
+def test_every_claim_is_on_the_page():
+    written = (ROOT / PAGE).read_text(encoding="utf-8")
+    for claim in CLAIMS:
+        assert claim.statement in written
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_kept_results_are_small_and_name_no_local_path(path):
+    assert path.stat().st_size < 300_000
+    text = path.read_text(encoding="utf-8")
+    assert "/tmp/" not in text and "/work/" not in text and "/root/" not in text and "/home/" not in text
+
+
+def test_three_seeds_of_photographs_and_of_characters():
+    seeds = {path.stem: len(read(path)["config"]["seeds"]) for path in KEPT}
+    assert max((count for name, count in seeds.items() if "tiny" in name), default=0) >= 3
+    assert max((count for name, count in seeds.items() if "omniglot" in name), default=0) >= 3
