@@ -10,6 +10,10 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+COMMANDS = ("run", "demo", "table", "report", "reproduction", "evaluate", "runs", "decide", "gate", "check", "fit-map",
+            "migrate", "stamp", "mixed-search")  # fmt: skip
+
+
 def test_python_blocks_run():
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert blocks
@@ -24,7 +28,7 @@ def test_every_method_is_in_the_table():
 
 def test_every_command_and_option_exists(capsys):
     options = ""
-    for command in ("run", "demo", "table", "report", "reproduction", "evaluate", "runs"):
+    for command in COMMANDS:
         assert main([command, "--help"]) == 0
         options += capsys.readouterr().out
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
