@@ -47,7 +47,8 @@ def adapters() -> Race:
         )  # fmt: skip
         with PeakAbove() as peak:
             fit("ridge")
-        found.facts["memory above the start while ridge streams, MiB, the 977 MiB of mapped files among it"] = round(peak.mib)
+        what = "memory above the start while ridge streams, MiB, the 977 MiB of mapped files among it"
+        found.facts[what] = round(peak.mib)
     return found
 
 
