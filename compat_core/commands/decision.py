@@ -93,6 +93,7 @@ def _decide(arguments: argparse.Namespace) -> int:
     from compat_core.reports.decision import decision_page, facts, headline, shown_table
     from compat_core.vectors.checks import leakage
     from compat_core.vectors.decision import decide
+    from compat_core.vectors.jobs import SCHEMA_VERSION
     from compat_core.vectors.studies import per_query, studies
 
     config = _config(arguments)
@@ -101,7 +102,13 @@ def _decide(arguments: argparse.Namespace) -> int:
     findings += leakage(evidence.fit.source, evidence.judging.old.numpy())
     looked = studies(given, decision, evidence, arguments.threshold, _tell)
     decided = decision.to_dict()
-    document: dict[str, Any] = {"decision": decided, "studies": looked, "inputs": inputs, "environment": snapshot()}
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "decision": decided,
+        "studies": looked,
+        "inputs": inputs,
+        "environment": snapshot(),
+    }
     document["checks"] = [dataclasses.asdict(one) | {"rows": list(one.rows[:ROWS_KEPT])} for one in findings]
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_arrays(arguments.out / "per_query.npz", per_query(given, evidence))
@@ -201,13 +208,11 @@ def described(spec: Path) -> dict[str, Any]:
 
 
 def _gate(arguments: argparse.Namespace) -> int:
-    from compat_core.experiments.files import read_json
+    from compat_core.vectors.jobs import read_decision
 
     if not arguments.decision.is_file():
         raise CompatError("decision", value=str(arguments.decision), rule="no such file", fix="write it with decide")
-    decided = read_json(arguments.decision).get("decision")
-    if not isinstance(decided, dict) or "rows" not in decided:
-        raise CompatError("decision", value=str(arguments.decision), rule="is not what decide writes")
+    decided = read_decision(arguments.decision)["decision"]
     rules = {name: getattr(arguments, name) for name in ("min_gain", "min_recovered", "max_lost", "max_money")}
     rules = {name: value for name, value in rules.items() if value is not None}
     if not rules:

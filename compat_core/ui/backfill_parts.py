@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
@@ -41,7 +42,7 @@ def pick_source(store: RunStore) -> Source | None:
     """The curves of a run's method, or of a decision about vectors; None, with what to do next, without any."""
     runs = {run.id: run for run in available_runs(store) if (run.results() or {}).get("backfill")}
     jobs = {job.id: job for job in DecisionStore(store.root).list() if job.state == "done"}
-    jobs = {name: job for name, job in jobs.items() if (job.document().get("studies") or {}).get("plan")}
+    jobs = {name: job for name, job in jobs.items() if _has_plan(job)}
     names = [*runs, *jobs]
     if not names:
         nothing_yet()
@@ -52,6 +53,14 @@ def pick_source(store: RunStore) -> Source | None:
     )  # fmt: skip
     to_address("source", chosen)
     return _of_run(runs[chosen]) if chosen in runs else _of_decision(jobs[chosen])
+
+
+def _has_plan(job: DecisionJob) -> bool:
+    """Whether there are curves; a decision of another version of the program has none that can be read."""
+    try:
+        return bool((job.document().get("studies") or {}).get("plan"))
+    except CompatError:
+        return False
 
 
 def costs(source: Source) -> tuple[CostConfig, int]:

@@ -19,7 +19,19 @@ from compat_core.experiments.files import read_json, write_json
 from compat_core.experiments.store import runs_root
 
 FOLDER = "decisions"
+SCHEMA_VERSION = 1
 REQUEST_FILE, DECISION_FILE, PAGE_FILE, QUERIES_FILE = "request.json", "decision.json", "decision.html", "per_query.npz"
+
+
+def read_decision(path: Path) -> dict[str, Any]:
+    """A ``decision.json``. Raises CompatError for a file that is not one, or of another version of this program."""
+    document = read_json(path)
+    if not isinstance(document, dict) or "decision" not in document:
+        raise CompatError("decision", value=str(path), rule="is not what decide writes")
+    if document.get("schema_version") != SCHEMA_VERSION:
+        rule = f"was written by another version; this one reads schema {SCHEMA_VERSION}"
+        raise CompatError("decision", value=str(path), rule=rule, fix="decide again")
+    return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +84,7 @@ class DecisionJob:
         """What ``decide`` wrote. Raises CompatError while there is nothing, or when it was deleted."""
         if not (self.path / DECISION_FILE).is_file():
             raise CompatError("decision", value=self.id, rule="is not there (yet), or was deleted")
-        document: dict[str, Any] = read_json(self.path / DECISION_FILE)
-        return document
+        return read_decision(self.path / DECISION_FILE)
 
     def per_query(self) -> dict[str, np.ndarray]:
         """The arrays of :func:`compat_core.vectors.studies.per_query`."""

@@ -24,7 +24,13 @@ def written(tmp_path_factory):
     given = better_new()
     decision, evidence = decide(given, quick())
     looked = studies(given, decision, evidence)
-    document = {"decision": decision.to_dict(), "studies": looked, "inputs": {"old": {}}, "environment": {}}
+    document = {
+        "schema_version": 1,
+        "decision": decision.to_dict(),
+        "studies": looked,
+        "inputs": {"old": {}},
+        "environment": {},
+    }
     return json.loads(json.dumps(document)), per_query(given, evidence)
 
 

@@ -32,7 +32,11 @@ def test_state_follows_the_files(tmp_path):
     with pytest.raises(CompatError, match="not there"):
         job.document()
     (job.path / "decision.json").write_text(json.dumps({"decision": {}}))
-    assert job.state == "done" and job.document() == {"decision": {}}
+    assert job.state == "done"
+    with pytest.raises(CompatError, match="another version"):
+        job.document()
+    (job.path / "decision.json").write_text(json.dumps({"decision": {}, "schema_version": 1}))
+    assert job.document()["decision"] == {}
     assert store.get(job.id) == job
     job.delete()
     assert store.list() == []
