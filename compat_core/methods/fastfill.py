@@ -102,7 +102,9 @@ METHODS.add(
         formula=r"\tfrac12 e^{-s}\ell+\tfrac12 s,\;\ell=\overline{(h-n)^2}+\mu\,\mathrm{CE}(\kappa_{new}(h),y)",
         config=FastFillConfig,
         needs=("labels", "the new model's classifier", "images at fitting time"),
-        departs="As FCT: embeddings are stored for a few augmented views instead of being computed in every step.",
+        departs="As FCT: embeddings are stored for a few augmented views instead of being computed in every step. σ is "
+        "trained as published, on the squared error of embeddings as they are; searched by cosine, which does not see "
+        "lengths, it orders rows by length as much as by angle, and need not beat a random order.",
         fit=fit,
         upgrade=FastFillUpgrade,
     )
