@@ -19,11 +19,12 @@ from compat_core.adapters import ADAPTERS, Pairs, save_map
 from compat_core.vectors.migrate import sha256
 
 SCRIPT = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from compat_core.vectors.migrate import migrate
 migrate(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, flush=True)
+# not ru_maxrss, which counts what the process that started this one held
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024, flush=True)
 """
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compat_core.vectors.sources import let_go
+
 STOP, WARN, INFO = "stop", "warn", "info"
 BLOCK_ROWS = 65_536
 NAMED = 5  # rows named in a sentence
@@ -236,7 +238,8 @@ def _copies(emb: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 def _blocks(emb: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     for first in range(0, len(emb), BLOCK_ROWS):
-        yield first, np.asarray(emb[first : first + BLOCK_ROWS], dtype=np.float64)
+        yield first, np.array(emb[first : first + BLOCK_ROWS], dtype=np.float64)
+        let_go(emb)
 
 
 def _unit(emb: np.ndarray) -> np.ndarray:

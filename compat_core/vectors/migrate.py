@@ -23,10 +23,11 @@ from compat_core.adapters.map import MANIFEST_FILE
 from compat_core.errors import CompatError
 from compat_core.experiments.files import write_json
 from compat_core.experiments.locks import FileLock
-from compat_core.vectors.sources import read_vectors, split_spec
+from compat_core.vectors.sources import let_go, read_vectors, split_spec
 
 BATCH_ROWS = 8_192
 SYNC_BATCHES = 64  # batches between two lines of the journal: what a power cut costs at most
+FREED_BATCHES = 8  # batches after which the pages of a mapped file are given back
 SAMPLED = 1_000  # rows mapped once more at the end
 TOLERANCE = 1e-5  # of a recomputed row, relative to its length
 FORMAT = "compatbench vectors 1"
@@ -160,11 +161,14 @@ def _mapped(
                 file.flush()
                 os.fsync(file.fileno())  # the journal must not know of rows that the disk does not have
                 _note(journal, work, first + len(rows))
+            if number % FREED_BATCHES == 0:
+                let_go(emb)
             tell((first + len(rows)) / len(emb))
         file.flush()
         os.fsync(file.fileno())
     if part.stat().st_size != len(header) + len(emb) * row_bytes:
         raise CompatError(str(part), rule="has another size than its rows take", fix="delete it and migrate again")
+    let_go(emb)
     _verify(fitted, emb, part, source_path)
     start, end = described.get("old_model", ""), described.get("new_model", "")
     source = {"file": source_path.name, "bytes": source_path.stat().st_size, "sha256": sha256(source_path)}
@@ -192,12 +196,21 @@ def _verify(fitted: VectorMap, emb: np.ndarray, part: Path, path: Path) -> None:
         raise CompatError(str(part), rule=f"shape is {written.shape}", fix="delete it and migrate again")
     chosen = np.sort(np.random.default_rng(0).permutation(len(emb))[:SAMPLED])
     with torch.inference_mode():
-        again = fitted(torch.from_numpy(np.array(emb[chosen], dtype=np.float32))).float().numpy()
-    gap = np.linalg.norm(written[chosen] - again, axis=1) / np.maximum(np.linalg.norm(again, axis=1), 1e-12)
+        again = fitted(torch.from_numpy(_rows(emb, chosen))).float().numpy()
+    gap = np.linalg.norm(_rows(written, chosen) - again, axis=1) / np.maximum(np.linalg.norm(again, axis=1), 1e-12)
     if gap.max() > TOLERANCE:
         row = int(chosen[gap.argmax()])
         rule = f"row {row} differs from its recomputation by {gap.max():.2g} of its length"
         raise CompatError(str(part), rule=rule, fix=f"delete it and migrate again; {path} may have changed meanwhile")
+
+
+def _rows(emb: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Some rows as float32, ``(M, D)``; of a mapped file a few at a time: each may bring its surroundings along."""
+    parts = []
+    for few in np.array_split(chosen, max(1, len(chosen) // 20)):
+        parts.append(np.array(emb[few], dtype=np.float32))
+        let_go(emb)
+    return np.concatenate(parts)
 
 
 def _resumable(journal: Path, work: dict[str, Any]) -> int:

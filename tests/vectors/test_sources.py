@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from compat_core.errors import CompatError
-from compat_core.vectors.sources import read_column, read_numbers, read_qrels, read_vectors, split_spec
+from compat_core.vectors.sources import let_go, read_column, read_numbers, read_qrels, read_vectors, split_spec
 
 EMB = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -37,6 +37,14 @@ def test_npy_is_mapped_and_not_read(save):
     found = read_vectors(save("v.npy", EMB))
     assert isinstance(found.emb, np.memmap)
     np.testing.assert_array_equal(found.emb, EMB)
+
+
+def test_letting_go_of_a_mapped_file_loses_nothing(save):
+    found = read_vectors(save("v.npy", EMB)).emb
+    assert found.sum() == EMB.sum()
+    let_go(found)
+    np.testing.assert_array_equal(found, EMB)
+    let_go(EMB)  # not mapped: nothing to give back
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int8])
