@@ -12,7 +12,7 @@ from compat_core.data.images import ImageSet
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.metrics import bootstrap_mean
 from compat_core.metrics.backfill import BackfillCurve, backfill_curves_of_orders
-from compat_core.metrics.backfill_share import share_for_gain
+from compat_core.metrics.backfill_share import shares_for_gains
 from compat_core.metrics.subgroups import subgroup_curves
 from compat_core.retrieval.backfill import backfill_order
 
@@ -96,7 +96,7 @@ class BackfillStudy:
         if self.groups is not None:
             grouped, gap = subgroup_curves(mean.per_query, self.groups)
             by_group = {"subgroups": {name: _rounded(values) for name, values in grouped.items()}, "gap": _rounded(gap)}
-        needed = {gain: share_for_gain(mean, gain, resamples=self.config.resamples) for gain in GAINS}
+        needed = shares_for_gains(mean, GAINS, resamples=self.config.resamples)
         study.entries.append(
             by_group
             | {
@@ -113,8 +113,8 @@ class BackfillStudy:
                 "auc_ci_low": area.low,
                 "auc_ci_high": area.high,
                 "trapezoid": mean.trapezoid,
-                "share_for": {str(gain): share.share for gain, share in needed.items()},
-                "share_ci": {str(gain): [share.low, share.high] for gain, share in needed.items()},
+                "share_for": {str(share.target): share.share for share in needed},
+                "share_ci": {str(share.target): [share.low, share.high] for share in needed},
                 "num_queries": len(self.queries),
             }
         )

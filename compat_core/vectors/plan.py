@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from compat_core.metrics.backfill import BackfillCurve, backfill_points
-from compat_core.metrics.backfill_share import share_for_gain
+from compat_core.metrics.backfill_share import shares_for_gains
 from compat_core.retrieval.backfill import backfill_order
 from compat_core.vectors.judge import judge
 from compat_core.vectors.relevance import Relevance
@@ -95,10 +95,10 @@ def _planned(name: str, curves: list[BackfillCurve], resamples: int) -> PlannedO
     first = curves[0]
     mean = BackfillCurve(first.metric, first.shares, np.mean([curve.per_query for curve in curves], axis=0))
     band = np.array([curve.values for curve in curves])
-    needed = {}
-    for target in TARGETS:
-        share = share_for_gain(mean, target, resamples=resamples)
-        needed[str(target)] = {"value": share.share, "ci_low": share.low, "ci_high": share.high}
+    needed = {
+        str(share.target): {"value": share.share, "ci_low": share.low, "ci_high": share.high}
+        for share in shares_for_gains(mean, TARGETS, resamples=resamples)
+    }
     shares, values, low, high = (
         [float(value) for value in row] for row in (first.shares, mean.values, band.min(axis=0), band.max(axis=0))
     )

@@ -5,7 +5,7 @@ import pytest
 
 from compat_core.errors import CompatError
 from compat_core.metrics.backfill import BackfillCurve
-from compat_core.metrics.backfill_share import share_for_gain
+from compat_core.metrics.backfill_share import shares_for_gains
 
 
 def rising(num_queries, noise, seed=0):
@@ -17,7 +17,7 @@ def rising(num_queries, noise, seed=0):
 @pytest.mark.parametrize("target", [0.9, 0.95, 0.99, 1.0])
 def test_against_loops(target):
     curve = rising(40, 0.05)
-    found = share_for_gain(curve, target, resamples=300, seed=7)
+    (found,) = shares_for_gains(curve, [target], resamples=300, seed=7)
     assert found.share == curve.share_for(target)
     rng = np.random.default_rng(7)  # the draws of bootstrap_means
     drawn = rng.integers(0, 40, size=(300, 40), dtype=np.int32)
@@ -37,25 +37,27 @@ def test_against_loops(target):
 
 def test_one_query_repeated_has_no_spread():
     curve = BackfillCurve("mAP", np.array([0.0, 0.5, 1.0]), np.tile([[0.2], [0.55], [0.6]], (1, 30)))
-    found = share_for_gain(curve, 0.8, resamples=100)
+    (found,) = shares_for_gains(curve, [0.8], resamples=100)
     assert (found.share, found.low, found.high) == (0.5, 0.5, 0.5)
 
 
 def test_no_gain_has_no_share():
     flat = BackfillCurve("mAP", np.array([0.0, 1.0]), np.full((2, 20), 0.5))
-    found = share_for_gain(flat, resamples=50)
+    (found,) = shares_for_gains(flat, [0.95], resamples=50)
     assert (found.share, found.low, found.high, found.without_gain) == (None, None, None, 1.0)
 
 
 def test_a_doubtful_gain_has_a_share_and_no_interval():
     # Two queries, one gains 0.3 and one loses 0.1: only drawing the loser twice, 1 in 4, shows no gain.
     curve = BackfillCurve("mAP", np.array([0.0, 1.0]), np.array([[0.4, 0.5], [0.7, 0.4]]))
-    found = share_for_gain(curve, 0.9, resamples=4000)
+    (found,) = shares_for_gains(curve, [0.9], resamples=4000)
     assert found.share == 1.0 and found.low is None and found.high is None
     assert found.without_gain == pytest.approx(0.25, abs=0.03)
 
 
-@pytest.mark.parametrize("change", [{"target": 0}, {"target": 1.1}, {"target": float("nan")}, {"level": 1.0}])
+@pytest.mark.parametrize(
+    "change", [{"targets": [0]}, {"targets": [0.9, 1.1]}, {"targets": [float("nan")]}, {"level": 1.0}]
+)
 def test_errors(change):
     with pytest.raises(CompatError):
-        share_for_gain(rising(5, 0.0), **change)
+        shares_for_gains(rising(5, 0.0), **{"targets": [0.9]} | change)
