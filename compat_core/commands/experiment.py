@@ -31,6 +31,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "batch-size": {"type": whole, "metavar": "N", "help": "images per optimiser step"},
     "seeds": {"type": whole, "nargs": "+", "metavar": "S", "help": "one complete repetition per seed"},
     "device": {"metavar": "DEVICE", "help": "auto, cpu, cuda, cuda:N or mps"},
+    "precision": {"metavar": "P", "help": "of training: auto, float32 or bfloat16"},
     "distance": {"metavar": "NAME", "help": "cosine, l2 or dot"},
     "eval-split": {"metavar": "HOW", "help": "auto, given, instances or classes"},
     "protocols": {"metavar": "A,B", "help": "beside retrieval: verification, identification; none switches them off"},
@@ -167,7 +168,7 @@ def check(config: ExperimentConfig) -> None:
     from compat_core.data import DATASETS, load_dataset
     from compat_core.device import pick_device
 
-    pick_device(config.device)
+    pick_device(config.device, config.precision)
     if config.data.dataset not in DATASETS:  # misspelt, or a folder: is it there, and laid out as it should be?
         with contextlib.suppress(_EnoughError):
             load_dataset(config.data, progress=_stop_loading)

@@ -10,6 +10,7 @@ from typing import Any
 
 from compat_core.config import check_ranges, from_dict, param, to_dict
 from compat_core.data.config import DataConfig, ScenarioConfig
+from compat_core.device import PRECISIONS
 from compat_core.errors import CompatError
 from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
@@ -54,6 +55,9 @@ class ExperimentConfig:
     )
     seeds: tuple[int, ...] = param((0,), "one complete repetition per seed")
     device: str = param("auto", "auto, cpu, cuda, cuda:N or mps")
+    precision: str = param(
+        "auto", "of forward passes in training; auto = bfloat16 where the hardware has it", choices=PRECISIONS
+    )
     distance: str = param("cosine", "how vectors are compared", choices=("cosine", "l2", "dot"))
     backfill_queries: int = param(
         1000, "queries of the backfill curves, a fixed random choice; 0 = no curves", unit="queries", low=0

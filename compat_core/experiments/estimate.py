@@ -14,7 +14,7 @@ import torch
 
 from compat_core.data import load_dataset
 from compat_core.data.files import scan_tree
-from compat_core.device import pick_device
+from compat_core.device import for_small_images, pick_device
 from compat_core.errors import CompatError
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.store import RunStore
@@ -105,7 +105,8 @@ def measured_throughput(arch: str, dim: int, size: Size, device: str) -> float:
     Raises:
         CompatError: for a backbone that does not take images of this size, or an absent device.
     """
-    place = pick_device(device).device
+    choice = for_small_images(pick_device(device), size.image_px, "auto")
+    place = choice.device
     model = Embedder(arch, dim, size.channels, size.image_px).to(place)
     images = torch.randn(16, size.channels, size.image_px, size.image_px, device=place)
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-4)
@@ -113,7 +114,8 @@ def measured_throughput(arch: str, dim: int, size: Size, device: str) -> float:
     for step in range(steps + 1):
         if step == 1:  # the first step sets up
             started = time.perf_counter()
-        loss = model(images).square().mean()
+        with torch.autocast(place.type, choice.autocast, enabled=choice.autocast is not None):
+            loss = model(images).float().square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -247,6 +247,7 @@ def configure(
     batch_size: int | None = None,
     seeds: tuple[int, ...] | None = None,
     device: str | None = None,
+    precision: str | None = None,
     distance: str | None = None,
     title: str | None = None,
     protocols: tuple[str, ...] | None = None,
@@ -278,6 +279,7 @@ def configure(
         methods=methods,
         seeds=seeds,
         device=device,
+        precision=precision,
         distance=distance,
         title=title,
         protocols=None if protocols is None else _with_protocols(config.protocols, protocols),
@@ -307,7 +309,7 @@ def command_line(config: ExperimentConfig) -> str:
             options[name] = getattr(config.data, name)
     if config.methods != start.methods:
         options["methods"] = tuple(config.methods)
-    for name in ("seeds", "device", "distance", "title"):
+    for name in ("seeds", "device", "precision", "distance", "title"):
         if getattr(config, name) != getattr(start, name):
             options[name] = getattr(config, name)
     if config.protocols != start.protocols:

@@ -17,7 +17,7 @@ import torch
 
 from compat_core.data import Dataset, load_dataset, old_subset
 from compat_core.data.images import ImageSet
-from compat_core.device import DeviceChoice, cpu_threads, pick_device
+from compat_core.device import DeviceChoice, cpu_threads, for_small_images, pick_device
 from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts, write_array
 from compat_core.experiments.chain import chain_seed
@@ -108,7 +108,7 @@ class Execution:
         self.config = run.config
         check_names(self.config)
         self.files = Artefacts(run.path)
-        self.choice: DeviceChoice = pick_device(self.config.device)
+        self.choice: DeviceChoice = pick_device(self.config.device, self.config.precision)
         steps = max(1, len(self.config.scenario.chain) - 1)
         self.stages_total = 1 + len(self.config.seeds) * (2 + steps * (1 + len(self.config.methods)))
         self.stage_index = 0
@@ -124,9 +124,11 @@ class Execution:
             self.tracker.log(f"note: {note}")
         self.files.save_gallery(dataset.test, self.config.data.dataset)
         train_images = compact(dataset.train, self.choice.device)
+        self.choice = for_small_images(self.choice, train_images.size, self.config.precision)
         with cpu_threads(self.choice.device, train_images.size) as threads:
             if self.choice.device.type == "cpu":
-                self.tracker.log(f"CPU threads: {threads} (images of {train_images.size} px)")
+                precision = "float32" if self.choice.autocast is None else "bfloat16 autocast"
+                self.tracker.log(f"CPU threads: {threads}, {precision} (images of {train_images.size} px)")
             one_seed = functools.partial(chain_seed, self) if self.config.scenario.chain else self._seed
             evaluations = [one_seed(seed, dataset, train_images) for seed in self.config.seeds]
         results = self._results(dataset, evaluations, time.monotonic() - started)

@@ -66,6 +66,15 @@ class ClassificationLoss(nn.Module):
         return head.to(weight.device).requires_grad_(False)
 
 
+def products(emb: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """``emb @ rows.T`` in float32, under autocast too: a scale of 64 makes noise of bfloat16's rounding.
+
+    Shape: ``(B, D)``, ``(K, D)`` → ``(B, K)``.
+    """
+    with torch.autocast(emb.device.type, enabled=False):
+        return emb @ rows.T
+
+
 class CosineLoss(ClassificationLoss):
     """Base of the losses on the unit sphere: logits are ``scale · cos θ``."""
 
@@ -76,7 +85,7 @@ class CosineLoss(ClassificationLoss):
 
     def cosine(self, emb: torch.Tensor) -> torch.Tensor:
         """cos θ between embeddings and class rows. Shape: ``(B, D)`` → ``(B, K)`` in [-1, 1]."""
-        return F.normalize(emb) @ F.normalize(self.weight).T  # (B, D) @ (D, K)
+        return products(F.normalize(emb), F.normalize(self.weight))
 
     def logits(self, emb: torch.Tensor) -> torch.Tensor:
         return self.scale * self.cosine(emb)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from compat_core.config import param
-from compat_core.losses.base import ClassificationLoss, LossConfig
+from compat_core.losses.base import ClassificationLoss, LossConfig, products
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class JointLoss(ClassificationLoss):
 
     def logits(self, emb: torch.Tensor) -> torch.Tensor:
         if self.bias is None:
-            return self.scale * (self.placed(emb) @ F.normalize(self.weight).T)  # (B, D) @ (D, K)
-        return emb @ self.weight.T + self.bias  # (B, D) @ (D, K)
+            return self.scale * products(self.placed(emb), F.normalize(self.weight))
+        return products(emb, self.weight) + self.bias
 
     def second_term(self, emb: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The term beside classification. Shape: placed ``emb (B, D)``, ``labels (B,)`` → scalar."""

@@ -12,7 +12,7 @@ from torch import nn
 
 from compat_core.config import param
 from compat_core.errors import CompatError
-from compat_core.losses.base import LOSSES, ClassificationLoss, Loss, LossConfig
+from compat_core.losses.base import LOSSES, ClassificationLoss, Loss, LossConfig, products
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,10 @@ class Simplex(ClassificationLoss):
         return self.config.scale
 
     def logits(self, emb: torch.Tensor) -> torch.Tensor:
-        return self.scale * (emb @ self.weight.T)  # (B, D) @ (D, K)
+        return self.scale * products(emb, self.weight)
 
     def margin_logits(self, emb: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.logits(emb), self.scale * (emb @ self.spare.T)], dim=1)  # (B, D + 1)
+        return torch.cat([self.logits(emb), self.scale * products(emb, self.spare)], dim=1)  # (B, D + 1)
 
     def with_rows(self, weight: torch.Tensor) -> Self:
         head = copy.deepcopy(self)

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import nn
 
-from compat_core.losses.base import LOSSES, ClassificationLoss, Loss, LossConfig
+from compat_core.losses.base import LOSSES, ClassificationLoss, Loss, LossConfig, products
 
 
 class Softmax(ClassificationLoss):
@@ -18,7 +18,7 @@ class Softmax(ClassificationLoss):
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
     def logits(self, emb: torch.Tensor) -> torch.Tensor:
-        return emb @ self.weight.T + self.bias  # (B, D) @ (D, K)
+        return products(emb, self.weight) + self.bias
 
     def with_rows(self, weight: torch.Tensor) -> Self:
         head = super().with_rows(weight)

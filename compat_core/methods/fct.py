@@ -108,6 +108,7 @@ def stored_views(context: Context, embedders: list[nn.Module], views: int) -> li
         one ``(1 + views, N, D)`` float32 tensor per embedder, on the device; every embedder sees the same views.
     """
     images = context.train_images.images
+    half = context.job.device.autocast
     rounds: list[list[torch.Tensor]] = [[embed(net, images, context.device)] for net in embedders]
     for view in range(1, views + 1):
         stream = generator(context.device, context.seed, "views", view)
@@ -115,7 +116,8 @@ def stored_views(context: Context, embedders: list[nn.Module], views: int) -> li
         for chunk in images.split(512):
             augmented = train_augment(chunk, context.augment, stream)
             for index, net in enumerate(embedders):
-                chunks[index].append(net(augmented).float())
+                with torch.autocast(context.device.type, half, enabled=half is not None):
+                    chunks[index].append(net(augmented).float())
         context.job.reporter.check_cancelled()
         context.job.reporter.progress(0.5 + 0.1 * view / views)
         for index, parts in enumerate(chunks):

@@ -10,6 +10,7 @@ from torch import nn
 
 from compat_core.data.augment import contrastive_view, train_augment
 from compat_core.data.images import ImageSet
+from compat_core.losses.base import products
 from compat_core.methods.base import Context, train_version
 from compat_core.models.autoencoder import Autoencoder
 from compat_core.models.embedder import Embedder
@@ -100,7 +101,7 @@ def nt_xent(emb: torch.Tensor, temperature: float) -> torch.Tensor:
         temperature: τ > 0.
     """
     unit = F.normalize(emb)
-    similarity = unit @ unit.T / temperature  # (2B, 2B)
+    similarity = products(unit, unit) / temperature  # (2B, 2B)
     similarity = similarity.masked_fill(torch.eye(len(emb), dtype=torch.bool, device=emb.device), -torch.inf)
     partner = torch.arange(len(emb), device=emb.device).roll(len(emb) // 2)
     return F.cross_entropy(similarity, partner)

@@ -162,7 +162,7 @@ def checked(values: dict[str, Any]) -> ExperimentConfig | None:
     try:
         config = ExperimentConfig.from_dict(values | {"seeds": _seeds(values["seeds"])})
         _known(config)
-        pick_device(config.device)
+        pick_device(config.device, config.precision)
         return config
     except CompatError as error:
         st.error(str(error), icon=":material/error:")

@@ -34,7 +34,7 @@ class Levels(PairTraining):
 def made(held_out=0.2, steps=3, count=100):
     rows = np.arange(count, dtype=np.float32)[:, None]
     config = TrainedConfig(steps=steps, batch_size=count, held_out=held_out)
-    job = FitJob(0, pick_device("cpu"), QuietReporter())
+    job = FitJob(0, pick_device("cpu", "float32"), QuietReporter())
     return Levels(nn.Linear(1, 1), Pairs(rows, rows), config, job)
 
 

@@ -28,7 +28,7 @@ def stripes(seed: int = 0, per_class: int = PER_CLASS) -> ImageSet:
 
 
 def job(name: str = "toy") -> Job:
-    return Job(name, 0, pick_device("cpu"), NullTracker())
+    return Job(name, 0, pick_device("cpu", "float32"), NullTracker())
 
 
 def version(**changes) -> VersionConfig:
