@@ -141,7 +141,7 @@ def streamed(queries: int = 1_000, items: int = 1_000_000) -> Race:
             {"bare matrix product over the file": product, "evaluate_retrieval": evaluated},
             "bare matrix product over the file", 1,
         )  # fmt: skip
-        found.facts["memory above the start, MiB (the file itself: 488)"] = round(peak.mib)
+        found.facts["memory above the start, MiB (the file: 488)"] = round(peak.mib)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -101,7 +101,7 @@ class MapTraining:
 
 
 @torch.no_grad()
-def stored_views(context: Context, embedders: list[nn.Module], views: int) -> list[torch.Tensor]:
+def stored_views(context: Context, embedders: Sequence[nn.Module], views: int) -> list[torch.Tensor]:
     """Embeddings of the training set under one plain and ``views`` augmented views, by each of ``embedders``.
 
     Returns:

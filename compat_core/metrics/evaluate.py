@@ -14,7 +14,8 @@ from compat_core.metrics.chance import chance_levels
 from compat_core.metrics.scores import PerQuery, RetrievalScores
 from compat_core.retrieval.inputs import check_embeddings, check_ids, check_keys, check_pair, shared_codes
 from compat_core.retrieval.ranking import RankBlock, iter_rank_blocks, relate
-from compat_core.retrieval.scores import prepare
+from compat_core.retrieval.scores import BlockScores, prepare
+from compat_core.retrieval.streamed import StreamedSource, is_streamed
 
 CMC_CURVE_LENGTH = 50
 RECALL_LEVELS = 101
@@ -69,14 +70,20 @@ def evaluate_retrieval(
         (1.0, 1.0)
     """
     places = _check_ks(ks)
-    query, gallery = check_embeddings("query_emb", query_emb), check_embeddings("gallery_emb", gallery_emb)
-    check_pair(query, gallery)
+    query, place = check_embeddings("query_emb", query_emb), pick_device(device).device
+    source: BlockScores
+    if is_streamed(gallery_emb, place):
+        source = StreamedSource(query, gallery_emb, distance)
+    else:
+        gallery = check_embeddings("gallery_emb", gallery_emb)
+        check_pair(query, gallery)
+        source = prepare(query, gallery, distance, place)
     labels = shared_codes(
         "labels",
         check_keys("query_labels", query_labels, len(query), "query_emb"),
-        check_keys("gallery_labels", gallery_labels, len(gallery), "gallery_emb"),
+        check_keys("gallery_labels", gallery_labels, source.num_gallery, "gallery_emb"),
     )
-    relevance = relate(*labels, check_ids(query_ids, gallery_ids, len(query), len(gallery)))
+    relevance = relate(*labels, check_ids(query_ids, gallery_ids, len(query), source.num_gallery))
     valid = relevance.counts > 0
     if not valid.any():
         raise CompatError(
@@ -84,7 +91,6 @@ def evaluate_retrieval(
             rule=f"none of {len(query)} queries has a relevant item (another one of equal label) in the gallery",
             fix="check that both label files belong together",
         )
-    source = prepare(query, gallery, distance, pick_device(device).device)
     tally = _Tally(len(query), places, curves)
     for block in iter_rank_blocks(source, relevance, block_rows):
         tally.add(block)
@@ -97,7 +103,7 @@ def evaluate_retrieval(
         precision={k: float(values[valid].mean()) for k, values in found.precision.items()},
         num_queries=int(valid.sum()),
         num_skipped=int((~valid).sum()),
-        num_gallery=len(gallery),
+        num_gallery=source.num_gallery,
         num_zero_vectors=source.num_zero_vectors,
         chance=chance_levels(relevance.counts[valid], relevance.candidates[valid], places, places),
         distance=distance,

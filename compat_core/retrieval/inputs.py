@@ -58,7 +58,7 @@ def check_matrix_shape(name: str, shape: tuple[int, ...]) -> None:
         raise CompatError(name, rule=f"shape is {shape}; must hold at least one item and one dimension")
 
 
-def check_pair(query: torch.Tensor, gallery: torch.Tensor) -> None:
+def check_pair(query: torch.Tensor, gallery: torch.Tensor | np.ndarray) -> None:
     """Raise CompatError when query and gallery vectors differ in dimension."""
     if query.shape[1] != gallery.shape[1]:
         raise CompatError(

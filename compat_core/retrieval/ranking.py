@@ -20,9 +20,8 @@ import torch
 
 from compat_core.errors import CompatError
 from compat_core.retrieval import compiled, rank_kernel
-from compat_core.retrieval.scores import ScoreSource
+from compat_core.retrieval.scores import BlockScores
 
-BLOCK_BYTES = 64 * 2**20  # of one block of scores; about four times that is in use while its ranks are counted
 BLOCK_ROWS_CPU = 128  # larger blocks fall out of the processor's cache
 CACHED_BYTES = 24 * 2**20  # a block of scores that a processor's last cache still holds
 BLOCK_ROWS_MOST = 4096  # what a GPU takes at a time, and the limit of any block: bucket numbers are 32-bit
@@ -95,7 +94,7 @@ def relate(
     return Relevance(by_label, start, stop, counts, candidates, row, column)
 
 
-def iter_rank_blocks(source: ScoreSource, relevance: Relevance, block_rows: int | None = None) -> Iterator[RankBlock]:
+def iter_rank_blocks(source: BlockScores, relevance: Relevance, block_rows: int | None = None) -> Iterator[RankBlock]:
     """Ranks of every relevant item, block by block; queries without a relevant item are in no block.
 
     Queries come ordered by their number of relevant items, so that blocks need little padding.
@@ -118,7 +117,7 @@ def iter_rank_blocks(source: ScoreSource, relevance: Relevance, block_rows: int 
         yield _rank_block(source, relevance, order[begin : begin + step], room, use_kernel)
 
 
-def relevant_ranks(source: ScoreSource, relevance: Relevance, block_rows: int | None = None) -> list[np.ndarray]:
+def relevant_ranks(source: BlockScores, relevance: Relevance, block_rows: int | None = None) -> list[np.ndarray]:
     """:func:`iter_rank_blocks` gathered: for every query its ascending 1-based ranks, empty where nothing is relevant.
 
     Holds one number per relevant pair: meant for looking closely at a small set.
@@ -130,13 +129,13 @@ def relevant_ranks(source: ScoreSource, relevance: Relevance, block_rows: int | 
     return gathered
 
 
-def rows_per_block(source: ScoreSource, block_rows: int | None) -> int:
-    """Queries per block: ``block_rows``, or as many as ``BLOCK_BYTES`` and the device allow. Raises CompatError."""
+def rows_per_block(source: BlockScores, block_rows: int | None) -> int:
+    """Queries per block: ``block_rows``, or as many as ``block_bytes`` and the device allow. Raises CompatError."""
     if block_rows is None:
         most = BLOCK_ROWS_MOST
         if source.query.device.type == "cpu":  # more rows pay while the gallery is small: every block has its overhead
-            most = max(BLOCK_ROWS_CPU, min(4 * BLOCK_ROWS_CPU, CACHED_BYTES // (4 * len(source.gallery))))
-        return int(min(most, max(1, BLOCK_BYTES // (4 * len(source.gallery)))))
+            most = max(BLOCK_ROWS_CPU, min(4 * BLOCK_ROWS_CPU, CACHED_BYTES // (4 * source.width)))
+        return int(min(most, max(1, source.block_bytes // (4 * source.width))))
     if isinstance(block_rows, bool) or not isinstance(block_rows, (int, np.integer)) or block_rows < 1:
         raise CompatError("block_rows", value=block_rows, rule="must be a whole number >= 1, or None to choose")
     return int(min(block_rows, BLOCK_ROWS_MOST))
@@ -170,7 +169,7 @@ def _is_compiled(device: torch.device, num_scores: int) -> bool:
 
 
 def _rank_block(
-    source: ScoreSource, relevance: Relevance, query_rows: np.ndarray, room: torch.Tensor, use_kernel: bool
+    source: BlockScores, relevance: Relevance, query_rows: np.ndarray, room: torch.Tensor, use_kernel: bool
 ) -> RankBlock:
     device = source.query.device
     rows = torch.from_numpy(query_rows)

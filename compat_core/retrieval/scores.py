@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -20,6 +20,7 @@ DISTANCES = ("cosine", "l2", "dot")
 # equal vectors score equal bit for bit, and a query scores the same in every block size.
 COLUMN_TILE = 64
 ROW_TILE = 16
+BLOCK_BYTES = 64 * 2**20  # of one block of scores; about four times that is in use while its ranks are counted
 SCORE_LIMIT = 1e37  # stays clear of the largest float32, 3.4e38
 
 
@@ -47,17 +48,26 @@ class ScoreSource:
     distance: str
     num_zero_vectors: int = 0
 
+    @property
+    def width(self) -> int:
+        """Columns of a block: Ng padded to whole tiles."""
+        return len(self.gallery)
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes that a block of scores may have."""
+        return BLOCK_BYTES
+
     def room(self, rows: int) -> torch.Tensor:
         """Memory for blocks of up to ``rows`` queries: fresh pages for every block would cost as much as counting."""
-        return self.query.new_empty(-(-rows // ROW_TILE) * ROW_TILE, len(self.gallery))
+        return queries_room(self.query, rows, self.width)
 
     def block(self, rows: torch.Tensor, room: torch.Tensor | None = None) -> torch.Tensor:
         """Row scores of the queries ``rows`` (B,) int64: (B, Ng padded) float32; padding columns hold −inf.
 
         They lie in ``room``, of :meth:`room`, where that is given, until the next block is put there.
         """
-        query = self.query.new_zeros(-(-len(rows) // ROW_TILE) * ROW_TILE, self.query.shape[1])
-        query[: len(rows)] = self.query[rows]
+        query = padded_queries(self.query, rows)
         out = None if room is None else room[: len(query)]
         with full_precision(query.device):
             # (B, D) @ (D, Ng) -> (B, Ng)
@@ -74,6 +84,41 @@ class ScoreSource:
             return scores
         square = self.query[rows].square().sum(dim=1, keepdim=True)  # (B, 1)
         return -(square - 2 * scores).clamp_min(0).sqrt()
+
+
+class BlockScores(Protocol):
+    """What ranking needs of a :class:`ScoreSource`, or of a gallery that stays in its file."""
+
+    @property
+    def query(self) -> torch.Tensor: ...
+
+    @property
+    def num_gallery(self) -> int: ...
+
+    @property
+    def num_zero_vectors(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def block_bytes(self) -> int: ...
+
+    def room(self, rows: int) -> torch.Tensor: ...
+
+    def block(self, rows: torch.Tensor, room: torch.Tensor | None = None) -> torch.Tensor: ...
+
+
+def queries_room(query: torch.Tensor, rows: int, width: int) -> torch.Tensor:
+    """Uninitialised memory for the scores of ``rows`` queries, padded to whole tiles."""
+    return query.new_empty(-(-rows // ROW_TILE) * ROW_TILE, width)
+
+
+def padded_queries(query: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """The queries ``rows`` (B,), followed by zeros up to a whole tile."""
+    padded = query.new_zeros(-(-len(rows) // ROW_TILE) * ROW_TILE, query.shape[1])
+    padded[: len(rows)] = query[rows]
+    return padded
 
 
 def prepare(query: torch.Tensor, gallery: torch.Tensor, distance: str, device: torch.device) -> ScoreSource:
@@ -93,8 +138,8 @@ def prepare(query: torch.Tensor, gallery: torch.Tensor, distance: str, device: t
     query, gallery = query.to(device), gallery.to(device)
     zero_vectors = 0
     if distance == "cosine":
-        query, query_zeros = _normalise(query)
-        gallery, gallery_zeros = _normalise(gallery)
+        query, query_zeros = normalise(query)
+        gallery, gallery_zeros = normalise(gallery)
         zero_vectors = query_zeros + gallery_zeros
     else:
         _check_size(query, gallery, distance)
@@ -147,7 +192,7 @@ def full_precision(device: torch.device) -> Iterator[None]:
             backend.fp32_precision = precision
 
 
-def _normalise(vectors: torch.Tensor) -> tuple[torch.Tensor, int]:
+def normalise(vectors: torch.Tensor) -> tuple[torch.Tensor, int]:
     """Rows at unit length, and how many had no direction. Scaled first: squares of tiny values would vanish."""
     largest = vectors.abs().amax(dim=1, keepdim=True)  # (N, 1)
     zero = largest == 0
@@ -167,13 +212,20 @@ def _check_size(query: torch.Tensor, gallery: torch.Tensor, distance: str) -> No
 
 
 def _centre(gallery: torch.Tensor) -> torch.Tensor:
+    mean = gallery.mean(dim=0, keepdim=True, dtype=_wide(gallery))
+    return centre_of(mean, float(torch.linalg.vector_norm(gallery, dtype=_wide(gallery))) ** 2 / gallery.numel())
+
+
+def centre_of(mean: torch.Tensor, mean_square: float) -> torch.Tensor:
     """A shift (1, D) near the gallery's mean that leaves distances alone and keeps ‖q‖² − 2q·g + ‖g‖² accurate.
 
     Rounded to a coarse power of two, so that vectors on a grid (small integers, say) stay on it and keep their ties,
     and ordinary embeddings, whose mean is no larger than their spread, are not touched at all.
+
+    Args:
+        mean: (1, D) or (D,) the gallery's mean.
+        mean_square: over all its entries.
     """
-    mean = gallery.mean(dim=0, keepdim=True, dtype=_wide(gallery))
-    mean_square = float(torch.linalg.vector_norm(gallery, dtype=_wide(gallery))) ** 2 / gallery.numel()
     variance = mean_square - float(mean.square().mean())
     if variance <= 1e-14 * mean_square:  # all vectors (almost) the same: no grid to keep
         return mean.float()

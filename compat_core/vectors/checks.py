@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compat_core.vectors.sources import let_go
+from compat_core.retrieval.streamed import let_go
 
 STOP, WARN, INFO = "stop", "warn", "info"
 BLOCK_ROWS = 65_536

@@ -23,7 +23,8 @@ from compat_core.adapters.map import MANIFEST_FILE
 from compat_core.errors import CompatError
 from compat_core.experiments.files import write_json
 from compat_core.experiments.locks import FileLock
-from compat_core.vectors.sources import let_go, read_vectors, split_spec
+from compat_core.retrieval.streamed import let_go
+from compat_core.vectors.sources import read_vectors, split_spec
 
 BATCH_ROWS = 8_192
 SYNC_BATCHES = 64  # batches between two lines of the journal: what a power cut costs at most

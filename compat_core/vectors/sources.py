@@ -6,7 +6,6 @@ read whole; the other formats are read into memory, since they cannot be mapped.
 
 from __future__ import annotations
 
-import mmap
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,17 +57,6 @@ def read_vectors(spec: str | Path) -> VectorFile:
     ids = frame[ID_COLUMN].astype(str).to_numpy(dtype=str) if ID_COLUMN in frame else None
     labels = _keys(str(spec), frame[LABEL_COLUMN].to_numpy()) if LABEL_COLUMN in frame else None
     return VectorFile(_vectors(str(spec), _from_table(str(spec), frame, name)), ids, labels)
-
-
-def let_go(emb: np.ndarray) -> None:
-    """Give back the memory that reading a mapped file has filled; the next read fetches from the disk again.
-
-    The system would take it back by itself when it needs it, but a container that counts mapped pages ends a process
-    that walks through a file larger than its limit.
-    """
-    mapped = getattr(emb, "_mmap", None)
-    if mapped is not None and hasattr(mapped, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def read_column(spec: str | Path) -> np.ndarray:

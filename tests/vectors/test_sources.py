@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from compat_core.errors import CompatError
-from compat_core.vectors.sources import let_go, read_column, read_numbers, read_qrels, read_vectors, split_spec
+from compat_core.retrieval.streamed import let_go
+from compat_core.vectors.sources import read_column, read_numbers, read_qrels, read_vectors, split_spec
 
 EMB = np.arange(12, dtype=np.float32).reshape(4, 3)
 
