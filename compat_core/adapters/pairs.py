@@ -86,6 +86,10 @@ class Pairs:
         """The same items the other way round: target → source. Side-information belongs to the source and is left."""
         return Pairs(self.target, self.source, self.labels)
 
+    def without_side(self) -> Pairs:
+        """The same pairs, side-information left out."""
+        return Pairs(self.source, self.target, self.labels)
+
     def take(self, indices: np.ndarray) -> Pairs:
         """Some of the pairs, read into memory. ``indices (B,)`` int64."""
         side = None if self.side is None else self.side[indices]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compat_core.commands.console import print_json, print_table
-from compat_core.commands.migration import add_pair, refuse
+from compat_core.commands.migration import add_pair, refuse, side_of
 from compat_core.commands.parser import Subparsers, add_runs_dir, whole
 from compat_core.errors import CompatError, unknown_name
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from compat_core.vectors.matching import MatchedVectors
 
 ROWS_KEPT = 1_000  # row numbers of a finding that the JSON names
-FILE_OPTIONS = ("old", "new", "labels", "ids", "new-ids", "qrels", "ages", "weights", "group", "option")
+FILE_OPTIONS = ("old", "new", "labels", "ids", "new-ids", "side", "qrels", "ages", "weights", "group", "option")
 REFUSED = 3  # exit status of a gate that stays shut
 # Options that set a field of the bill: option -> (field, type)
 COSTS: dict[str, Any] = {
@@ -173,6 +173,7 @@ def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given
         groups={name: pair.column("group", read_column(path)) for name, path in map(_named, arguments.group)},
         ages=pair.column("ages", read_numbers(arguments.ages)) if arguments.ages else None,
         weights=pair.column("weights", read_numbers(arguments.weights)) if arguments.weights else None,
+        side=side_of(pair, arguments.side),
     )  # fmt: skip
     files = {name: getattr(arguments, name.replace("-", "_")) for name in FILE_OPTIONS}
     paths = {name: path for name, path in files.items() if isinstance(path, str)}

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compat_core.commands.console import print_json, print_table
 from compat_core.commands.parser import Subparsers, whole
 from compat_core.errors import CompatError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from compat_core.vectors.matching import MatchedVectors
 
 FILE_HELP = ".npy, .npz, .parquet or .csv; FILE:NAME picks an array or column"
 
@@ -49,6 +54,7 @@ def add(commands: Subparsers) -> None:
     add_pair(migrate, required=False)
     _add_versions(migrate)
     migrate.add_argument("--vectors", metavar="FILE", required=True, help=FILE_HELP)
+    migrate.add_argument("--vectors-side", metavar="FILE", help="their side-information, for a map that wants it")
     migrate.add_argument("--out", metavar="FILE.npy", type=Path, required=True, help="the new file")
     migrate.set_defaults(handler=_migrate)
 
@@ -92,6 +98,7 @@ def add_pair(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument("--old", metavar="FILE", required=required, help=f"vectors of the old model; {FILE_HELP}")
     parser.add_argument("--new", metavar="FILE", required=required, help="the same items under the new model")
     parser.add_argument("--labels", metavar="FILE", help="a label per item")
+    parser.add_argument("--side", metavar="FILE", help="side-information stored with the old vectors; FCT uses it")
     parser.add_argument("--ids", metavar="FILE", help="an id per item; of the old file, when --new-ids is given too")
     parser.add_argument("--new-ids", metavar="FILE", help="ids of the new file's rows: rows are matched by id")
 
@@ -109,6 +116,13 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         print_table(["", "found"], [[finding.severity, finding.sentence] for finding in found])
     return 2 if any(finding.severity == STOP for finding in found) else 0
+
+
+def side_of(pair: MatchedVectors, spec: str | None) -> np.ndarray | None:
+    """The side-information of matched items ``(N, D_side)``, from a file with a row per old vector; None for none."""
+    from compat_core.vectors.sources import read_vectors
+
+    return None if spec is None else pair.column("side", read_vectors(spec).emb)
 
 
 def refuse(findings: list[Any]) -> None:
@@ -141,7 +155,7 @@ def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False)
     config = adapter.configure(spec)
     pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
     refuse(check_vectors(pair.old, pair.new, pair.labels, pair.ids))
-    pairs = Pairs(pair.old, pair.new, pair.labels)
+    pairs = Pairs(pair.old, pair.new, pair.labels, side_of(pair, arguments.side))
     ends = (arguments.old_model, arguments.new_model)
     if to_old:
         pairs, ends = pairs.swapped(), ends[::-1]
@@ -169,7 +183,7 @@ def _migrate(arguments: argparse.Namespace) -> int:
             shown = int(20 * share)
             print(f"{100 * share:.0f} %", file=sys.stderr, flush=True)
 
-    manifest = migrate(arguments.map, arguments.vectors, arguments.out, tell)
+    manifest = migrate(arguments.map, arguments.vectors, arguments.out, tell, arguments.vectors_side)
     print(f"{manifest.rows:,} × {manifest.dim} vectors in the space of {manifest.space}: {arguments.out}")
     print(f"sha256 {manifest.sha256}; a random sample was recomputed and agrees")
     return 0

@@ -121,7 +121,7 @@ def decide(
     Raises:
         CompatError: for vectors that do not belong together, too few items, or no relevant item at all.
     """
-    pairs = Pairs(given.old, given.new, given.labels)
+    pairs = Pairs(given.old, given.new, given.labels, given.side)
     fitted_on = given.fit
     split = split_rows(
         len(pairs),
@@ -145,7 +145,7 @@ def decide(
         judged.append((option, judge(option.scorer, relevance, len(judging.old))))
         if option.vector_map is not None and option.kind in (ways.GALLERY, ways.QUERY):
             timed = (judging.old if option.kind == ways.GALLERY else judging.new)[:TIMED_ROWS]
-            latencies.append(map_latency(option.name, option.vector_map, timed))
+            latencies.append(map_latency(option.name, option.vector_map, timed, judging.side))
     mapping = [one.rows_per_s for one in latencies]
     costs = dataclasses.replace(config.costs, mapped_per_s=min([config.costs.mapped_per_s, *mapping]))
     config = dataclasses.replace(config, costs=costs)
@@ -176,12 +176,13 @@ class _Options:
         best_value, to_old = -1.0, None
         seed = self.config.seed
         for adapter in self.adapters():
-            forward = adapter.fit(self.fit, seed=seed)
-            option = ways.gallery_option(self.judging, adapter, forward)
-            value = self.validated(ways.gallery_option(self.validation[0], adapter, forward))
-            if value > best_value:
-                best_value, self.best = value, (option, adapter)
-            yield option
+            for pairs in self.fitted_on(adapter):
+                forward = adapter.fit(pairs, seed=seed)
+                option = ways.gallery_option(self.judging, adapter, forward)
+                value = self.validated(ways.gallery_option(self.validation[0], adapter, forward))
+                if value > best_value:
+                    best_value, self.best = value, (option, adapter)
+                yield option
             backward = adapter.fit(self.fit.swapped(), seed=seed)
             if adapter.name == SLERP_MAP:
                 to_old = backward
@@ -194,6 +195,11 @@ class _Options:
                 yield ways.rank_merge(self.judging, share, order, by)
         if to_old is not None:
             yield self.slerp(to_old)
+
+    def fitted_on(self, adapter: Adapter) -> list[Pairs]:
+        """The pairs without side-information; and with it, for an adapter that uses it: is it worth storing?"""
+        plain = self.fit if self.fit.side is None else self.fit.without_side()
+        return [plain, self.fit] if self.fit.side is not None and "side" in adapter.optional else [plain]
 
     def candidates(self, given: Given, rows: np.ndarray) -> list[Option]:
         """Options made elsewhere."""
@@ -221,8 +227,8 @@ def as_codes(labels: Any) -> np.ndarray:
     return np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def unsure_rows(fitted: VectorMap, rows: torch.Tensor) -> np.ndarray | None:
+def unsure_rows(fitted: VectorMap, rows: torch.Tensor, side: torch.Tensor | None) -> np.ndarray | None:
     """How unsure a map is of each row ``(N,)``; None where it cannot tell."""
     with torch.inference_mode():
-        unsure = fitted.uncertainty(rows)
+        unsure = fitted.uncertainty(rows, side if fitted.side_dim else None)
     return None if unsure is None else unsure.reshape(-1).numpy()

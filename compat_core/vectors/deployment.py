@@ -109,24 +109,29 @@ def _pair_scores(option: Option, relevance: Relevance) -> tuple[np.ndarray, np.n
     return values[kind == 1], values[kind == 0]
 
 
-def map_latency(option: str, fitted: VectorMap, rows: torch.Tensor, rounds: int = LATENCY_ROUNDS) -> MapLatency:
+def map_latency(
+    option: str, fitted: VectorMap, rows: torch.Tensor, side: torch.Tensor | None = None, rounds: int = LATENCY_ROUNDS
+) -> MapLatency:
     """Time the map on single vectors, one after the other, and on all of them at once.
 
     Args:
         option: a name for the table.
-        fitted: a map without side-information.
+        fitted: the map.
         rows: ``(N, D)`` to take vectors from.
+        side: their side-information, for a map that wants it: at least N rows.
         rounds: single vectors timed, after a few to warm up.
     """
     times = []
+    beside = side[: len(rows)] if side is not None and fitted.side_dim else None
     with torch.inference_mode():
         for turn in range(rounds + 10):
-            row = rows[turn % len(rows)][None]
+            at = slice(turn % len(rows), turn % len(rows) + 1)
+            row, more = rows[at], None if beside is None else beside[at]
             started = time.perf_counter()
-            fitted(row)
+            fitted(row, more)
             times.append(time.perf_counter() - started)
         started = time.perf_counter()
-        fitted(rows)
+        fitted(rows, beside)
         whole = time.perf_counter() - started
     half, slow = np.quantile(times[10:], [0.5, 0.99]) * 1000
     return MapLatency(option, float(half), float(slow), len(rows) / max(whole, 1e-9))

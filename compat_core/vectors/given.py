@@ -52,6 +52,7 @@ class Given:
         groups: name -> ``(N,)`` texts; who gets worse is answered for each.
         ages: ``(N,)`` numbers, larger is newer, or None.
         weights: ``(N,)`` how often an item is asked for, or None; orders a backfill.
+        side: ``(N, D_side)`` side-information stored with the old vectors, or None; FCT and FastFill use it.
     """
 
     old: Any
@@ -64,6 +65,7 @@ class Given:
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)
     ages: np.ndarray | None = None
     weights: np.ndarray | None = None
+    side: Any | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,8 @@ def held_out(
     """
     taken = pairs.take(rows)
     old, new = (torch.from_numpy(np.array(side, dtype=np.float32)) for side in (taken.source, taken.target))
-    judging = Judging(old, new, queries, distance)
+    side = None if taken.side is None else torch.from_numpy(np.array(taken.side, dtype=np.float32))
+    judging = Judging(old, new, queries, distance, side)
     if given.judgements is not None:
         if given.ids is None:
             raise CompatError(

@@ -83,7 +83,11 @@ def read_space(path: Path) -> SpaceManifest | None:
 
 
 def migrate(
-    map_folder: Path, vectors: str | Path, out: Path, tell: Callable[[float], None] = lambda share: None
+    map_folder: Path,
+    vectors: str | Path,
+    out: Path,
+    tell: Callable[[float], None] = lambda share: None,
+    side: str | Path | None = None,
 ) -> SpaceManifest:
     """Map every row of ``vectors`` and write them to ``out`` (.npy, float32).
 
@@ -95,6 +99,7 @@ def migrate(
         vectors: ``FILE`` or ``FILE:NAME``.
         out: the new file; it must not exist.
         tell: hears the share done, in [0, 1].
+        side: side-information of the same rows, for a map that wants some.
 
     Raises:
         CompatError: for a map or file that cannot be read, another dimension, a file that is in another space than the
@@ -109,20 +114,64 @@ def migrate(
         raise CompatError("--out", value=str(out), rule="its folder does not exist")
     fitted, described = load_map(map_folder), read_manifest(map_folder)
     source_path, _ = split_spec(vectors)
-    emb = read_vectors(vectors).emb
-    _may_be_mapped(source_path, emb, fitted, described)
+    source = _Source(source_path, read_vectors(vectors).emb, None if side is None else read_vectors(side).emb)
+    _may_be_mapped(source, fitted, described)
     lock = FileLock(out.with_name(f".{out.name}.lock"))
     if not lock.acquire():
         raise CompatError("--out", value=str(out), rule="another process is writing it")
     try:
-        return _mapped(fitted, described, map_folder, source_path, emb, out, tell)
+        return _mapped(fitted, described, map_folder, source, out, tell)
     finally:
         lock.release()
 
 
-def _may_be_mapped(path: Path, emb: np.ndarray, fitted: VectorMap, described: dict[str, Any]) -> None:
-    if fitted.side_dim:
-        raise CompatError("map", value=fitted.kind, rule="wants side-information, which migrate does not stream")
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What is mapped: a file, its vectors, and the side-information of its rows, or None."""
+
+    path: Path
+    emb: np.ndarray
+    side: np.ndarray | None
+
+    def mapped(self, fitted: VectorMap, rows: np.ndarray, beside: np.ndarray | None) -> np.ndarray:
+        """Some rows through the map, float32."""
+        with torch.inference_mode():
+            more = None if beside is None else torch.from_numpy(beside)
+            return fitted(torch.from_numpy(rows), more).float().numpy()  # type: ignore[no-any-return]
+
+    def batch(self, first: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """``BATCH_ROWS`` rows as float32, and their side-information. Raises CompatError for NaN or infinity."""
+        beside = None if self.side is None else _finite("--vectors-side", self.side, first)
+        return _finite(str(self.path), self.emb, first), beside
+
+    def chosen(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Some rows as float32, and their side-information."""
+        return _rows(self.emb, rows), None if self.side is None else _rows(self.side, rows)
+
+    def let_go(self) -> None:
+        """Give back the pages of mapped files that were read."""
+        for stored in (self.emb, self.side):
+            if stored is not None:
+                let_go(stored)
+
+
+def _finite(name: str, stored: np.ndarray, first: int) -> np.ndarray:
+    rows = np.array(stored[first : first + BATCH_ROWS], dtype=np.float32)
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        row = first + int(np.flatnonzero(~finite)[0])
+        raise CompatError(name, rule=f"NaN or infinite values in row {row}", fix="drop or repair that item")
+    return rows
+
+
+def _may_be_mapped(source: _Source, fitted: VectorMap, described: dict[str, Any]) -> None:
+    path, emb, side = source.path, source.emb, source.side
+    if bool(fitted.side_dim) != (side is not None):
+        rule = "wants side-information" if side is None else "has no use for side-information"
+        raise CompatError("map", value=fitted.kind, rule=rule, fix="give or leave out --vectors-side")
+    if side is not None and side.shape != (len(emb), fitted.side_dim):
+        wanted = f"must be {(len(emb), fitted.side_dim)}: a row per vector"
+        raise CompatError("--vectors-side", value=side.shape, rule=wanted)
     space, start, end = read_space(path), described.get("old_model", ""), described.get("new_model", "")
     if space is not None and space.space == end and end != start:
         fix = "nothing to do; or name the file of old vectors"
@@ -138,14 +187,14 @@ def _mapped(
     fitted: VectorMap,
     described: dict[str, Any],
     map_folder: Path,
-    source_path: Path,
-    emb: np.ndarray,
+    source: _Source,
     out: Path,
     tell: Callable[[float], None],
 ) -> SpaceManifest:
+    emb = source.emb
     part, journal = out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.journal")
     weights = json.loads((Path(map_folder) / MANIFEST_FILE).read_text(encoding="utf-8"))["sha256"]
-    work = {"source": _stamp(source_path), "map_sha256": weights, "rows": len(emb), "dim": fitted.target_dim}
+    work = {"source": _stamp(source.path), "map_sha256": weights, "rows": len(emb), "dim": fitted.target_dim}
     done = _resumable(journal, work) if part.is_file() else 0
     header = _header(len(emb), fitted.target_dim)
     row_bytes = 4 * fitted.target_dim
@@ -156,53 +205,44 @@ def _mapped(
         file.seek(len(header) + done * row_bytes)
         file.truncate()
         for number, first in enumerate(range(done, len(emb), BATCH_ROWS), 1):
-            rows = _batch(fitted, emb, first, source_path)
+            rows = source.mapped(fitted, *source.batch(first))
             file.write(rows.tobytes())
             if number % SYNC_BATCHES == 0:
                 file.flush()
                 os.fsync(file.fileno())  # the journal must not know of rows that the disk does not have
                 _note(journal, work, first + len(rows))
             if number % FREED_BATCHES == 0:
-                let_go(emb)
+                source.let_go()
             tell((first + len(rows)) / len(emb))
         file.flush()
         os.fsync(file.fileno())
     if part.stat().st_size != len(header) + len(emb) * row_bytes:
         raise CompatError(str(part), rule="has another size than its rows take", fix="delete it and migrate again")
-    let_go(emb)
-    _verify(fitted, emb, part, source_path)
+    source.let_go()
+    _verify(fitted, source, part)
     start, end = described.get("old_model", ""), described.get("new_model", "")
-    source = {"file": source_path.name, "bytes": source_path.stat().st_size, "sha256": sha256(source_path)}
-    manifest = SpaceManifest(end, start, len(emb), fitted.target_dim, sha256(part), weights, source)
+    file_of = {"file": source.path.name, "bytes": source.path.stat().st_size, "sha256": sha256(source.path)}
+    manifest = SpaceManifest(end, start, len(emb), fitted.target_dim, sha256(part), weights, file_of)
     write_manifest(out, manifest)
     os.replace(part, out)  # last: a file of that name is whole, checked and described
     journal.unlink(missing_ok=True)
     return manifest
 
 
-def _batch(fitted: VectorMap, emb: np.ndarray, first: int, path: Path) -> np.ndarray:
-    rows = np.array(emb[first : first + BATCH_ROWS], dtype=np.float32)
-    finite = np.isfinite(rows).all(axis=1)
-    if not finite.all():
-        row = first + int(np.flatnonzero(~finite)[0])
-        raise CompatError(str(path), rule=f"NaN or infinite values in row {row}", fix="drop or repair that item")
-    with torch.inference_mode():
-        return fitted(torch.from_numpy(rows)).float().numpy()  # type: ignore[no-any-return]
-
-
-def _verify(fitted: VectorMap, emb: np.ndarray, part: Path, path: Path) -> None:
+def _verify(fitted: VectorMap, source: _Source, part: Path) -> None:
     """Map a random sample of rows once more and compare: rounding may depend on the batch, nothing else may."""
     written = np.load(part, mmap_mode="r")
-    if written.shape != (len(emb), fitted.target_dim):
+    if written.shape != (len(source.emb), fitted.target_dim):
         raise CompatError(str(part), rule=f"shape is {written.shape}", fix="delete it and migrate again")
-    chosen = np.sort(np.random.default_rng(0).permutation(len(emb))[:SAMPLED])
-    with torch.inference_mode():
-        again = fitted(torch.from_numpy(_rows(emb, chosen))).float().numpy()
+    chosen = np.sort(np.random.default_rng(0).permutation(len(source.emb))[:SAMPLED])
+    again = source.mapped(fitted, *source.chosen(chosen))
     gap = np.linalg.norm(_rows(written, chosen) - again, axis=1) / np.maximum(np.linalg.norm(again, axis=1), 1e-12)
     if gap.max() > TOLERANCE:
         row = int(chosen[gap.argmax()])
         rule = f"row {row} differs from its recomputation by {gap.max():.2g} of its length"
-        raise CompatError(str(part), rule=rule, fix=f"delete it and migrate again; {path} may have changed meanwhile")
+        raise CompatError(
+            str(part), rule=rule, fix=f"delete it and migrate again; {source.path} may have changed meanwhile"
+        )
 
 
 def _rows(emb: np.ndarray, chosen: np.ndarray) -> np.ndarray:

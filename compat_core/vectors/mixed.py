@@ -60,6 +60,9 @@ def open_part(version: str, spec: str, space: str, on_the_fly: VectorMap | None)
     """
     if version not in VERSIONS:
         raise CompatError("--part", value=f"{version}=…", rule=f"must begin with one of {', '.join(VERSIONS)}")
+    if on_the_fly is not None and on_the_fly.side_dim:
+        fix = "migrate the file first, with --vectors-side"
+        raise CompatError("--map", rule="wants side-information, which is not searched along", fix=fix)
     path, _ = split_spec(spec)
     manifest = read_space(path)
     if version == "old" and on_the_fly is None and (manifest is None or manifest.space != space):

@@ -6,6 +6,7 @@ queries are some of them. Nothing here has seen the judged items when it was fit
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,9 +86,12 @@ def _float32(side: Any, rows: np.ndarray) -> torch.Tensor:
 
 def gallery_option(judging: Judging, adapter: Adapter, fitted: VectorMap) -> Option:
     """Old rows go through the map once; queries are the new model's own."""
-    mapped = mapped_rows(fitted, judging.old)
+    mapped = mapped_rows(fitted, judging.old, judging.side)
     summary = f"{adapter.title}, old → new: rewrite the gallery once, no image is touched."
-    return Option(f"{adapter.name} old→new", GALLERY, summary, 0.0, judging.space(judging.new, mapped), fitted)
+    name = f"{adapter.name} old→new"
+    if fitted.side_dim:
+        name, summary = f"{name}, with side-information", f"{summary} Uses the side-information stored with it."
+    return Option(name, GALLERY, summary, 0.0, judging.space(judging.new, mapped), fitted)
 
 
 def query_option(judging: Judging, adapter: Adapter, fitted: VectorMap) -> Option:
@@ -97,12 +101,17 @@ def query_option(judging: Judging, adapter: Adapter, fitted: VectorMap) -> Optio
     return Option(f"{adapter.name} new→old", QUERY, summary, 0.0, judging.space(mapped, judging.old), fitted)
 
 
-def mapped_rows(fitted: VectorMap, rows: torch.Tensor) -> torch.Tensor:
-    """Rows through the map. Raises CompatError for a map that wants side-information."""
-    if fitted.side_dim:
+def mapped_rows(fitted: VectorMap, rows: torch.Tensor, side: torch.Tensor | None = None) -> torch.Tensor:
+    """Rows through the map, with their side-information where the map wants some.
+
+    Raises:
+        CompatError: when it does and none is given.
+    """
+    if fitted.side_dim and side is None:
         raise CompatError("adapter", value=fitted.kind, rule="wants side-information, which was not given")
+    beside = side.split(8192) if side is not None and fitted.side_dim else itertools.repeat(None)
     with torch.no_grad():
-        return torch.cat([fitted(part) for part in rows.split(8192)])
+        return torch.cat([fitted(part, more) for part, more in zip(rows.split(8192), beside, strict=False)])
 
 
 def part_backfill(judging: Judging, base: Option, share: float, order: np.ndarray) -> Option:
@@ -116,7 +125,7 @@ def part_backfill(judging: Judging, base: Option, share: float, order: np.ndarra
     """
     if base.vector_map is None:
         raise ValueError(f"{base.name} maps nothing")
-    mixed = mapped_rows(base.vector_map, judging.old)
+    mixed = mapped_rows(base.vector_map, judging.old, judging.side)
     chosen = torch.from_numpy(np.ascontiguousarray(order[: round(share * len(order))]))
     mixed[chosen] = judging.new[chosen]
     name = f"{base.name} + {100 * share:.0f} % backfilled"

@@ -17,12 +17,14 @@ class Judging:
         old, new: ``(G, D_old)``, ``(G, D_new)`` float32 of the gallery items.
         queries: ``(Q,)`` positions of the queries among them.
         distance: ``cosine``, ``l2`` or ``dot``.
+        side: ``(G, D_side)`` float32 side-information stored with the old vectors, or None.
     """
 
     old: torch.Tensor
     new: torch.Tensor
     queries: np.ndarray
     distance: str
+    side: torch.Tensor | None = None
 
     def space(self, query: torch.Tensor, gallery: torch.Tensor) -> Space:
         """Scores of ``gallery (G, D)`` for rows of ``query (G, D)`` that are queries."""

@@ -41,20 +41,20 @@ def studies(
     found["looked_at"] = looked_at
     if best is not None and best[0].vector_map is not None:
         tell("pair budget")
+        fit = evidence.fit if best[0].vector_map.side_dim or evidence.fit.side is None else evidence.fit.without_side()
         references = (evidence.of(STATUS_QUO)[1], evidence.of(CEILING)[1])
         found["pair_budget"] = asdict(
-            pair_budget(
-                best[1], evidence.fit, judging, relevance, references, config.metric, config.resamples, config.seed
-            )
+            pair_budget(best[1], fit, judging, relevance, references, config.metric, config.resamples, config.seed)
         )
         tell("backfill plan")
         labels = None if given.labels is None else as_codes(given.labels)[evidence.split.judged]
         weights = None if given.weights is None else np.asarray(given.weights)[evidence.split.judged]
+        migrated = ways.mapped_rows(best[0].vector_map, judging.old, judging.side)
+        unsure = unsure_rows(best[0].vector_map, judging.old, judging.side)
         found["plan"] = [
             asdict(order)
             for order in plan_backfill(
-                judging, relevance, ways.mapped_rows(best[0].vector_map, judging.old), config.metric, config.resamples,
-                labels, weights, unsure_rows(best[0].vector_map, judging.old),
+                judging, relevance, migrated, config.metric, config.resamples, labels, weights, unsure,
             )
         ]  # fmt: skip
         found["plan_map"] = best[0].name

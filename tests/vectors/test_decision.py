@@ -1,5 +1,7 @@
 """Decisions whose right answer is known, and what they rest on."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from compat_core.adapters import Pairs
 from compat_core.errors import CompatError
 from compat_core.vectors.decision import decide
 from compat_core.vectors.given import Candidate, Given, split_rows
+from compat_core.vectors.studies import studies
 from tests.vectors.worlds import better_new, quick, rotated, unrelated
 
 
@@ -99,3 +102,19 @@ def test_judgements_by_id_give_what_labels_give():
     by_labels, _ = decide(given, quick())
     for row in by_labels.rows:  # choices that rest on the metric agree too
         assert by_ids.row(row.name).values["mAP"] == pytest.approx(row.values["mAP"])
+
+
+def test_side_information_is_judged_with_and_without():
+    given = better_new()
+    rng = np.random.default_rng(3)
+    lost = np.asarray(given.new) + 0.2 * rng.standard_normal(given.new.shape).astype(np.float32)
+    decision, evidence = decide(dataclasses.replace(given, side=lost), quick(adapters=("fct", "ridge")))
+    without, beside = (
+        decision.row(f"fct old→new{more}").values["mAP"]["value"] for more in ("", ", with side-information")
+    )
+    assert beside > without + 0.05
+    assert evidence.best[0].vector_map.side_dim == 8
+    assert any(row.name.startswith("fct old→new, with side-information + ") for row in decision.rows)
+    looked = studies(given, decision, evidence)
+    gain = looked["pair_budget"]["points"][-1]["gain"]
+    assert gain == pytest.approx(beside - decision.row("status quo").values["mAP"]["value"])

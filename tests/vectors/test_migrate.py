@@ -13,6 +13,7 @@ import pytest
 
 from compat_core.adapters import ADAPTERS, Pairs, save_map
 from compat_core.errors import CompatError
+from compat_core.spec import Spec
 from compat_core.vectors import migrate as module
 from compat_core.vectors.migrate import SpaceManifest, manifest_path, migrate, read_space, sha256, write_manifest
 
@@ -121,17 +122,44 @@ def test_another_source_is_not_resumed_into(world):
 
 def test_a_wrong_row_is_found_before_the_file_gets_its_name(world, monkeypatch):
     folder, _ = world
-    honest = module._batch
+    honest = module._finite
 
     def faulty(*arguments):
         rows = honest(*arguments)
         rows[:] += 1
         return rows
 
-    monkeypatch.setattr(module, "_batch", faulty)
+    monkeypatch.setattr(module, "_finite", faulty)
     with pytest.raises(CompatError, match="differs from its recomputation"):
         run(folder)
     assert not (folder / "new.npy").exists()
+
+
+def test_side_information_is_streamed_along(tmp_path):
+    import torch
+
+    rng = np.random.default_rng(2)
+    count = module.BATCH_ROWS + 9
+    old, side = (rng.standard_normal((count, dim)).astype(np.float32) for dim in (DIM, 5))
+    new = (old[:, :OUT_DIM] + side[:, :1]).astype(np.float32)
+    pairs = Pairs(old[:300], new[:300], side=side[:300])
+    adapter = ADAPTERS.get("fct")
+    fitted = adapter.fit(pairs, adapter.configure(Spec("fct", {"width": 16, "steps": 20})))
+    save_map(fitted, tmp_path / "map", {"old_model": "v1", "new_model": "v2"})
+    for name, rows in (("old", old), ("side", side), ("short", side[:-1])):
+        np.save(tmp_path / f"{name}.npy", rows)
+    run(tmp_path, side=tmp_path / "side.npy")
+    expected = fitted(torch.from_numpy(old), torch.from_numpy(side)).detach().numpy()
+    np.testing.assert_allclose(np.load(tmp_path / "new.npy"), expected, atol=1e-4)
+    for more, says in (({}, "wants side-information"), ({"side": tmp_path / "short.npy"}, "a row per vector")):
+        with pytest.raises(CompatError, match=says):
+            run(tmp_path, "other.npy", **more)
+
+
+def test_side_information_for_a_map_without_use_for_it_is_refused(world):
+    folder, _ = world
+    with pytest.raises(CompatError, match="no use for side-information"):
+        run(folder, side=folder / "old.npy")
 
 
 def test_spaces_are_not_mixed(world):
