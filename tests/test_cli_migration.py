@@ -83,6 +83,23 @@ def test_decide_takes_tables_groups_ages_weights_and_other_options(files, capsys
     assert any(finding["what"].startswith("shape and norms") for finding in document["checks"])
 
 
+def test_decide_takes_side_information_and_pictures(files, capsys):
+    given = better_new()
+    np.save(files / "side.npy", given.new)
+    np.save(files / "images.npy", (np.arange(500 * 64) % 251).astype(np.uint8).reshape(500, 8, 8))
+    arguments = ["decide", *pair(files), "--side", str(files / "side.npy"), "--images", str(files / "images.npy")]
+    arguments += ["--adapters", "fct", "--judged", "200", "--queries", "80", "--out", str(files / "out")]
+    assert main(arguments) == 0
+    document = json.loads((files / "out" / "decision.json").read_text())
+    assert "fct old→new, with side-information" in {row["name"] for row in document["decision"]["rows"]}
+    assert {"side", "images"} <= set(document["inputs"])
+    assert list((files / "out" / "thumbnails").glob("*.png"))
+    assert "data:image/png;base64," in (files / "out" / "decision.html").read_text()
+    np.save(files / "short.npy", given.new[:-1])
+    assert main([*arguments[:-1], str(files / "other"), "--side", str(files / "short.npy")]) == 2
+    assert "--side" in capsys.readouterr().err and not (files / "other").exists()
+
+
 def test_judgements_from_a_file(files, capsys):
     labels = np.load(files / "labels.npy")
     lines = [f"{q} 0 {i} 1" for q in range(500) for i in np.flatnonzero(labels == labels[q])]

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from compat_core.commands.console import print_json, print_table
 from compat_core.commands.migration import add_pair, refuse, side_of
 from compat_core.commands.parser import Subparsers, add_runs_dir, whole
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
     from compat_core.vectors.decision import DecisionConfig
     from compat_core.vectors.given import Candidate, Given
     from compat_core.vectors.matching import MatchedVectors
+    from compat_core.vectors.pictures import ItemPictures
 
 ROWS_KEPT = 1_000  # row numbers of a finding that the JSON names
-FILE_OPTIONS = ("old", "new", "labels", "ids", "new-ids", "side", "qrels", "ages", "weights", "group", "option")
+FILE_OPTIONS = (
+    "old", "new", "labels", "ids", "new-ids", "side", "images", "qrels", "ages", "weights", "group", "option",
+)  # fmt: skip
 REFUSED = 3  # exit status of a gate that stays shut
 # Options that set a field of the bill: option -> (field, type)
 COSTS: dict[str, Any] = {
@@ -42,6 +47,9 @@ def add(commands: Subparsers) -> None:
     decide.add_argument("--qrels", metavar="FILE", help="relevance judgements by id, 'query 0 item relevance' per line")
     decide.add_argument(
         "--group", metavar="NAME=FILE", action="append", default=[], help="a column of groups: who gets worse? several"
+    )
+    decide.add_argument(
+        "--images", metavar="FILE", help="what items look like: uint8 pictures (.npy), or FILE:NAME, a column of paths"
     )
     decide.add_argument("--ages", metavar="FILE", help="a number or date per item, larger is newer")
     decide.add_argument("--weights", metavar="FILE", help="how often each item is asked for; orders the backfill plan")
@@ -94,6 +102,7 @@ def _decide(arguments: argparse.Namespace) -> int:
     from compat_core.vectors.checks import leakage
     from compat_core.vectors.decision import decide
     from compat_core.vectors.jobs import SCHEMA_VERSION
+    from compat_core.vectors.pictures import COLUMNS, FOLDER, lost_queries, read_thumbnails, write_thumbnails
     from compat_core.vectors.studies import per_query, studies
 
     config = _config(arguments)
@@ -111,8 +120,16 @@ def _decide(arguments: argparse.Namespace) -> int:
     }
     document["checks"] = [dataclasses.asdict(one) | {"rows": list(one.rows[:ROWS_KEPT])} for one in findings]
     arguments.out.mkdir(parents=True, exist_ok=True)
-    write_arrays(arguments.out / "per_query.npz", per_query(given, evidence))
-    (arguments.out / "decision.html").write_text(decision_page(document), encoding="utf-8")
+    arrays = per_query(given, evidence)
+    write_arrays(arguments.out / "per_query.npz", arrays)
+    if given.pictures is not None:
+        unread = write_thumbnails(arguments.out / FOLDER, given.pictures, arrays)
+        if unread:
+            _tell(f"{unread} pictures could not be read")
+    lost = lost_queries(arrays, looked["looked_at"])
+    thumbnails = read_thumbnails(arguments.out / FOLDER, np.unique(lost[list(COLUMNS)].to_numpy()))
+    page = decision_page(document, lost, thumbnails)
+    (arguments.out / "decision.html").write_text(page, encoding="utf-8")
     write_json(arguments.out / "decision.json", document)  # last: a folder that has it is complete
     if arguments.json:
         print_json(document)
@@ -174,10 +191,24 @@ def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given
         ages=pair.column("ages", read_numbers(arguments.ages)) if arguments.ages else None,
         weights=pair.column("weights", read_numbers(arguments.weights)) if arguments.weights else None,
         side=side_of(pair, arguments.side),
+        pictures=_pictures(pair, arguments.images) if arguments.images else None,
     )  # fmt: skip
     files = {name: getattr(arguments, name.replace("-", "_")) for name in FILE_OPTIONS}
     paths = {name: path for name, path in files.items() if isinstance(path, str)}
     return given, {name: described(Path(path)) for name, path in paths.items()}, findings
+
+
+def _pictures(pair: MatchedVectors, spec: str) -> ItemPictures:
+    from compat_core.vectors.pictures import ItemPictures, open_pictures
+
+    picture, count = open_pictures(spec)
+    rows = pair.column("images", np.arange(count))
+
+    def caption(row: int) -> str:
+        name = f"item {row}" if pair.ids is None else str(pair.ids[row])
+        return name if pair.labels is None else f"{name}, {pair.labels[row]}"
+
+    return ItemPictures(lambda row: picture(int(rows[row])), caption)
 
 
 def _named(text: str) -> tuple[str, str]:

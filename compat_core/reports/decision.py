@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -14,9 +15,11 @@ from compat_core.reports.frames import MISSING, percent_text
 from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.markup import Panel, frame_panel
 from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
+from compat_core.vectors.pictures import COLUMNS, PICTURED, Thumbnail, enlarged
 
 Decided = Mapping[str, Any]  # Decision.to_dict(), as decision.json holds it under "decision"
 
+LOST_LISTED = 50
 KINDS = ("reference", "migrate", "map queries", "two spaces", "part backfill", "retrain")
 ROLLBACK = {
     "reference": "Nothing to roll back: the old gallery is untouched until the new index has replaced it.",
@@ -122,11 +125,18 @@ def rollback(decided: Decided) -> str:
     return ROLLBACK[kinds.get(decided["recommended"], "reference")]
 
 
-def decision_page(document: Mapping[str, Any]) -> str:
+def decision_page(
+    document: Mapping[str, Any],
+    lost: pd.DataFrame | None = None,
+    thumbnails: Mapping[int, Thumbnail] = MappingProxyType({}),
+) -> str:
     """The page of a ``decision.json``: the answer, all options with bill and intervals, inputs, how to roll back.
 
     Args:
         document: the parsed file: ``decision``, ``inputs`` (name -> path's name, shape, sha256) and ``environment``.
+        lost: of :func:`compat_core.vectors.pictures.lost_queries`, under the option that was looked at;
+            None leaves them out.
+        thumbnails: pictures of items, by row.
     """
     decided = document["decision"]
     page = HtmlPage()
@@ -147,6 +157,8 @@ def decision_page(document: Mapping[str, Any]) -> str:
         trade_off_figure(decided), "Money of every option against its gain over the status quo; as in the table"
     )
     add_studies(page, document.get("studies") or {}, decided)
+    if lost is not None and not lost.empty:
+        _add_lost(page, lost, thumbnails, document["studies"]["looked_at"])
     page.heading("If it goes wrong", 3)
     page.paragraph(rollback(decided))
     page.heading("To reproduce this", 3)
@@ -156,6 +168,19 @@ def decision_page(document: Mapping[str, Any]) -> str:
     page.table(_facts("The bill's inputs", {key: f"{value:g}" for key, value in decided["config"]["costs"].items()}))
     page.table(_facts("Environment", {key: json.dumps(value) for key, value in document["environment"].items()}))
     return page.document("CompatBench: what to do with these vectors", facts(decided))
+
+
+def _add_lost(page: HtmlPage, lost: pd.DataFrame, thumbnails: Mapping[int, Thumbnail], option: str) -> None:
+    page.heading("Queries that got worse", 3)
+    page.note(
+        f"{len(lost):,} queries whose first item was right under the status quo and is wrong under {option}, largest "
+        "loss first; all of them are in per_query.npz."
+    )
+    for line in lost.head(PICTURED).to_dict("records"):
+        shown = {words: thumbnails.get(int(line[column])) for column, words in COLUMNS.items()}
+        if all(shown.values()):
+            page.pictures([(enlarged(one.png), f"{words}: {one.caption}") for words, one in shown.items() if one])
+    page.table(frame_panel(lost.head(LOST_LISTED).round(3), "Queries that got worse, by row of the given items"))
 
 
 def _facts(title: str, values: Mapping[str, str]) -> Panel:

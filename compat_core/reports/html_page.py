@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Sequence
 from html import escape
 
 import plotly.graph_objects as go
@@ -28,7 +30,7 @@ h1, h2, h3 { line-height: 1.25; } h2 { border-top: 1px solid var(--rule); paddin
 caption { text-align: left; font-weight: 600; padding: 4px 0; white-space: nowrap; }
 th, td { border-bottom: 1px solid var(--rule); padding: 4px 12px 4px 0; text-align: left; vertical-align: top; }
 th { color: var(--soft); font-weight: 600; } .number { text-align: right; }
-figure { margin: 16px 0; }
+figure { margin: 16px 0; } .row { display: flex; flex-wrap: wrap; gap: 16px; } .row figure { margin: 4px 0; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 8px; }
 pre { background: var(--band); padding: 12px; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12.5px; }
 .js-plotly-plot :is(.gtitle, .xtitle, .ytitle, .xtick text, .ytick text, .legendtext, .annotation-text, .cbaxis text,
@@ -72,6 +74,15 @@ class HtmlPage:
     def note(self, text: str) -> None:
         """Plain text, set back."""
         self.parts.append(f"<p class='soft'>{escape(text)}</p>")
+
+    def pictures(self, shown: Sequence[tuple[bytes, str]]) -> None:
+        """PNG pictures side by side, each with its caption."""
+        figures = "".join(
+            f'<figure><img alt="{escape(words)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+            f"<figcaption>{escape(words)}</figcaption></figure>"
+            for png, words in shown
+        )
+        self.parts.append(f"<div class='row'>{figures}</div>")
 
     def table(self, panel: Panel) -> None:
         """A table that scrolls sideways where it has to."""

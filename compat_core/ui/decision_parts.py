@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from compat_core.experiments.artefacts import Artefacts
 from compat_core.reports import decision as report
 from compat_core.reports import decision_studies as closer
 from compat_core.reports.frames import percent_text
@@ -17,17 +16,17 @@ from compat_core.reports.tables import frame_to_format
 from compat_core.ui.compare_parts import CHART
 from compat_core.ui.downloads import download_table
 from compat_core.ui.forms import config_fields
-from compat_core.ui.frame import shown_errors, store
+from compat_core.ui.frame import shown_errors
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.jobs import DECISION_FILE, PAGE_FILE, QUERIES_FILE, DecisionJob
 from compat_core.vectors.migrate import manifest_path
-from compat_core.vectors.options import STATUS_QUO
+from compat_core.vectors.options import GALLERY, STATUS_QUO
 from compat_core.vectors.outcome import with_costs
+from compat_core.vectors.pictures import COLUMNS, FOLDER, PICTURED, enlarged, lost_queries, read_thumbnails
 
 FORWARD = " old→new"
 DOWNLOAD_BYTES = 500 * 2**20
 LISTED = 200  # lost queries shown
-PICTURED = 8  # of them with thumbnails
 SHOWN_OPTIONS = 20  # rows of the table before it scrolls
 THUMBNAIL_PX = 72
 
@@ -194,46 +193,24 @@ def _harm(job: DecisionJob, studies: Mapping[str, Any], document: Mapping[str, A
     if len(lost):
         st.dataframe(lost.head(LISTED), hide_index=True, width="stretch", key="lost", alt="Queries that got worse")
         download_table("lost-queries", "lost-get", lambda kind: frame_to_format(lost, kind))
-        _pictures(lost, document)
+        _pictures(job, lost)
 
 
-def _pictures(lost: pd.DataFrame, document: Mapping[str, Any]) -> None:
-    """The first few lost queries as pictures, where the vectors came from a run that is still there."""
-    name = (document["inputs"].get("run") or {}).get("id")
-    if not name:
-        return
-    with shown_errors():
-        gallery = Artefacts(store().get(name).path).gallery()
-        for line in lost.head(PICTURED).to_dict("records"):
-            with st.container(horizontal=True, vertical_alignment="center"):
-                for column, words in (("query", "query"), ("first_before", "first before"), ("first_now", "first now")):
-                    row = int(line[column])
-                    label = gallery.class_names[int(gallery.labels[row])]
+def _pictures(job: DecisionJob, lost: pd.DataFrame) -> None:
+    """The first few lost queries as pictures, where there are some."""
+    shown = lost.head(PICTURED)
+    thumbnails = read_thumbnails(job.path / FOLDER, np.unique(shown[list(COLUMNS)].to_numpy()))
+    for line in shown.to_dict("records"):
+        found = {words: thumbnails.get(int(line[column])) for column, words in COLUMNS.items()}
+        if not all(found.values()):
+            continue
+        with st.container(horizontal=True, vertical_alignment="center"):
+            for words, one in found.items():
+                if one is not None:
                     st.image(
-                        np.asarray(gallery.images[row]).squeeze(), width=THUMBNAIL_PX, caption=f"{words}: {label}",
-                        alt=f"{words}, item {row}, class {label}",
+                        enlarged(one.png), width=THUMBNAIL_PX, caption=f"{words}: {one.caption}",
+                        alt=f"{words}: {one.caption}",
                     )  # fmt: skip
-
-
-def lost_queries(found: Mapping[str, np.ndarray], option: str) -> pd.DataFrame:
-    """Queries whose first item was right under the status quo and is wrong under ``option``, largest loss first.
-
-    Columns: query (row of the given items), first_before, first_now (rows), ap_before, ap_now (fractions).
-    """
-    names = found["options"].tolist()
-    before, now = names.index(STATUS_QUO), names.index(option)
-    rows = np.flatnonzero((found["top_1"][before] == 1) & (found["top_1"][now] == 0))
-    frame = pd.DataFrame(
-        {
-            "query": found["queries"][rows],
-            "first_before": found["first_item"][before][rows],
-            "first_now": found["first_item"][now][rows],
-            "ap_before": found["average_precision"][before][rows],
-            "ap_now": found["average_precision"][now][rows],
-        }
-    )
-    order = (frame["ap_now"] - frame["ap_before"]).sort_values(kind="stable").index
-    return frame.loc[order].reset_index(drop=True)
 
 
 def _migrate(job: DecisionJob, decided: Mapping[str, Any]) -> None:
@@ -260,20 +237,22 @@ def _migrate(job: DecisionJob, decided: Mapping[str, Any]) -> None:
     if process.last_words() is not None:
         st.error("The migration was not finished; starting it again goes on where it stopped. Its last words:")
         st.code(process.last_words(), language=None)
-    names = [row["name"].removesuffix(FORWARD) for row in decided["rows"] if row["name"].endswith(FORWARD)]
-    if not names:
+    options = [row["name"] for row in decided["rows"] if row["kind"] == GALLERY and FORWARD in row["name"]]
+    if not options:
         return
-    recommended = decided["recommended"].partition(FORWARD)[0]
-    adapter = st.selectbox(
-        "Adapter, old → new", names, index=names.index(recommended) if recommended in names else 0,
+    recommended = decided["recommended"].partition(" + ")[0]  # what migrates the rest beside a part backfill
+    option = st.selectbox(
+        "Adapter, old → new", options, index=options.index(recommended) if recommended in options else 0,
         help="fitted on all pairs of both files, then every old vector goes through it",
     )  # fmt: skip
     if st.button("Fit it and migrate the old vectors", icon=":material/move_up:", key="migrate-start"):
-        pair = [word for name in ("--old", "--new", "--labels", "--ids", "--new-ids") if name in given
-                for word in (name, given[name])]  # fmt: skip
-        folder = job.path / f"map-{adapter}"
+        adapter, _, side = option.partition(FORWARD)
+        names = ["--old", "--new", "--labels", "--ids", "--new-ids", *(["--side"] if side else [])]
+        pair = [word for name in names if name in given for word in (name, given[name])]
+        beside = ["--vectors-side", given["--side"]] if side else []
+        folder = job.path / f"map-{adapter}{'-side' if side else ''}"
         process.start(["migrate", "--map", str(folder), "--adapter", adapter, *pair, "--vectors", given["--old"],
-                       "--out", str(out)])  # fmt: skip
+                       *beside, "--out", str(out)])  # fmt: skip
         st.rerun()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,18 @@ UPLOADS = {
     "labels": "A label per item (optional)",
 }
 SUFFIXES = ["npy", "npz", "parquet", "csv"]
+# option -> (label, what it is good for, kinds of file that may be uploaded)
+MORE = {
+    "ids": ("Ids of the old rows", "with those of the new rows, rows are matched by id instead of by order", SUFFIXES),
+    "new-ids": ("Ids of the new rows", "with those of the old rows, rows are matched by id", SUFFIXES),
+    "qrels": ("Relevance judgements", "'query 0 item relevance' per line, by id; instead of labels", ["txt", "qrels"]),
+    "side": ("Side-information", "vectors stored beside the old ones; FCT and FastFill use them", SUFFIXES),
+    "weights": ("How often each item is asked for", "orders the backfill plan", SUFFIXES),
+    "ages": ("Age of each item", "a number or date, larger is newer: who gets worse?", SUFFIXES),
+    "group": ("A group per item", "shop, language, camera: who gets worse?", SUFFIXES),
+    "images": ("Pictures", "uint8, (N, H, W) or with channels; shown for queries that get worse", ["npy"]),
+}
+MORE_COLUMNS = 4
 SOURCES = {"upload": "Upload files", "paths": "Files on this machine", "run": "A finished run"}
 UPLOAD_MB = 1000
 
@@ -86,23 +99,55 @@ def _uploaded() -> tuple[dict[str, tuple[str, bytes]], str]:
         if upload is not None:
             found[name] = (Path(upload.name).suffix.lower(), upload.getvalue())
             title = title or upload.name
+    with st.expander("More about the items (optional)"):
+        for name, (label, use, kinds) in _more():
+            upload = st.file_uploader(label, type=kinds, key=f"vectors-{name}", max_upload_size=UPLOAD_MB, help=use)
+            if upload is not None:
+                found[_group() if name == "group" else name] = (Path(upload.name).suffix.lower(), upload.getvalue())
     return found, title
 
 
 def _pointed_at() -> tuple[list[str], str]:
     arguments, title = [], ""
     for name, label in UPLOADS.items():
-        path = st.text_input(
-            label, key=f"vectors-path-{name}", placeholder="/path/to/vectors.npy",
-            help="on the machine this app runs on; read where it lies, nothing is copied",
-        ).strip()  # fmt: skip
-        if path and not Path(path.partition(":")[0]).is_file():
-            raise CompatError(f"--{name}", value=path, rule="no such file on the machine this app runs on")
+        path = _path(
+            name,
+            label,
+            "/path/to/vectors.npy",
+            "on the machine this app runs on; nothing is copied",
+        )
         if path:
             arguments += [f"--{name}", path]
             title = title or Path(path).name
+    with st.expander("More about the items (optional)"):
+        for name, (label, use, _) in _more():
+            path = _path(name, label, "/path/to/items.csv:column", use)
+            if path:
+                option, _, group = (_group() if name == "group" else name).partition("=")
+                arguments += [f"--{option}", f"{group}={path}" if group else path]
     given = set(arguments[::2])
     return (arguments, title) if {"--old", "--new"} <= given else ([], "")
+
+
+def _more() -> Iterator[tuple[str, tuple[str, str, list[str]]]]:
+    """The optional files, each within its column."""
+    columns = st.columns(MORE_COLUMNS)
+    for place, item in enumerate(MORE.items()):
+        with columns[place % MORE_COLUMNS]:
+            yield item
+
+
+def _group() -> str:
+    """``group=NAME``, as the command line takes it; asked for beside its file."""
+    name = st.text_input("What the groups are", "group", key="vectors-group-name", help="a word for tables").strip()
+    return f"group={name.replace('=', ' ') or 'group'}"
+
+
+def _path(name: str, label: str, example: str, use: str) -> str:
+    path = st.text_input(label, key=f"vectors-path-{name}", placeholder=example, help=use).strip()
+    if path and not Path(path.partition(":")[0]).is_file():
+        raise CompatError(f"--{name}", value=path, rule="no such file on the machine this app runs on")
+    return path
 
 
 def _of_run() -> tuple[list[str], str]:

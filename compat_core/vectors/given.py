@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from compat_core.adapters import Pairs
 from compat_core.errors import CompatError
 from compat_core.vectors.relevance import Relevance, from_judgements, from_labels, from_new_model
 from compat_core.vectors.space import Judging
+
+if TYPE_CHECKING:
+    from compat_core.vectors.pictures import ItemPictures
 
 FEWEST = 40
 VALIDATED = 2_000  # most items that choices between fitted options are made on
@@ -53,6 +56,7 @@ class Given:
         ages: ``(N,)`` numbers, larger is newer, or None.
         weights: ``(N,)`` how often an item is asked for, or None; orders a backfill.
         side: ``(N, D_side)`` side-information stored with the old vectors, or None; FCT and FastFill use it.
+        pictures: what items look like and are called, or None.
     """
 
     old: Any
@@ -66,6 +70,7 @@ class Given:
     ages: np.ndarray | None = None
     weights: np.ndarray | None = None
     side: Any | None = None
+    pictures: ItemPictures | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,16 +123,17 @@ class DecisionStore:
         Args:
             title: for people.
             arguments: of ``decide``, without ``--out`` and without those of the uploads.
-            uploads: option name (``old``) -> (suffix such as ``.npy``, content); each is written and named by
-                ``--option``. The file name that somebody uploaded is never used as a path.
+            uploads: option name (``old``, or ``group=NAME``) -> (suffix such as ``.npy``, content); each is written and
+                named by ``--option``. The file name that somebody uploaded is never used as a path.
         """
         path = self.root / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         (path / "inputs").mkdir(parents=True)
         named = []
         for option, (suffix, content) in (uploads or {}).items():
+            option, named_so, name = option.partition("=")
             target = path / "inputs" / f"{option}{suffix}"
             target.write_bytes(content)
-            named += [f"--{option}", str(target)]
+            named += [f"--{option}", f"{name}={target}" if named_so else str(target)]
         write_json(path / REQUEST_FILE, {"title": title, "arguments": [*named, *arguments], "created_at": time.time()})
         return DecisionJob(path)
 

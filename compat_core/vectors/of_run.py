@@ -16,6 +16,7 @@ from compat_core.experiments.run import Run
 from compat_core.models import load_module
 from compat_core.training.embedding import embed
 from compat_core.vectors.given import Candidate, Given
+from compat_core.vectors.pictures import ItemPictures, as_picture
 
 NAIVE_METHOD = "independent"  # is the naive swap, which every decision holds anyway
 
@@ -95,4 +96,10 @@ def given_from_run(run: Run, seed: int, pairs: int, device: DeviceChoice | None 
         # The forward transformations are fitted on images, not on pairs alone, but train no embedding model again.
         candidates.append(Candidate(spec.label, query, rows, summary, upgrade.maps_old, not free))
     fit = Pairs(found.fit_old, found.fit_new, found.fit_labels)
-    return Given(found.old, found.new, found.labels, found.ids, fit=fit, candidates=tuple(candidates))
+    gallery = files.gallery()
+    pictures = ItemPictures(
+        lambda row: as_picture(gallery.images[row]), lambda row: gallery.class_names[int(gallery.labels[row])]
+    )
+    return Given(
+        found.old, found.new, found.labels, found.ids, fit=fit, candidates=tuple(candidates), pictures=pictures
+    )

@@ -50,7 +50,7 @@ def read_vectors(spec: str | Path) -> VectorFile:
     """
     path, name = split_spec(spec)
     if path.suffix == ".npy":
-        return VectorFile(_vectors(str(spec), _npy(path)))
+        return VectorFile(_vectors(str(spec), open_array(path)))
     if path.suffix == ".npz":
         return VectorFile(_vectors(str(spec), _npz(path, name)))
     frame = _table(path)
@@ -122,7 +122,8 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _npy(path: Path) -> np.ndarray:
+def open_array(path: Path) -> np.ndarray:
+    """An ``.npy`` file, memory-mapped, whatever it holds. Raises CompatError when it is broken or holds objects."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
@@ -198,7 +199,7 @@ def _lists(spec: str, name: str, column: Any) -> np.ndarray:
 def _column(spec: str | Path) -> np.ndarray:
     path, name = split_spec(spec)
     if path.suffix == ".npy":
-        values = _npy(path)
+        values = open_array(path)
     elif path.suffix == ".npz":
         values = _npz(path, name)
     else:

@@ -8,11 +8,11 @@ import pytest
 
 from compat_core.experiments.store import RunStore
 from compat_core.reports.decision import decision_page
-from compat_core.ui.decision_parts import lost_queries
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide
 from compat_core.vectors.jobs import DecisionStore
 from compat_core.vectors.outcome import with_costs
+from compat_core.vectors.pictures import lost_queries
 from compat_core.vectors.studies import per_query, studies
 from tests.pages.test_pages import texts
 from tests.vectors.worlds import better_new, quick
