@@ -1,7 +1,8 @@
 """Vectors, labels, ids and other columns from the files people have: .npy, .npz, Parquet, CSV, and qrels.
 
 ``FILE`` or ``FILE:NAME``: the name picks an array of an .npz or a column of a table. A .npy is memory-mapped and never
-read whole; the other formats are read into memory, since they cannot be mapped. Nothing is unpickled.
+read whole; Parquet is streamed, many vectors into a temporary file; .npz and CSV are read into memory. Nothing is
+unpickled.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
 from compat_core.retrieval.inputs import check_keys
+from compat_core.vectors.parquet import open_parquet, parquet_vectors
 
 SUFFIXES = (".npy", ".npz", ".parquet", ".csv")
 ID_COLUMN, LABEL_COLUMN = "id", "label"
@@ -53,10 +55,17 @@ def read_vectors(spec: str | Path) -> VectorFile:
         return VectorFile(_vectors(str(spec), open_array(path)))
     if path.suffix == ".npz":
         return VectorFile(_vectors(str(spec), _npz(path, name)))
-    frame = _table(path)
-    ids = frame[ID_COLUMN].astype(str).to_numpy(dtype=str) if ID_COLUMN in frame else None
-    labels = _keys(str(spec), frame[LABEL_COLUMN].to_numpy()) if LABEL_COLUMN in frame else None
-    return VectorFile(_vectors(str(spec), _from_table(str(spec), frame, name)), ids, labels)
+    if path.suffix == ".parquet":
+        names = open_parquet(path).schema_arrow.names
+        emb = parquet_vectors(str(spec), path, name, RESERVED)
+        ids, labels = (_column(f"{path}:{one}") if one in names else None for one in RESERVED)
+    else:
+        frame = _csv(path)
+        emb = _from_table(str(spec), frame, name)
+        ids, labels = (frame[one].to_numpy() if one in frame else None for one in RESERVED)
+    if labels is not None:
+        labels = _keys(str(spec), labels)
+    return VectorFile(_vectors(str(spec), emb), None if ids is None else ids.astype(str), labels)
 
 
 def read_column(spec: str | Path) -> np.ndarray:
@@ -145,55 +154,30 @@ def _npz(path: Path, name: str) -> np.ndarray:
         raise CompatError(str(path), rule=_reason(path, str(error)), fix="write it with numpy.savez") from error
 
 
-def _table(path: Path) -> Any:
+def _csv(path: Path) -> Any:
     import pandas as pd
 
     try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except ImportError as error:
-        raise CompatError(str(path), rule="reading Parquet needs pyarrow", fix="pip install pyarrow") from error
-    except (ValueError, OSError, UnicodeDecodeError) as error:  # pandas' and pyarrow's errors derive from these
+        frame = pd.read_csv(path)
+    except (ValueError, OSError, UnicodeDecodeError) as error:  # pandas' errors derive from these
         first = (str(error).splitlines() or ["unknown"])[0]
-        raise CompatError(str(path), rule=f"cannot be read as {path.suffix[1:]} ({first})") from error
+        raise CompatError(str(path), rule=f"cannot be read as csv ({first})") from error
     if not len(frame):
         raise CompatError(str(path), rule="holds no row")
+    frame.columns = [str(column) for column in frame.columns]
     return frame
 
 
 def _from_table(spec: str, frame: Any, name: str) -> np.ndarray:
-    columns = [str(column) for column in frame.columns]
-    frame.columns = columns
+    columns = list(frame.columns)
     if name:
         if name not in columns:
             raise unknown_name(f"column in {spec}", name, columns)
-        return _lists(spec, name, frame[name])
-    lists = [column for column in columns if frame[column].dtype == object and np.ndim(frame[column].iloc[0]) == 1]
-    if len(lists) > 1:
-        raise CompatError(
-            spec, rule=f"has several columns of lists ({', '.join(lists)})", fix=f"say which: :{lists[0]}"
-        )
-    if lists:
-        return _lists(spec, lists[0], frame[lists[0]])
+        return np.asarray(frame[name].to_numpy())[:, None]
     numeric = [column for column in columns if column not in RESERVED and frame[column].dtype.kind in "fiu"]
     if not numeric:
-        raise CompatError(spec, rule=f"has no column of lists and no numeric column ({', '.join(columns[:8])})")
+        raise CompatError(spec, rule=f"has no numeric column ({', '.join(columns[:8])})")
     return np.asarray(frame[numeric].to_numpy())
-
-
-def _lists(spec: str, name: str, column: Any) -> np.ndarray:
-    """A column of lists as a matrix; one of plain numbers has one dimension."""
-    if column.dtype != object:
-        return np.asarray(column.to_numpy())[:, None]
-    lengths = np.array([np.size(row) if row is not None else -1 for row in column])
-    unequal = np.flatnonzero(lengths != lengths[0])
-    if len(unequal):
-        row = int(unequal[0])
-        rule = f"column {name}: row {row} holds {max(lengths[row], 0)} numbers, row 0 holds {max(lengths[0], 0)}"
-        raise CompatError(spec, rule=rule, fix="every vector needs the same number of dimensions")
-    try:
-        return np.stack([np.asarray(row) for row in column])
-    except (ValueError, TypeError) as error:
-        raise CompatError(spec, rule=f"column {name} does not hold lists of numbers ({error})") from error
 
 
 def _column(spec: str | Path) -> np.ndarray:
@@ -203,17 +187,16 @@ def _column(spec: str | Path) -> np.ndarray:
     elif path.suffix == ".npz":
         values = _npz(path, name)
     else:
-        frame = _table(path)
-        frame.columns = [str(column) for column in frame.columns]
+        frame = _csv(path) if path.suffix == ".csv" else None
+        names = list(frame.columns) if frame is not None else open_parquet(path).schema_arrow.names
         if not name:
-            known = [column for column in (LABEL_COLUMN, ID_COLUMN) if column in frame]
-            if not known and len(frame.columns) != 1:
-                rule = f"has {len(frame.columns)} columns"
-                raise CompatError(str(spec), rule=rule, fix=f"say which: {path}:{frame.columns[0]}")
-            name = known[0] if known else frame.columns[0]
-        if name not in frame:
-            raise unknown_name(f"column in {path}", name, list(frame.columns))
-        column = frame[name]
+            known = [column for column in (LABEL_COLUMN, ID_COLUMN) if column in names]
+            if not known and len(names) != 1:
+                raise CompatError(str(spec), rule=f"has {len(names)} columns", fix=f"say which: {path}:{names[0]}")
+            name = known[0] if known else names[0]
+        if name not in names:
+            raise unknown_name(f"column in {path}", name, names)
+        column = frame[name] if frame is not None else open_parquet(path).read([name]).to_pandas()[name]
         values = column.to_numpy() if column.dtype.kind in "iufbM" else column.astype(str).to_numpy(dtype=str)
     if values.ndim != 1:
         raise CompatError(str(spec), rule=f"shape is {values.shape}; must have one dimension: one entry per item")

@@ -10,6 +10,7 @@ import pytest
 
 from compat_core.errors import CompatError
 from compat_core.retrieval.streamed import let_go
+from compat_core.vectors import parquet
 from compat_core.vectors.sources import read_column, read_numbers, read_qrels, read_vectors, split_spec
 
 EMB = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -75,6 +76,21 @@ def test_parquet_lists_with_ids_and_labels(save, fixed):
     assert read_column(path).tolist() == [1, 1, 2, 2] and read_column(f"{path}:id").tolist() == list("abcd")
 
 
+@pytest.mark.parametrize("limit", [0, 10**9])
+def test_parquet_is_streamed_into_a_file_that_vanishes(save, monkeypatch, limit):
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 3)
+    monkeypatch.setattr(parquet, "FILE_FROM_BYTES", limit)
+    emb = np.arange(20, dtype=np.float32).reshape(10, 2)
+    found = read_vectors(save("v.parquet", {"emb": emb.tolist(), "note": list("abcdefghij")}))
+    np.testing.assert_array_equal(found.emb, emb)
+    assert isinstance(found.emb, np.memmap) is (limit == 0)
+    columns = read_vectors(save("c.parquet", {"id": range(10), "x": emb[:, 0], "y": emb[:, 1]}))
+    np.testing.assert_array_equal(columns.emb, emb)
+    uneven = [*emb.tolist()[:8], [1.0], [2.0]]
+    with pytest.raises(CompatError, match="row 8 holds 1 numbers"):
+        read_vectors(save("u.parquet", {"emb": uneven}))
+
+
 def test_csv_of_numbers(save):
     path = save("v.csv", {"id": [7, 8, 9, 10], "x": EMB[:, 0], "y": EMB[:, 1], "z": EMB[:, 2], "note": list("abcd")})
     found = read_vectors(path)
@@ -125,6 +141,9 @@ BAD = {
     "unequal lists": ("v.parquet", {"emb": [[1.0, 2.0], [1.0]]}, "row 1 holds 1 numbers"),
     "a missing list": ("v.parquet", {"emb": [[1.0, 2.0], None]}, "row 1 holds 0 numbers"),
     "lists of lists": ("v.parquet", {"emb": [[[1.0], [2.0]], [[1.0], [2.0]]]}, "lists of numbers|two dimensions|dtype"),
+    "an empty place": ("v.parquet", {"emb": [[1.0, None], [1.0, 2.0]]}, "empty place"),
+    "no row": ("v.parquet", {"emb": pa.array([], pa.list_(pa.float32()))}, "no row"),
+    "two columns of lists": ("v.parquet", {"a": [[1.0]], "b": [[1.0]]}, "say which"),
     "no numbers": ("v.csv", {"name": ["a", "b"]}, "no numeric column"),
     "an empty table": ("v.csv", {"x": []}, "no row"),
     "another ending": ("v.txt", b"1 2", "must end in"),
