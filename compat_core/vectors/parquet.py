@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
+from compat_core.retrieval.streamed import let_go
 
 BATCH_ROWS = 8192
 FILE_FROM_BYTES = 256 * 2**20  # vectors of this size and more are kept in a temporary file
@@ -26,7 +27,7 @@ def open_parquet(path: Path) -> Any:
     except ImportError as error:
         raise CompatError(str(path), rule="reading Parquet needs pyarrow", fix="pip install pyarrow") from error
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)  # or it keeps all that was read
     except (ValueError, OSError) as error:  # pyarrow's errors derive from these
         first = (str(error).splitlines() or ["unknown"])[0]
         raise CompatError(str(path), rule=f"cannot be read as parquet ({first})") from error
@@ -58,6 +59,7 @@ def parquet_vectors(spec: str, path: Path, name: str, reserved: Sequence[str]) -
             _unequal(spec, columns[0], done, rows.shape[1], stored.shape[1])
         stored[done : done + len(rows)] = rows
         done += len(rows)
+        let_go(stored)  # written pages belong to the file, not to this process
     return stored
 
 
@@ -73,10 +75,8 @@ def _vector_columns(spec: str, schema: Any, name: str, reserved: Sequence[str]) 
         raise CompatError(spec, rule=rule, fix=f"say which: :{lists[0]}")
     if lists:
         return lists
-    is_number = (pyarrow.types.is_integer, pyarrow.types.is_floating)
-    numeric = [
-        column for column, kind in kinds.items() if column not in reserved and any(is_(kind) for is_ in is_number)
-    ]
+    numbers = [column for column, kind in kinds.items() if _is_number(kind)]
+    numeric = [column for column in numbers if column not in reserved]
     if not numeric:
         raise CompatError(spec, rule=f"has no column of lists and no numeric column ({', '.join([*kinds][:8])})")
     return numeric
