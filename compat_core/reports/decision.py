@@ -65,7 +65,7 @@ def shown_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
                 "option": line["option"],
                 f"{metric} %": percent_text(line["value"]),
                 "gain, points (95 %)": f"{_points(line['gain'])} ({low} … {high})",
-                "of the possible gain": MISSING if pd.isna(line["recovered"]) else f"{100 * line['recovered']:.0f} %",
+                "of the possible gain": MISSING if pd.isna(line["recovered"]) else _whole_percent(line["recovered"]),
                 "top hit lost / won %": f"{percent_text(line['lost'])} / {percent_text(line['won'])}",
                 "embed again": f"{100 * line['backfilled']:.0f} %",
                 "GPU-hours": f"{line['gpu_hours']:,.1f}",
@@ -185,6 +185,10 @@ def _add_lost(page: HtmlPage, lost: pd.DataFrame, thumbnails: Mapping[int, Thumb
 
 def _facts(title: str, values: Mapping[str, str]) -> Panel:
     return Panel(title, ("what", "value"), [(key.replace("_", " "), text) for key, text in values.items()])
+
+
+def _whole_percent(fraction: float) -> str:
+    return f"{round(100 * fraction)} %".replace("-", "−")
 
 
 def _points(fraction: float | None) -> str:
