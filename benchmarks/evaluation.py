@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.race import PeakAbove, Race, race, write
+from benchmarks.race import PeakAbove, Race, grow, race, write
 from compat_core.metrics import evaluate_retrieval
 from compat_core.retrieval.scores import full_precision
 
@@ -145,18 +145,15 @@ def streamed(queries: int = 1_000, items: int = 1_000_000) -> Race:
     return found
 
 
-def growth() -> list[dict[str, Any]]:
-    """Seconds and memory of self-retrieval against the number of items, at 50 items per class."""
-    points = []
-    for count in (2_500, 5_000, 10_000, 20_000, 40_000, 80_000):
+def growth() -> dict[str, Any]:
+    """Self-retrieval against the number of items, at 50 items per class."""
+
+    def make(count: int) -> Callable[[], Any]:
         emb, labels = world(count, count // 50)
-        with PeakAbove() as peak:
-            started = time.perf_counter()
-            ours(emb, labels)
-            seconds = time.perf_counter() - started
-        points.append({"n": count, "seconds": seconds, "mib": peak.mib})
-        print(f"  {count:,} items: {seconds:.2f} s, {peak.mib:.0f} MiB")
-    return [{"what": "exact evaluation, every item a query", "unit": "items", "points": points}]
+        return lambda: ours(emb, labels)
+
+    sizes = (2_500, 5_000, 10_000, 20_000, 40_000, 80_000)
+    return grow("exact evaluation, every item a query", "items", sizes, make)
 
 
 def main() -> None:
@@ -187,7 +184,7 @@ def main() -> None:
                 "bare matrix product", 1, once=["evaluate_retrieval"],
             )
         )  # fmt: skip
-        write("evaluation", races, growth())
+        write("evaluation", races, [growth()])
 
 
 if __name__ == "__main__":

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn.manifold import trustworthiness
 
 from benchmarks.evaluation import world
-from benchmarks.race import PeakAbove, Race, race, write
+from benchmarks.race import Race, grow, race, write
 from compat_core.experiments.projection import lay_out
 
 NEIGHBOURS, CHECKED = 15, 4_000
@@ -74,24 +74,20 @@ def in_new_processes() -> Race:
     )  # fmt: skip
 
 
-def growth() -> list[dict[str, Any]]:
-    """Seconds and memory of the layout against the number of points."""
-    points = []
-    for count in (5_000, 10_000, 20_000, 40_000):
+def growth() -> dict[str, Any]:
+    """The layout against the number of points."""
+
+    def make(count: int) -> Callable[[], Any]:
         unit = versions(count)
-        with PeakAbove() as peak:
-            started = time.perf_counter()
-            lay_out(unit, NEIGHBOURS, 0.1, 0)
-            seconds = time.perf_counter() - started
-        points.append({"n": count, "seconds": seconds, "mib": peak.mib})
-        print(f"  {count:,} points: {seconds:.2f} s, {peak.mib:.0f} MiB")
-    return [{"what": "projection", "unit": "points", "points": points}]
+        return lambda: lay_out(unit, NEIGHBOURS, 0.1, 0)
+
+    return grow("projection", "points", (5_000, 10_000, 20_000, 40_000), make)
 
 
 def main() -> None:
     """All races of this file."""
     warnings.filterwarnings("ignore", module="umap")
-    write("projection", [against_umap(), in_new_processes()], growth())
+    write("projection", [against_umap(), in_new_processes()], [growth()])
 
 
 if __name__ == "__main__":

@@ -126,6 +126,27 @@ def write(name: str, races: Sequence[Race], growth: Sequence[Mapping[str, Any]] 
     return path
 
 
+def grow(what: str, unit: str, sizes: Sequence[int], make: Callable[[int], Callable[[], Any]]) -> dict[str, Any]:
+    """Time and memory against size, as :func:`write` takes them.
+
+    Args:
+        what: is measured.
+        unit: of the sizes, in the plural.
+        sizes: ascending.
+        make: prepares, and returns what is timed.
+    """
+    points = []
+    for size in sizes:
+        run = make(size)
+        with PeakAbove() as peak:
+            started = time.perf_counter()
+            run()
+            seconds = time.perf_counter() - started
+        points.append({"n": size, "seconds": seconds, "mib": peak.mib})
+        print(f"  {size:,} {unit}: {seconds:.2f} s, {peak.mib:.0f} MiB")
+    return {"what": what, "unit": unit, "points": points}
+
+
 def peak_mib() -> float:
     """The largest memory this process has held so far, MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 from benchmarks.evaluation import world
-from benchmarks.race import Race, race, show, write
+from benchmarks.race import Race, grow, race, show, write
 from compat_core.experiments.artefacts import write_array
 from compat_core.experiments.presets import configure
 from compat_core.experiments.query import QuerySession
@@ -104,10 +105,30 @@ def whole_path() -> Race:
     return found
 
 
+def growth() -> list[dict[str, Any]]:
+    """A hundred single queries against the number of items, exactly and through HNSW."""
+    sizes = (62_500, 125_000, 250_000, 500_000, 1_000_000)
+    kinds: dict[str, Callable[[np.ndarray], Any]] = {
+        "exact search": ExactIndex,
+        "HNSW search, efSearch 64": lambda emb: build_index("hnsw", emb, config=IndexConfig()),
+    }
+    found = []
+    for name, build in kinds.items():
+
+        def make(count: int, build: Callable[[np.ndarray], Any] = build) -> Callable[[], Any]:
+            emb, _ = world(count, 1_000)
+            index = build(emb)
+            return lambda: [index.search(row[None], K) for row in emb[:100]]
+
+        few = sizes if name == "exact search" else sizes[:3]  # building a graph of a million takes a quarter of an hour
+        found.append(grow(f"{name}, 100 queries one at a time, {K} hits", "items", few, make))
+    return found
+
+
 def main() -> None:
     """All races of this file."""
     torch.manual_seed(0)
-    write("search", [exact(), approximate(), whole_path()])
+    write("search", [exact(), approximate(), whole_path()], growth())
 
 
 if __name__ == "__main__":

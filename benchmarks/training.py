@@ -20,7 +20,7 @@ import torch
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from benchmarks.race import PeakAbove, Race, race, write
+from benchmarks.race import Race, grow, race, write
 from compat_core.data import load_dataset
 from compat_core.data.config import DataConfig
 from compat_core.data.images import ImageSet
@@ -187,23 +187,21 @@ def extraction(setting: Setting) -> Race:
     return found
 
 
-def growth() -> list[dict[str, Any]]:
-    """Seconds and memory of one epoch of tiny-conv against the number of images, random ones."""
-    points = []
-    for count in (5_000, 10_000, 20_000, 40_000, 80_000):
-        pixels = torch.randint(0, 256, (count, 3, PX, PX), dtype=torch.uint8)
-        labels = torch.arange(count) % 200
-        ids = np.array([str(index) for index in range(count)])
-        images = ImageSet(pixels, labels, ids, tuple(str(index) for index in range(200)))
-        version = VersionConfig(train=TrainConfig(epochs=1, batch_size=BATCH))
-        with PeakAbove() as peak:
-            started = time.perf_counter()
+def growth() -> dict[str, Any]:
+    """One epoch of tiny-conv against the number of images, random ones."""
+
+    def make(count: int) -> Callable[[], Any]:
+        def run() -> None:
+            pixels = torch.randint(0, 256, (count, 3, PX, PX), dtype=torch.uint8)
+            names = tuple(str(index) for index in range(count))
+            images = ImageSet(pixels, torch.arange(count) % 200, np.array(names), names[:200])
+            version = VersionConfig(train=TrainConfig(epochs=1, batch_size=BATCH))
             train_version(version, images, "crop-flip", "new", Job("growth", 0, pick_device(), NullTracker()))
-            seconds = time.perf_counter() - started
-        mib = peak.mib + pixels.numel() / 2**20
-        points.append({"n": count, "seconds": seconds, "mib": mib})
-        print(f"  {count:,} images: {seconds:.1f} s, {mib:.0f} MiB")
-    return [{"what": "one epoch of tiny-conv at 32 px, decoded images included", "unit": "images", "points": points}]
+
+        return run
+
+    sizes = (5_000, 10_000, 20_000, 40_000, 80_000)
+    return grow("one epoch of tiny-conv at 32 px, decoded images included", "images", sizes, make)
 
 
 def settings(folder: Path, arch: str, count: int, seed: int = 0) -> tuple[Setting, float]:
@@ -240,7 +238,7 @@ def main() -> None:
         races.append(speed(dataclasses.replace(small, version=deep), 1))
         races.append(same_accuracy(setting, 5, 3))
         races.append(extraction(setting))
-        write("training", races, growth())
+        write("training", races, [growth()])
 
 
 if __name__ == "__main__":
