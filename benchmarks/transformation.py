@@ -110,7 +110,7 @@ def map_race(folder: Path, arch: str, count: int, published_epochs: int = 80) ->
     )  # fmt: skip
     config = FctConfig()
     side = train_side(context, "simclr", config.side_dim, 4)
-    encoders = [old.embedder, new.embedder, side]
+    encoders = {"old": old.embedder, "new": new.embedder, "side": side}
     mean_ap: dict[str, float] = {}
 
     def transformation() -> FctTransformation:
@@ -122,7 +122,7 @@ def map_race(folder: Path, arch: str, count: int, published_epochs: int = 80) ->
         labels = held_out.labels.numpy()
         mean_ap[name] = 100 * evaluate_retrieval(query.cpu(), labels, gallery.cpu(), labels, ids, ids).mean_ap
 
-    places = [embed(encoder, held_out.images, job.device.device) for encoder in encoders]
+    places = [embed(encoder, held_out.images, job.device.device) for encoder in encoders.values()]
     old_emb, new_emb, side_emb = places
     judge("old/old", old_emb, old_emb)
     judge("new/new", new_emb, new_emb)
@@ -134,7 +134,7 @@ def map_race(folder: Path, arch: str, count: int, published_epochs: int = 80) ->
             judge(name, new_emb, training.module.eval()(old_emb, side_emb))
 
     def published() -> None:
-        fitted("published loop", PublishedLoop(context, encoders, transformation()), published_epochs)
+        fitted("published loop", PublishedLoop(context, list(encoders.values()), transformation()), published_epochs)
 
     def stored() -> None:
         views = stored_views(context, encoders, config.views)

@@ -95,6 +95,7 @@ class Context:
         cache: what was computed for several methods.
         role: names the random streams of new models; the paragon's.
         trained: the last new model that ``train_new`` made, with its classifier.
+        encoders: side-information encoders that were trained for several methods, by what they are.
     """
 
     seed: int
@@ -109,6 +110,7 @@ class Context:
     cache: dict[str, torch.Tensor]
     role: str = "new"
     trained: TrainedModel | None = None
+    encoders: dict[str, Embedder] = dataclasses.field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:

@@ -88,7 +88,7 @@ def fit(context: Context, config: CrossModelConfig) -> Upgrade:
     images = context.train_images
     old, new = context.old.embedder, context.paragon.embedder
     views = 0 if context.augment == "none" else config.views
-    old_emb, new_emb = stored_views(context, [old, new], views)
+    old_emb, new_emb = stored_views(context, {"old": old, "new": new}, views)
     forward = config.manner == "forward"
     source, target = (old_emb, new_emb) if forward else (new_emb, old_emb)
     with seeded(context.seed, "lce-cross", "init"):

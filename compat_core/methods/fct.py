@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,8 @@ from compat_core.training.config import TrainConfig
 from compat_core.training.embedding import embed
 from compat_core.training.loop import train
 from compat_core.training.seeding import generator, seeded
+
+CACHED_BYTES = 2 * 2**30  # of stored views kept for the next method
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +103,37 @@ class MapTraining:
 
 
 @torch.no_grad()
-def stored_views(context: Context, embedders: Sequence[nn.Module], views: int) -> list[torch.Tensor]:
+def stored_views(context: Context, embedders: Mapping[str, nn.Module], views: int) -> list[torch.Tensor]:
     """Embeddings of the training set under one plain and ``views`` augmented views, by each of ``embedders``.
+
+    Computed once for all methods of a seed, while they take no more than ``CACHED_BYTES`` together.
+
+    Args:
+        context: the training images, and where results are remembered.
+        embedders: by a name that says which network of this seed it is.
+        views: augmented views.
 
     Returns:
         one ``(1 + views, N, D)`` float32 tensor per embedder, on the device; every embedder sees the same views.
     """
-    images = context.train_images.images
-    half = context.job.device.autocast
-    rounds: list[list[torch.Tensor]] = [[embed(net, images, context.device)] for net in embedders]
-    for view in range(1, views + 1):
+    keys = {name: f"{name}, {views} views" for name in embedders}
+    missing = {name: net for name, net in embedders.items() if keys[name] not in context.cache}
+    found = {keys[name]: stored for name, stored in zip(missing, _views_of(context, missing, views), strict=True)}
+    if sum(stored.nbytes for stored in (*found.values(), *context.cache.values())) <= CACHED_BYTES:
+        context.cache |= found
+    return [(found if name in missing else context.cache)[key] for name, key in keys.items()]
+
+
+def _views_of(context: Context, embedders: Mapping[str, nn.Module], views: int) -> list[torch.Tensor]:
+    images, half = context.train_images.images, context.job.device.autocast
+    nets = list(embedders.values())
+    rounds: list[list[torch.Tensor]] = [[embed(net, images, context.device)] for net in nets]
+    for view in range(1, views + 1 if nets else 1):
         stream = generator(context.device, context.seed, "views", view)
-        chunks: list[list[torch.Tensor]] = [[] for _ in embedders]
+        chunks: list[list[torch.Tensor]] = [[] for _ in nets]
         for chunk in images.split(512):
             augmented = train_augment(chunk, context.augment, stream)
-            for index, net in enumerate(embedders):
+            for index, net in enumerate(nets):
                 with torch.autocast(context.device.type, half, enabled=half is not None):
                     chunks[index].append(net(augmented).float())
         context.job.reporter.check_cancelled()
@@ -143,12 +161,14 @@ def fit_map(
         the fitted transformation, and ``{"side": encoder}`` where there is side-information.
     """
     old, new = context.old.embedder, context.paragon.embedder
-    encoders: list[nn.Module] = [old, new]
+    encoders: dict[str, nn.Module] = {"old": old, "new": new}
     parts: dict[str, SavedModule] = {}
     if config.side != "none":
         epochs = config.side_epochs or context.old_config.train.epochs
-        parts["side"] = train_side(context, config.side, config.side_dim, epochs, config.side_arch)
-        encoders.append(parts["side"])
+        name = f"side {config.side}, {config.side_dim}, {epochs}, {config.side_arch}"
+        if name not in context.encoders:
+            context.encoders[name] = train_side(context, config.side, config.side_dim, epochs, config.side_arch)
+        encoders[name] = parts["side"] = context.encoders[name]
     views = 0 if context.augment == "none" else config.views
     stored = stored_views(context, encoders, views)
     old_emb, new_emb = stored[0], stored[1]

@@ -9,7 +9,8 @@ import torch
 from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
 from compat_core.losses import build_loss
-from compat_core.methods import FAMILIES, METHODS, Upgrade, available, get
+from compat_core.methods import FAMILIES, METHODS, Upgrade, available, fct, get
+from compat_core.methods.side import train_side
 from compat_core.methods.upgrade import match_dim
 from compat_core.metrics import evaluate_retrieval
 from compat_core.models.transformation import FctTransformation, UncertainTransformation
@@ -166,6 +167,26 @@ def test_side_information_may_come_from_another_backbone(side, context):
     config = METHODS.get("fct").configure(Spec("fct", QUICK["fct"] | {"side": side, "side_arch": "resnet18"}))
     with pytest.raises(CompatError, match="resnet18"):  # which does not take images as small as these
         METHODS.get("fct").fit(context, config)
+
+
+def test_side_encoders_and_stored_views_are_made_once_for_all_methods_of_a_seed(monkeypatch):
+    trained = []
+    monkeypatch.setattr(fct, "train_side", lambda *given: trained.append(given[1]) or train_side(*given))
+    shared, alone = make_context(), make_context()
+    quick = QUICK["fct"] | {"epochs": 2, "side_epochs": 1, "views": 1}
+    first, second, third = (
+        METHODS.get(name).fit(context, METHODS.get(name).configure(Spec(name, quick | more)))
+        for context, name, more in (
+            (shared, "fct", {}),
+            (shared, "fastfill", {}),
+            (alone, "fastfill", {}),
+        )
+    )
+    assert trained == ["simclr", "simclr"] and first.parts["side"] is second.parts["side"]
+    for one, other in zip(second.parts["map"].parameters(), third.parts["map"].parameters(), strict=True):
+        assert torch.equal(one, other)
+    METHODS.get("fct").fit(shared, METHODS.get("fct").configure(Spec("fct", quick | {"side_dim": 4})))
+    assert len(trained) == 3
 
 
 def test_published_parameter_count_of_h():
