@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from compat_core.commands.console import print_json, print_table
 from compat_core.commands.migration import add_pair, refuse, side_of
 from compat_core.commands.parser import Subparsers, add_runs_dir, whole
@@ -127,7 +125,7 @@ def _decide(arguments: argparse.Namespace) -> int:
         if unread:
             _tell(f"{unread} pictures could not be read")
     lost = lost_queries(arrays, looked["looked_at"])
-    thumbnails = read_thumbnails(arguments.out / FOLDER, np.unique(lost[list(COLUMNS)].to_numpy()))
+    thumbnails = read_thumbnails(arguments.out / FOLDER, sorted({row for name in COLUMNS for row in lost[name]}))
     page = decision_page(document, lost, thumbnails)
     (arguments.out / "decision.html").write_text(page, encoding="utf-8")
     write_json(arguments.out / "decision.json", document)  # last: a folder that has it is complete
@@ -199,6 +197,8 @@ def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given
 
 
 def _pictures(pair: MatchedVectors, spec: str) -> ItemPictures:
+    import numpy as np
+
     from compat_core.vectors.pictures import ItemPictures, open_pictures
 
     picture, count = open_pictures(spec)

@@ -30,7 +30,7 @@ class FctConfig:
     """Side-information, and the training of h on stored embeddings."""
 
     side: str = param("simclr", "side-information stored with the old gallery", choices=SIDES, paper="simclr, 128-d")
-    side_dim: int = param(64, "dimension of the side-information", unit="dimensions", low=2, high=4096, paper="128")
+    side_dim: int = param(128, "dimension of the side-information", unit="dimensions", low=2, high=4096, paper="128")
     side_arch: str = param("", "backbone of its encoder; empty = the old model's")
     side_epochs: int = param(
         0,
