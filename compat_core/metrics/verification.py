@@ -3,6 +3,7 @@
 The pairs are scored block by block, three times over, and no pair's score is kept but the genuine ones': first the
 scores are counted in 2^16 coarse bins, then the distinct genuine scores are gathered and sorted, then every impostor
 score is placed among them. Those counts hold the whole ROC curve. Scores are float32 and ties are ties of float32.
+On a processor the counting is done by a compiled kernel where numba is installed and the problem is large.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import torch
 
 from compat_core.device import pick_device
 from compat_core.errors import CompatError
+from compat_core.metrics import pair_kernel
 from compat_core.metrics.operating_points import CURVE_RATES, FEWEST, OperatingPoint, allowed, check_rates, refuse
 from compat_core.retrieval.inputs import check_embeddings, check_ids, check_keys, check_pair, shared_codes
-from compat_core.retrieval.ranking import Relevance, exclude, relate, rows_per_block
+from compat_core.retrieval.ranking import Relevance, exclude, is_compiled, relate, relevant_columns, rows_per_block
 from compat_core.retrieval.scores import ScoreSource, prepare
 
 HALF_BITS = 16
-BINS = 2**HALF_BITS
+BINS = pair_kernel.BINS
 HELD_VALUES = 2**23  # distinct genuine scores held at a time, about 250 MB with their counts
 
 
@@ -176,11 +178,10 @@ def accepted_genuine(
     pairs, *_ = _all_pairs(
         query_emb, query_labels, gallery_emb, gallery_labels, query_ids, gallery_ids, distance, device, block_rows
     )
-    parts = []
-    for scores, same in pairs.blocks():
-        genuine = scores.masked_fill(~same, float("-inf"))
-        parts.append(torch.stack([(genuine > cut).sum(dim=1) for cut in thresholds], dim=1).cpu().numpy())
-    return np.concatenate(parts)
+    return np.concatenate([
+        torch.stack([(genuine > cut).sum(dim=1) for cut in thresholds], dim=1).cpu().numpy()
+        for _, genuine in pairs.padded_blocks()
+    ])  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,24 +190,31 @@ class _Pairs:
 
     source: ScoreSource
     relevance: Relevance
-    query_labels: np.ndarray
-    gallery_labels: np.ndarray
     ids: tuple[np.ndarray, np.ndarray] | None
     step: int
+    compiled: bool
+
+    def padded_blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Scores (B, Ng padded) of all pairs and (B, P) of the genuine ones, −inf where there is no pair.
+
+        They are overwritten by the next block.
+        """
+        device, num_queries = self.source.query.device, len(self.relevance.counts)
+        room = self.source.room(min(self.step, num_queries))
+        for begin in range(0, num_queries, self.step):
+            queries = np.arange(begin, min(begin + self.step, num_queries))
+            rows = torch.from_numpy(queries).to(device)
+            scores = self.source.block(rows, room)
+            exclude(scores, self.relevance, queries)
+            scores = self.source.public(scores, rows).add_(0.0)  # turns −0.0 into 0.0, which is the same score
+            columns, own = relevant_columns(self.relevance, queries)
+            genuine = scores.gather(1, torch.from_numpy(columns).to(device))
+            yield scores, genuine.masked_fill_(~torch.from_numpy(own).to(device), float("-inf"))
 
     def blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Scores (B, Ng padded), −inf where there is no pair, and which of them are of equal label."""
-        device = self.source.query.device
-        padded = np.full(len(self.source.gallery), -1, dtype=np.int64)
-        padded[: self.source.num_gallery] = self.gallery_labels
-        gallery_labels = torch.from_numpy(padded).to(device)
-        for begin in range(0, len(self.query_labels), self.step):
-            queries = np.arange(begin, min(begin + self.step, len(self.query_labels)))
-            rows = torch.from_numpy(queries).to(device)
-            scores = self.source.block(rows)
-            exclude(scores, self.relevance, queries)
-            scores = self.source.public(scores, rows) + 0.0  # adding zero turns −0.0 into 0.0, which is the same score
-            yield scores, torch.from_numpy(self.query_labels[queries]).to(device)[:, None] == gallery_labels
+        """Scores (B, Ng padded), −inf where there is no pair, and the genuine ones among them (N,)."""
+        for scores, genuine in self.padded_blocks():
+            yield scores, genuine[genuine > float("-inf")]
 
 
 def _all_pairs(
@@ -239,7 +247,8 @@ def _all_pairs(
             fix="check that both label files belong together and hold at least two classes",
         )
     source = prepare(query, gallery, distance, pick_device(device).device)
-    pairs = _Pairs(source, relevance, labels[0], labels[1], ids, rows_per_block(source, block_rows))
+    compiles = is_compiled(source.query.device, len(query) * len(gallery))
+    pairs = _Pairs(source, relevance, ids, rows_per_block(source, block_rows), compiles)
     return pairs, num_genuine, num_pairs
 
 
@@ -292,27 +301,60 @@ class _Sweep:
 
 
 def _run(pairs: _Pairs, sweep: _Sweep, allowances: list[int]) -> list[tuple[float, int]]:
-    """Fill the sweep, and find the impostor threshold of each allowance: (threshold, impostors strictly above it)."""
+    """Fill the sweep, and find the impostor threshold of each allowance: (threshold, impostors strictly above it).
+
+    Every pair is counted, and the genuine ones, which are few, are taken off again.
+    """
     device = pairs.source.query.device
-    genuine_bins, impostor_bins = (torch.zeros(BINS, dtype=torch.int64, device=device) for _ in range(2))
-    for scores, same in pairs.blocks():
-        genuine_bins += torch.bincount(_bin(_real(scores[same])), minlength=BINS)
-        impostor_bins += torch.bincount(_bin(_real(scores[~same])), minlength=BINS)
+    all_bins, genuine_bins = (torch.zeros(BINS, dtype=torch.int64, device=device) for _ in range(2))
+    for scores, genuine in pairs.blocks():
+        all_bins += _count_bins(scores, pairs.compiled)
+        genuine_bins += torch.bincount(_bin(genuine), minlength=BINS)
+    impostor_bins = all_bins - genuine_bins
+    impostor_bins[_bin(torch.tensor([float("-inf")], device=device))] = 0  # the places without a pair
     select = _Select(impostor_bins.cpu().numpy(), allowances, device)
     # Stretches of bins, each with no more distinct genuine scores than are held at a time.
     stretch = genuine_bins.clamp_max(BINS).cumsum(0) // HELD_VALUES
     for number in sorted(stretch[genuine_bins > 0].unique().tolist(), reverse=True):
         values, counts = _gather(pairs, stretch == number)
         slots = torch.zeros(2 * len(values) + 1, dtype=torch.int64, device=device)
-        for scores, same in pairs.blocks():
-            impostor = _sorted(_real(scores[~same]))
-            place = torch.searchsorted(values, impostor)
-            tied = values[place.clamp_max(len(values) - 1)] == impostor
-            slots.scatter_add_(0, 2 * place + tied, torch.ones_like(place))
-            select.add(impostor)
+        for scores, genuine in pairs.blocks():
+            wanted = [] if select.done else list(select.fine)
+            at_once, fine = _place(scores, values, wanted, pairs.compiled)
+            slots += at_once - _place(genuine[None], values, [], compiled=False)[0]
+            slots[0] -= scores.numel() - int((scores > float("-inf")).sum())
+            for place, bin_number in enumerate(wanted):
+                select.fine[bin_number] += fine[place] - _fine(genuine, bin_number)
         select.done = True
         sweep.add(counts.cpu().numpy(), slots.cpu().numpy())
     return select.thresholds()
+
+
+def _count_bins(scores: torch.Tensor, compiled: bool) -> torch.Tensor:
+    """Scores (B, G) in each coarse bin: (BINS,) int64."""
+    if compiled:
+        return torch.from_numpy(pair_kernel.count_bins(scores.numpy()))
+    return torch.bincount(_bin(scores.reshape(-1)), minlength=BINS)
+
+
+def _place(
+    scores: torch.Tensor, values: torch.Tensor, wanted: list[int], compiled: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores (B, G) below, at and between ``values`` (m,): (2m + 1,); and inside ``wanted`` bins: (W, BINS)."""
+    if compiled:
+        found = pair_kernel.place_among(scores.numpy(), values.numpy(), np.array(wanted, dtype=np.int64))
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+    flat = scores.reshape(-1)
+    place = torch.searchsorted(values, flat)
+    tied = values[place.clamp_max(len(values) - 1)] == flat
+    slots = torch.bincount(2 * place + tied, minlength=2 * len(values) + 1)
+    fine = [_fine(flat, number) for number in wanted]
+    return slots, torch.stack(fine) if fine else slots.new_zeros(0, BINS)
+
+
+def _fine(scores: torch.Tensor, number: int) -> torch.Tensor:
+    """The scores (N,) inside one coarse bin, by the lower half of their bits: (BINS,) int64."""
+    return torch.bincount(_order(scores[_bin(scores) == number]) & (BINS - 1), minlength=BINS)
 
 
 class _Select:
@@ -325,14 +367,6 @@ class _Select:
         self.allowances = allowances
         self.fine = {number: torch.zeros(BINS, dtype=torch.int64, device=device) for number in self.bins}
         self.done = False
-
-    def add(self, impostor: torch.Tensor) -> None:
-        """Some of the impostor scores, in any order; once all were seen, ``done`` is set and more are ignored."""
-        if self.done or not self.fine:
-            return
-        number = _bin(impostor)
-        for wanted, counts in self.fine.items():
-            counts += torch.bincount(_order(impostor[number == wanted]) & (BINS - 1), minlength=BINS)
 
     def thresholds(self) -> list[tuple[float, int]]:
         """(threshold, impostors strictly above it) for each allowance."""
@@ -348,22 +382,11 @@ class _Select:
 def _gather(pairs: _Pairs, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The distinct genuine scores (m,) in the bins ``wanted`` (BINS,) bool, ascending, and how often each occurs."""
     found = []
-    for scores, same in pairs.blocks():
-        genuine = _real(scores[same])
+    for _, genuine in pairs.blocks():
         found.append(torch.unique(genuine[wanted[_bin(genuine)]], return_counts=True))
     values, place = torch.unique(torch.cat([part for part, _ in found]), return_inverse=True)
     counts = torch.cat([number for _, number in found])
     return values, torch.zeros(len(values), dtype=torch.int64, device=values.device).index_add_(0, place, counts)
-
-
-def _real(scores: torch.Tensor) -> torch.Tensor:
-    """Without the places that hold no pair."""
-    return scores[scores > float("-inf")]
-
-
-def _sorted(scores: torch.Tensor) -> torch.Tensor:
-    # On the CPU numpy's vectorised sort is several times as fast as torch's.
-    return torch.from_numpy(np.sort(scores.numpy())) if scores.device.type == "cpu" else scores.sort().values
 
 
 def _order(scores: torch.Tensor) -> torch.Tensor:

@@ -111,7 +111,7 @@ def iter_rank_blocks(source: BlockScores, relevance: Relevance, block_rows: int 
     step = rows_per_block(source, block_rows)
     order = np.argsort(relevance.counts, kind="stable")
     order = order[np.searchsorted(relevance.counts[order], 1) :]
-    use_kernel = _is_compiled(source.query.device, len(order) * source.num_gallery)
+    use_kernel = is_compiled(source.query.device, len(order) * source.num_gallery)
     room = source.room(min(step, len(order)))
     for begin in range(0, len(order), step):
         yield _rank_block(source, relevance, order[begin : begin + step], room, use_kernel)
@@ -163,7 +163,7 @@ def ranks_among(scores: torch.Tensor, columns: torch.Tensor, own: torch.Tensor) 
     return _count(scores, columns, own, scores.gather(1, columns))
 
 
-def _is_compiled(device: torch.device, num_scores: int) -> bool:
+def is_compiled(device: torch.device, num_scores: int) -> bool:
     """Whether the compiled kernel counts: where it runs, and where loading it is repaid."""
     return device.type == "cpu" and num_scores >= rank_kernel.WORTH_COMPILING and compiled.available()
 
