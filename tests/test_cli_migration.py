@@ -88,7 +88,18 @@ def test_decide_takes_side_information_and_pictures(files, capsys):
     np.save(files / "side.npy", given.new)
     np.save(files / "images.npy", (np.arange(500 * 64) % 251).astype(np.uint8).reshape(500, 8, 8))
     arguments = ["decide", *pair(files), "--side", str(files / "side.npy"), "--images", str(files / "images.npy")]
-    arguments += ["--adapters", "fct", "--judged", "200", "--queries", "80", "--out", str(files / "out")]
+    arguments += [
+        "--adapters",
+        "fct",
+        "--steps",
+        "150",
+        "--judged",
+        "200",
+        "--queries",
+        "80",
+        "--out",
+        str(files / "out"),
+    ]
     assert main(arguments) == 0
     document = json.loads((files / "out" / "decision.json").read_text())
     assert "fct old→new, with side-information" in {row["name"] for row in document["decision"]["rows"]}

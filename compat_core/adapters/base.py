@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -157,6 +158,12 @@ class Adapter:
         self.check_count(sum(part.count for part in parts))
         config = self.config() if config is None else config
         return self.solve(parts, config).cpu().float().requires_grad_(False).eval()
+
+    def defaults(self, most_steps: int = 0) -> Any:
+        """Its default config; a trained adapter takes no more than ``most_steps`` optimiser steps, 0 for its own."""
+        config = self.config()
+        own = getattr(config, "steps", 0)
+        return dataclasses.replace(config, steps=min(own, most_steps)) if own and most_steps else config
 
     def check_count(self, count: int) -> None:
         """Raise CompatError when ``count`` pairs are too few to fit anything on."""

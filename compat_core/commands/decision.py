@@ -58,6 +58,7 @@ def add(commands: Subparsers) -> None:
     decide.add_argument("--out", metavar="DIR", required=True, type=Path, help="where the decision is written")
     decide.add_argument("--adapters", metavar="A,B", help="adapters to try; default: all; see: adapters")
     decide.add_argument("--pairs", type=whole, metavar="N", help="most pairs to fit on; default: 20000")
+    decide.add_argument("--steps", type=whole, metavar="N", help="most steps of trained adapters, for a quick look")
     decide.add_argument("--judged", type=whole, metavar="N", help="most held-out items searched; default: 4000")
     decide.add_argument("--queries", type=whole, metavar="N", help="most held-out items that query; default: 1000")
     decide.add_argument("--distance", choices=("cosine", "l2", "dot"), help="default: cosine")
@@ -149,7 +150,7 @@ def _config(arguments: argparse.Namespace) -> DecisionConfig:
     costs = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in COSTS}
     chosen = {
         name: getattr(arguments, name)
-        for name in ("pairs", "judged", "queries", "distance", "metric", "target", "seed")
+        for name in ("pairs", "judged", "queries", "distance", "metric", "target", "seed", "steps")
         if getattr(arguments, name) is not None
     }
     if arguments.adapters:

@@ -35,6 +35,9 @@ class DecisionConfig:
 
     adapters: tuple[str, ...] = param((), "adapters to fit; empty = all that the given data allow")
     pairs: int = param(20_000, "most pairs the adapters are fitted on", unit="pairs", low=10, high=10_000_000)
+    steps: int = param(
+        0, "most optimiser steps of a trained adapter, for a quick look; 0 = each one's own", unit="steps", low=0
+    )
     judged: int = param(4_000, "most held-out items that are searched", unit="items", low=20, high=200_000)
     queries: int = param(1_000, "most held-out items that query", unit="queries", low=10, high=200_000)
     distance: str = param("cosine", "how vectors are compared", choices=("cosine", "l2", "dot"))
@@ -174,16 +177,16 @@ class _Options:
         """References, every adapter in both directions, part backfills, rank merge and SLERP."""
         yield from ways.references(self.judging)
         best_value, to_old = -1.0, None
-        seed = self.config.seed
+        seed, steps = self.config.seed, self.config.steps
         for adapter in self.adapters():
             for pairs in self.fitted_on(adapter):
-                forward = adapter.fit(pairs, seed=seed)
+                forward = adapter.fit(pairs, adapter.defaults(steps), seed)
                 option = ways.gallery_option(self.judging, adapter, forward)
                 value = self.validated(ways.gallery_option(self.validation[0], adapter, forward))
                 if value > best_value:
                     best_value, self.best = value, (option, adapter)
                 yield option
-            backward = adapter.fit(self.fit.swapped(), seed=seed)
+            backward = adapter.fit(self.fit.swapped(), adapter.defaults(steps), seed)
             if adapter.name == SLERP_MAP:
                 to_old = backward
             yield ways.query_option(self.judging, adapter, backward)

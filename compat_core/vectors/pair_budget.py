@@ -75,6 +75,7 @@ def pair_budget(
     metric: str,
     resamples: int,
     seed: int,
+    steps: int = 0,
 ) -> PairBudget:
     """Fit the adapter on growing random parts of the pairs and judge each on the held-out items.
 
@@ -85,6 +86,7 @@ def pair_budget(
         references: status quo and full backfill, judged on the same.
         metric: mAP or CMC@1.
         resamples, seed: of the bootstrap, and of the choices of pairs.
+        steps: most optimiser steps of a trained adapter; 0 for its own.
     """
     valid = ~np.isnan(references[0].average_precision)
     base, top = (one.of(metric)[valid] for one in references)
@@ -95,7 +97,7 @@ def pair_budget(
         drawn = []
         for repeat in range(1 if size == len(fit) else repeats):
             order = np.random.default_rng([seed, size, repeat]).permutation(len(fit))[:size]
-            fitted = adapter.fit(fit.take(np.sort(order)), seed=seed)
+            fitted = adapter.fit(fit.take(np.sort(order)), adapter.defaults(steps), seed)
             found = judge(gallery_option(judging, adapter, fitted).scorer, relevance, len(judging.old))
             drawn.append(found.of(metric)[valid])
         column = np.mean(drawn, axis=0)

@@ -44,7 +44,9 @@ def studies(
         fit = evidence.fit if best[0].vector_map.side_dim or evidence.fit.side is None else evidence.fit.without_side()
         references = (evidence.of(STATUS_QUO)[1], evidence.of(CEILING)[1])
         found["pair_budget"] = asdict(
-            pair_budget(best[1], fit, judging, relevance, references, config.metric, config.resamples, config.seed)
+            pair_budget(
+                best[1], fit, judging, relevance, references, config.metric, config.resamples, config.seed, config.steps
+            )
         )
         tell("backfill plan")
         labels = None if given.labels is None else as_codes(given.labels)[evidence.split.judged]

@@ -108,7 +108,7 @@ def test_side_information_is_judged_with_and_without():
     given = better_new()
     rng = np.random.default_rng(3)
     lost = np.asarray(given.new) + 0.2 * rng.standard_normal(given.new.shape).astype(np.float32)
-    decision, evidence = decide(dataclasses.replace(given, side=lost), quick(adapters=("fct", "ridge")))
+    decision, evidence = decide(dataclasses.replace(given, side=lost), quick(adapters=("fct", "ridge"), steps=200))
     without, beside = (
         decision.row(f"fct old→new{more}").values["mAP"]["value"] for more in ("", ", with side-information")
     )

@@ -175,7 +175,9 @@ def test_per_query_arrays_name_rows_of_the_given_items(decided):
 
 def test_uncertain_maps_add_the_sigma_ordering():
     given = better_new()
-    decision, evidence = decide(given, quick(adapters=("fastfill",), pairs=120, judged=100, queries=50, shares=()))
+    decision, evidence = decide(
+        given, quick(adapters=("fastfill",), steps=100, pairs=120, judged=100, queries=50, shares=())
+    )
     assert "sigma" in {entry["order"] for entry in studies(given, decision, evidence)["plan"]}
 
 
