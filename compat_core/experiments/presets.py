@@ -76,7 +76,7 @@ PRESETS.add(
         name="half-data",
         title="Half of each class's images → all",
         summary="The old model saw every class but only half of its images.",
-        paper="BCT, arXiv 2003.11942, Table 1: 50 % → 100 % of the training data",
+        paper="BCT, arXiv 2003.11942: more data of the same classes, where β, β-sys and β-kd are one method",
         config=ExperimentConfig(
             preset="half-data",
             scenario=ScenarioConfig(old_images=0.5),

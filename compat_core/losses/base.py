@@ -44,7 +44,11 @@ class ClassificationLoss(nn.Module):
         super().__init__()
         self.config = config
         self.weight = nn.Parameter(torch.empty(num_classes, dim))  # (K, D)
-        nn.init.normal_(self.weight, std=dim**-0.5)
+        nn.init.normal_(self.weight, std=self.start_std(dim))
+
+    def start_std(self, dim: int) -> float:
+        """Standard deviation that the class rows start with."""
+        return dim**-0.5
 
     def logits(self, emb: torch.Tensor) -> torch.Tensor:
         """Class scores without margin. Shape: ``emb (B, D)`` → ``(B, K)``."""
@@ -75,8 +79,16 @@ def products(emb: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return emb @ rows.T
 
 
+# A row that only counts by its direction turns by its gradient / ‖row‖: rows of length 1 hardly move in a short
+# training, and embeddings then learn the random directions their rows began with. Short rows turn at once.
+UNIT_ROW_START_STD = 0.01
+
+
 class CosineLoss(ClassificationLoss):
     """Base of the losses on the unit sphere: logits are ``scale · cos θ``."""
+
+    def start_std(self, dim: int) -> float:
+        return UNIT_ROW_START_STD
 
     @property
     def scale(self) -> float:

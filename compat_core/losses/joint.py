@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from compat_core.config import param
-from compat_core.losses.base import ClassificationLoss, LossConfig, products
+from compat_core.losses.base import UNIT_ROW_START_STD, ClassificationLoss, LossConfig, products
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,9 @@ class JointLoss(ClassificationLoss):
     def __init__(self, dim: int, num_classes: int, config: JointConfig) -> None:
         super().__init__(dim, num_classes, config)
         self.bias = None if self.normalised else nn.Parameter(torch.zeros(num_classes))
+
+    def start_std(self, dim: int) -> float:
+        return UNIT_ROW_START_STD if self.normalised else super().start_std(dim)
 
     @property
     def normalised(self) -> bool:

@@ -74,13 +74,12 @@ class InfluenceTerm(Term):
         rows = self.rows[batch.labels]
         known = rows >= 0
         emb = match_dim(batch.emb, self.head.weight.shape[1])
-        # a mean over the whole batch: classes without a row contribute nothing, and do not raise the others' weight
-        losses = self.head(emb[known], rows[known]) * known.float().mean() if known.any() else emb.sum() * 0
+        losses = self.head(emb[known], rows[known]) if known.any() else emb.sum() * 0  # a mean over the known items
         return {"influence": self.weight * losses}
 
 
 class DistilledInfluenceTerm(InfluenceTerm):
-    """β-kd: the influence loss, plus soft targets ``κ_old(o)`` for items of classes without a row."""
+    """β-kd: the influence loss on known classes, soft targets ``κ_old(o)`` on the others; a mean over all items."""
 
     def __init__(
         self, head: ClassificationLoss, rows: torch.Tensor, weight: float, old: Embedder, temperature: float
@@ -89,8 +88,8 @@ class DistilledInfluenceTerm(InfluenceTerm):
         self.old, self.temperature = old, temperature
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        parts = super().forward(batch)
         unknown = self.rows[batch.labels] < 0
+        parts = {name: value * (~unknown).float().mean() for name, value in super().forward(batch).items()}
         if unknown.any():
             with torch.no_grad():
                 old_emb = self.old(batch.images[unknown]).float()
@@ -147,7 +146,7 @@ METHODS.add(
         formula=r"\mathcal L_{\mathrm{new}}+\lambda\,\mathrm{CE}(\kappa_{\mathrm{old}}(n),y),\; y\in\mathrm{old}",
         config=BctConfig,
         needs=NEEDS,
-        departs="The paper gives no λ; 1 as in its released code.",
+        departs="The paper gives no λ; 1 on a mean over the items of old classes, as in its released code.",
         fit=fit_bct,
     )
 )
@@ -161,8 +160,7 @@ METHODS.add(
         formula=r"\mathcal L_{\mathrm{new}}+\lambda\,\mathrm{CE}([\kappa_{\mathrm{old}};\bar o_j](n),y)",
         config=BctSysConfig,
         needs=NEEDS,
-        departs="rows=new is the paper's, rows=all its released code's. Only rows=all carries over a chain: each new "
-        "classifier is free to turn away from the one before it, mean embeddings are not.",
+        departs="rows=new is the paper's, rows=all its released code's.",
         fit=fit_sys,
     )
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -40,24 +41,37 @@ class FastFillUpgrade(FctUpgrade):
 
 
 class UncertainMapTraining(MapTraining):
-    """``mean ½ e^{−s} ℓ + ½ s`` with ``ℓ = mean_d (h − n)² + μ · CE(κ_new(h), y)`` and ``s = log σ²``.
+    """``mean ½ e^{−s} ℓ + ½ s`` with ``ℓ = mean_d (h − n)² / v + μ · CE(κ_new(h), y)`` and ``s = log σ²``.
+
+    v is the mean variance of the new embeddings' dimensions: μ then means the same whatever their length is.
 
     Args:
+        transformation, old, side, new: as :class:`~compat_core.methods.fct.MapTraining`.
         head: the new model's own classifier κ_new, frozen.
         labels: its labels of the items ``(N,)``.
-        config: μ and label smoothing.
+        config: μ, label smoothing and the batch-norm switch.
 
     Reference: FastFill, Jaeckle et al. 2023, arXiv 2303.04766, Eq. 5.
     """
 
-    head: ClassificationLoss
-    labels: torch.Tensor
-    config: FastFillConfig
+    def __init__(
+        self,
+        transformation: nn.Module,
+        old: torch.Tensor,
+        side: torch.Tensor,
+        new: torch.Tensor,
+        head: ClassificationLoss,
+        labels: torch.Tensor,
+        config: FastFillConfig,
+    ) -> None:
+        super().__init__(transformation, old, side, new, config.bn_eval_at)
+        self.head, self.labels, self.config = head, labels, config
+        self.new_variance = new[0].var(dim=0).mean()  # of the plain view
 
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """The uncertainty-weighted error of one batch."""
         mapped, log_variance = self.module(self.old[self.view, indices], self.side[self.view, indices])
-        error = (mapped.float() - self.new[self.view, indices]).square().mean(1)
+        error = (mapped.float() - self.new[self.view, indices]).square().mean(1) / self.new_variance
         classes = F.cross_entropy(
             self.head.logits(mapped.float()),
             self.labels[indices],
@@ -82,12 +96,9 @@ def uncertain_loss(item_loss: torch.Tensor, log_variance: torch.Tensor) -> dict[
 
 def fit(context: Context, config: FastFillConfig) -> FastFillUpgrade:
     """Train ψ on the old data, then h_σ on stored embeddings with the frozen new classifier."""
-
-    def training(net: nn.Module, old: torch.Tensor, side: torch.Tensor, new: torch.Tensor) -> MapTraining:
-        made = UncertainMapTraining(net, old, side, new, config.bn_eval_at)
-        made.head, made.labels, made.config = context.paragon.head, context.train_images.labels, config
-        return made
-
+    training = functools.partial(
+        UncertainMapTraining, head=context.paragon.head, labels=context.train_images.labels, config=config
+    )
     transformation, parts = fit_map(context, config, UncertainTransformation, training)
     return FastFillUpgrade(context.old.embedder, context.paragon.embedder, map=transformation, **parts)
 
@@ -99,12 +110,13 @@ METHODS.add(
         family="forward transformation",
         summary="FCT's map with a class term and a predicted uncertainty that says which rows to backfill first.",
         paper="Jaeckle et al. 2023, arXiv 2303.04766",
-        formula=r"\tfrac12 e^{-s}\ell+\tfrac12 s,\;\ell=\overline{(h-n)^2}+\mu\,\mathrm{CE}(\kappa_{new}(h),y)",
+        formula=r"\tfrac12 e^{-s}\ell+\tfrac12 s,\;\ell=\overline{(h-n)^2}/v+\mu\,\mathrm{CE}(\kappa_{new}(h),y)",
         config=FastFillConfig,
         needs=("labels", "the new model's classifier", "images at fitting time"),
-        departs="As FCT: embeddings are stored for a few augmented views instead of being computed in every step. σ is "
-        "trained as published, on the squared error of embeddings as they are; searched by cosine, which does not see "
-        "lengths, it orders rows by length as much as by angle, and need not beat a random order.",
+        departs="As FCT: embeddings are stored for a few augmented views instead of being computed in every step. The "
+        "squared error is divided by the variance of the new embeddings: the published models' embeddings are long, "
+        "those trained by a cosine loss are short, and μ = 1 would leave the class term alone. σ predicts this whole "
+        "loss, class term included, and need not follow the angle error that cosine search sees.",
         fit=fit,
         upgrade=FastFillUpgrade,
     )

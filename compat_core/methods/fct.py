@@ -22,6 +22,7 @@ from compat_core.training.embedding import embed
 from compat_core.training.loop import train
 from compat_core.training.seeding import generator, seeded
 
+FEWEST_STEPS = 16  # per pass: a few thousand pairs in batches of 1024 would end after a hundred steps
 CACHED_BYTES = 2 * 2**30  # of stored views kept for the next method
 
 
@@ -41,7 +42,14 @@ class FctConfig:
     )
     width: int = param(2048, "hidden width of the mixer", low=8, high=16_384, paper="2048 (FCT code)")
     epochs: int = param(30, "passes over the stored pairs", unit="epochs", low=1, high=10_000, paper="80 (FCT code)")
-    batch_size: int = param(1024, "pairs per step", unit="pairs", low=2, high=65_536, paper="1024 (FCT code)")
+    batch_size: int = param(
+        1024,
+        "most pairs per step; at most a sixteenth of all",
+        unit="pairs",
+        low=2,
+        high=65_536,
+        paper="1024 (FCT code)",
+    )
     lr: float = param(5e-4, "peak learning rate", low=0.0, high=10.0, paper="5e-4 (FCT code)")
     weight_decay: float = param(2**-15, "weight decay", low=0.0, high=1.0, paper="2^-15 (FCT code)")
     views: int = param(2, "augmented views of each image embedded beside the plain one", unit="views", low=0, high=64)
@@ -175,9 +183,10 @@ def fit_map(
     side_emb = stored[2] if config.side != "none" else old_emb
     with seeded(context.seed, "map", "init"):
         transformation = build(old.dim, side_emb.shape[-1], new.dim, config.width)
+    pairs = old_emb.shape[1]
     schedule = TrainConfig(
         epochs=config.epochs,
-        batch_size=config.batch_size,
+        batch_size=max(2, min(config.batch_size, pairs // FEWEST_STEPS)),
         lr=config.lr,
         weight_decay=config.weight_decay,
         warmup=5 / 80,
@@ -205,7 +214,10 @@ METHODS.add(
         needs=("side-information stored with the old gallery (unless side=none)", "images at fitting time"),
         departs=(
             "The frozen networks' outputs are stored for a few augmented views and reused, instead of running all "
-            "three networks in every step."
+            "three networks in every step. AdamW in place of Adam with L2 decay. A batch is at most a sixteenth of the "
+            "pairs, so that small sets get enough steps. Searched by the run's distance, cosine unless changed; the "
+            "published runs use l2 on embeddings as they are, and its CIFAR-100 SimCLR encoder saw ImageNet-1000, "
+            "where ours sees the old data alone."
         ),
         fit=fit,
         upgrade=FctUpgrade,

@@ -39,6 +39,7 @@ class TransformedTerm(Term):
     Args:
         centres: unit class centres of the old space ``(K, D_old)``.
         bounds: worst old cosine of each class ``(K,)``.
+        old_emb: the old model's embeddings of the training set ``(N, D_old)``.
         forward_map: T_f, old → new.
         backward_map: T_b, new → old.
         config: weights.
@@ -46,11 +47,13 @@ class TransformedTerm(Term):
 
     centres: torch.Tensor
     bounds: torch.Tensor
+    old_emb: torch.Tensor
 
     def __init__(
         self,
         centres: torch.Tensor,
         bounds: torch.Tensor,
+        old_emb: torch.Tensor,
         forward_map: ResidualTransformation,
         backward_map: ResidualTransformation,
         config: LceTransformedConfig,
@@ -59,11 +62,14 @@ class TransformedTerm(Term):
         self.forward_map, self.backward_map, self.config = forward_map, backward_map, config
         self.register_buffer("centres", centres, persistent=False)
         self.register_buffer("bounds", bounds, persistent=False)
+        self.register_buffer("old_emb", old_emb, persistent=False)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         rows = F.normalize(batch.head.weight)  # (K, D_new)
-        to_new = F.normalize(self.forward_map(self.centres).float())
-        # rows and embeddings in one pass: the statistics of T_b's batch norm are then of what queries look like
+        # Centres and items in one pass, on both sides: the maps' batch norm then knows what they will be used on, old
+        # rows (T_f) and queries (T_b), which are spread far wider than centres.
+        items = F.normalize(self.old_emb[batch.indices])
+        to_new = F.normalize(self.forward_map(torch.cat([self.centres, items]))[: len(rows)].float())
         back = self.backward_map(torch.cat([rows, F.normalize(batch.emb)])).float()  # (K + B, D_old)
         to_old, mapped = F.normalize(back).split([len(rows), len(batch.emb)])
         align = 0.5 * ((rows - to_new).square().sum(1).mean() + (to_old - self.centres).square().sum(1).mean())
@@ -112,7 +118,7 @@ def fit(context: Context, config: LceTransformedConfig) -> Upgrade:
     with seeded(context.seed, "lce-transformed", "init"):
         forward_map = ResidualTransformation(old_dim, new_dim, config.blocks, "forward")
         backward_map = ResidualTransformation(new_dim, old_dim, config.blocks, "backward")
-    term = TransformedTerm(centres, bounds, forward_map, backward_map, config).to(context.device)
+    term = TransformedTerm(centres, bounds, context.old_emb(), forward_map, backward_map, config).to(context.device)
     model = context.train_new(term)
     chosen = forward_map if config.manner == "forward" else backward_map
     return make_upgrade(context.old.embedder, model.embedder, map=chosen.eval())

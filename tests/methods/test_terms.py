@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,7 +53,7 @@ def batch_of(context, indices, emb=None):
 INDICES = [0, 30, 60, 80, 100, 140]  # classes a, b, c (old), d, e, f (new)
 
 
-def test_influence_is_cross_entropy_on_old_classes_over_the_whole_batch(context):
+def test_influence_is_the_mean_cross_entropy_of_items_of_old_classes(context):
     batch = batch_of(context, INDICES)
     weight = context.old.head.weight.tolist()
     total = 0.0
@@ -61,7 +62,7 @@ def test_influence_is_cross_entropy_on_old_classes_over_the_whole_batch(context)
             logits = [16.0 * dot(unit(emb), unit(row)) for row in weight]
             total -= math.log(softmax(logits)[label])
     value = InfluenceTerm(context.old.head, context.old_position(), 2.0)(batch)["influence"].item()
-    assert value == pytest.approx(2.0 * total / len(INDICES), rel=1e-4)
+    assert value == pytest.approx(2.0 * total / 3, rel=1e-4)
 
 
 def test_influence_without_old_classes_is_zero_and_differentiable(context):
@@ -103,6 +104,8 @@ def test_kd_adds_soft_targets_for_new_classes_only(context):
     old_emb = context.old_emb()[torch.tensor(INDICES[3:])]
     expected = distillation(context.old.head, batch.emb[3:], old_emb, 16.0).item() / 2
     assert term(batch)["distillation"].item() == pytest.approx(expected, rel=1e-4)
+    known = InfluenceTerm(context.old.head, context.old_position(), 1.0)(batch)["influence"].item() / 2
+    assert term(batch)["influence"].item() == pytest.approx(known, rel=1e-4)  # together a mean over all items
 
 
 def test_lwf_distils_on_unseen_items_only(context):
@@ -186,7 +189,8 @@ def test_lce_transformed_by_hand():
     bounds = torch.tensor([0.9, 0.5])
     emb = torch.tensor([[0.0, -2.0], [0.0, 3.0]])  # turned: (1, 0), exactly on centre 0; and (−1, 0), 90° off centre 1
     batch = Batch(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]), torch.arange(2), emb, head, 0.0)
-    parts = TransformedTerm(centres, bounds, identity, turn, LceTransformedConfig(align=1.0, boundary=1.0))(batch)
+    config, old_emb = LceTransformedConfig(align=1.0, boundary=1.0), torch.randn(2, 2)
+    parts = TransformedTerm(centres, bounds, old_emb, identity, turn, config)(batch)
 
     def chord(degrees):
         return 2 - 2 * math.cos(math.radians(degrees))
@@ -225,9 +229,10 @@ def test_fastfill_losses_are_squared_error_and_class_term(context):
 
     net = UncertainTransformation(16, 16, 16, 8).eval()
     old, new = context.old_emb()[None], torch.randn(1, len(context.train_images), 16)
-    training = UncertainMapTraining(net, old, old, new, bn_eval_at=1.0)
-    training.head, training.labels = context.paragon.head, context.train_images.labels
-    training.config = FastFillConfig(class_weight=2.0, label_smoothing=0.1)
+    config = FastFillConfig(class_weight=2.0, label_smoothing=0.1)
+    training = UncertainMapTraining(net, old, old, new, context.paragon.head, context.train_images.labels, config)
+    columns = np.array(new[0].tolist()).T
+    variance = np.mean([np.var(column, ddof=1) for column in columns])
     indices = torch.tensor([3, 70])
     parts = training.losses(indices, torch.Generator(), 0.0)
     mapped, log_variance = net(old[0, indices], old[0, indices])
@@ -235,7 +240,7 @@ def test_fastfill_losses_are_squared_error_and_class_term(context):
     for row, target, label, s in zip(
         mapped.tolist(), new[0, indices].tolist(), training.labels[indices].tolist(), log_variance.tolist(), strict=True
     ):
-        error = sum((a - b) ** 2 for a, b in zip(row, target, strict=True)) / 16
+        error = sum((a - b) ** 2 for a, b in zip(row, target, strict=True)) / 16 / variance
         odds = softmax([16 * dot(unit(row), unit(weight)) for weight in context.paragon.head.weight.tolist()])
         smooth = [(0.9 if k == label else 0) + 0.1 / 6 for k in range(6)]
         classes = -sum(p * math.log(q) for p, q in zip(smooth, odds, strict=True))
