@@ -48,21 +48,27 @@ def headline(rows: Sequence[Row], metric: str = "mAP") -> dict[str, Any] | None:
 
 
 def print_results(results: Mapping[str, Any]) -> None:
-    """The compact table of one run on stdout: for each metric, methods by cells, with the verdict over seeds."""
-    rows = results["rows"]
+    """The compact table of one run on stdout: for each metric, methods by cells, with the verdict over seeds.
+
+    A chain has cells of its own, ``v3/v1`` and the like; its last column is AC, the share of compatible pairs.
+    """
+    rows, chain = results["rows"], results.get("chain", ())
+    cells = tuple(dict.fromkeys(row["cell"] for row in rows)) if chain else CELLS
     seeds = sorted({row["seed"] for row in rows})
     queries = max((row["num_queries"] or 0 for row in rows), default=0)
     spread = f"mean of {len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}" if seeds else "no seeds"
     for metric in METRICS:
-        methods = [name for name in method_names(rows) if mean_value(rows, name, "new/new", metric) is not None]
+        needed = cells[0] if chain else "new/new"
+        methods = [name for name in method_names(rows) if mean_value(rows, name, needed, metric) is not None]
         if not methods:
             continue
         print(f"\n{metric} in %, query/gallery, {queries} queries, {results.get('distance', '')} distance, {spread}")
-        lines = [
-            [name, *(percent(mean_value(rows, name, cell, metric)) for cell in CELLS), verdict(results, name, metric)]
-            for name in methods
-        ]
-        print_table(["method", *CELLS, "verdict"], lines, right=range(1, 1 + len(CELLS)))
+        lines = []
+        for name in methods:
+            shares = [one["AC"] for one in chain if (one["method"], one["metric"]) == (name, metric)]
+            last = percent(sum(shares) / len(shares)) if shares else verdict(results, name, metric)
+            lines.append([name, *(percent(mean_value(rows, name, cell, metric)) for cell in cells), last])
+        print_table(["method", *cells, "AC" if chain else "verdict"], lines, right=range(1, 1 + len(cells)))
 
 
 def verdict(results: Mapping[str, Any], method: str, metric: str) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from compat_core.commands.summary import print_results
 from compat_core.errors import CompatError
 from compat_core.experiments.presets import configure
 from compat_core.experiments.reporting import NullTracker
@@ -94,3 +95,12 @@ def test_the_claim_about_two_steps_reads_the_chain_and_other_claims_pass_it_over
     expected = rows["bct-sys", "v3/v1", "mAP"] - rows["bct-sys", "v1/v1", "mAP"]
     assert finding.value == pytest.approx(expected, abs=1e-6)
     assert {one.outcome for one in answered.values()} == {"not tested"}
+
+
+def test_the_terminal_shows_every_cell_of_a_chain(finished, capsys):
+    print_results(finished.results())
+    shown = capsys.readouterr().out
+    lines = [line.split() for line in shown.splitlines() if line.startswith("method")]
+    assert {"v1/v1", "v3/v1", "paragon3", "AC"} <= set(lines[0])
+    value = next(row["value"] for row in finished.rows() if (row["method"], row["cell"]) == ("bct-sys", "v3/v1"))
+    assert f"{100 * value:.1f}" in shown
