@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import reid_peer
 from benchmarks.race import PeakAbove, Race, grow, race, write
 from compat_core.metrics import evaluate_retrieval
 from compat_core.retrieval.scores import full_precision
 
 DIM, BLOCK = 128, 128
+PEERS = ("pytorch-metric-learning", reid_peer.NAME)
 
 
 def world(count: int, classes: int, seed: int = 0, unequal: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -67,32 +69,27 @@ def metric_learning(emb: np.ndarray, labels: np.ndarray) -> Any:
 def small(rounds: int) -> Race:
     """10,000 × 10,000, 200 classes, with peers."""
     emb, labels = world(10_000, 200)
-    contestants = {
+    contestants: dict[str, Callable[[], Any]] = {
         "bare matrix product": lambda: bare_product(emb, emb),
         "evaluate_retrieval": lambda: ours(emb, labels),
     }
-    once: list[str] = []
-    notes = {}
-    probe = metric_learning(emb[:300], labels[:300])
-    if probe is None:
-        print("pytorch-metric-learning is not installed (benchmarks/requirements.txt): not raced")
-    else:
-        contestants["pytorch-metric-learning"] = lambda: metric_learning(emb, labels)
-        once.append("pytorch-metric-learning")
-        notes["pytorch-metric-learning"] = "mAP and precision@1"
+    peers: dict[str, Callable[[], float]] = {}
+    if metric_learning(emb[:300], labels[:300]) is not None:
+        peers["pytorch-metric-learning"] = lambda: metric_learning(emb, labels)["mean_average_precision"]
+    if (module := reid_peer.load()) is not None:
+        peers[reid_peer.NAME] = lambda: reid_peer.evaluate(module, emb, labels)
+    for name in PEERS:
+        if name not in peers:
+            print(f"{name} is not installed (benchmarks/requirements.txt): not raced")
     found = race(
-        "Exact evaluation, 10,000 × 10,000, 200 classes", contestants, "bare matrix product", rounds, once,
-        "within 1.6 × the product, 30 × faster than pytorch-metric-learning", notes,
+        "Exact evaluation, 10,000 × 10,000, 200 classes", contestants | peers, "bare matrix product", rounds,
+        list(peers), "within 1.6 × the product, 30 × faster than pytorch-metric-learning, 12 × than torchreid",
+        {"pytorch-metric-learning": "mAP and precision@1", reid_peer.NAME: "mAP and CMC"},
     )  # fmt: skip
-    if probe is not None:
-        mine, theirs = ours(emb, labels), metric_learning(emb, labels)
-        found.facts["difference in mAP to pytorch-metric-learning"] = abs(
-            mine.mean_ap - theirs["mean_average_precision"]
-        )
-        seconds = {lap.name: lap.seconds for lap in found.laps}
-        found.facts["times faster than pytorch-metric-learning"] = round(
-            seconds["pytorch-metric-learning"] / seconds["evaluate_retrieval"], 1
-        )
+    mine, seconds = ours(emb, labels), {lap.name: lap.seconds for lap in found.laps}
+    for name, evaluated in peers.items():
+        found.facts[f"difference in mAP to {name}"] = abs(mine.mean_ap - evaluated())
+        found.facts[f"times faster than {name}"] = round(seconds[name] / seconds["evaluate_retrieval"], 1)
     return found
 
 

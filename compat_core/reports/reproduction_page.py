@@ -128,12 +128,12 @@ def _chain(one: Mapping[str, Any]) -> list[str]:
 
 
 def _published() -> str:
-    header = ["method", "where", "metric", "old/old", "cross", "ceiling", "share of the gain", "cost"]
+    header = ["method", "where", "metric", "old/old", "cross", "ceiling", "share of the gain", "cost", "note"]
     lines = [
         [
             f"`{entry.method}`", f"{entry.setting}, {entry.source}", entry.metric, f"{entry.old:.1f}",
             f"{entry.cross:.1f}", f"{entry.paragon:.1f}", f"{100 * entry.share:.0f} %" if entry.share > 0 else "none",
-            MISSING if entry.cost is None else f"{entry.cost:.1f}",
+            MISSING if entry.cost is None else f"{entry.cost:.1f}", entry.note,
         ]
         for entry in PUBLISHED
     ]  # fmt: skip
@@ -147,7 +147,9 @@ def _claims(kept: Sequence[Mapping[str, Any]]) -> str:
     for claim in CLAIMS:
         findings = [_finding(entry) for one in kept for entry in one["findings"] if entry["claim"] == claim.name]
         outcome = pool([finding.outcome for finding in findings])
-        first = [f"{claim.statement} ({claim.source})", f"**{outcome}**"]
+        holding = sum(finding.outcome == "holds" for finding in findings)
+        counted = f", holds in {holding} of {len(findings)}" if outcome != "holds" and len(findings) > 1 else ""
+        first = [f"{claim.statement} ({claim.source})", f"**{outcome}**{counted}"]
         if not findings:
             lines.append([*first, MISSING, MISSING, MISSING, MISSING])
         for place, finding in enumerate(findings):
