@@ -1,6 +1,6 @@
 """torchreid's Cython evaluation, as FastReID's package carries it: built where that package and Cython are installed.
 
-Only the one source file is taken from the installed package; the package itself, which wants much else, is not imported.
+Only that source file is taken from the installed package; the package, which wants much else, is not imported.
 """
 
 from __future__ import annotations
