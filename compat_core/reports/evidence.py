@@ -77,12 +77,13 @@ class Evidence:
             return []
         found = []
         for first in self.labels(better):
-            seconds = [first] if worse.method == better.method and not worse.params else self.labels(worse)
+            same = worse.method == better.method and worse.params in ({}, better.params)
+            seconds = [first] if same else self.labels(worse)
             for second in seconds:
                 if first == second and better.cell == worse.cell:
                     continue
                 gap = self.values(first, better.cell, metric) - self.values(second, worse.cell, metric)
-                what = f"{first} {better.cell} − {second} {worse.cell}"
+                what = f"{first} {better.cell} − {second} {worse.cell}" + (f", {metric}" if metric != "mAP" else "")
                 found.append(Measurement(self.run.id, what, gap.mean(axis=0), gap.mean(axis=1)))
         return found
 
