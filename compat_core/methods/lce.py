@@ -18,7 +18,7 @@ class LceConfig:
     """Weights of alignment and boundary."""
 
     align: float = param(
-        10.0,
+        2.0,
         "λ_a, weight of the mean squared distance between new class rows and old centres (both unit length)",
         low=0.0,
         high=1e4,
@@ -101,7 +101,8 @@ METHODS.add(
         needs=("labels", "old embeddings of the new training set"),
         departs=(
             "The embedding is normalised in the boundary term: the released code does not, and the term is then dead. "
-            "The alignment weight is far above the released one, whose 0.049 per class is meant for long training."
+            "The alignment weight is far above the released one, whose 0.049 per class is meant for long training: 2 was "
+            "the best of 0.05, 0.5, 2 and 10 on held-out training images of 40 classes of Tiny ImageNet, 10 epochs."
         ),
         fit=fit,
     )
