@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.page import PAGE, page
 
-RACES = ("evaluation", "backfill", "verification", "search", "projection", "transformation", "migration")
+RACES = ("evaluation", "backfill", "verification", "search", "projection", "training", "transformation", "migration")
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ from compat_core.methods.base import TrainedModel, train_version
 from compat_core.models.embedder import Embedder
 from compat_core.spec import Spec
 from compat_core.training.config import TrainConfig, VersionConfig
-from compat_core.training.embedding import embed
+from compat_core.training.embedding import EmbedderTraining, embed
 from compat_core.training.loop import Job, schedule
 from compat_core.training.seeding import seeded
 
@@ -187,6 +187,44 @@ def extraction(setting: Setting) -> Race:
     return found
 
 
+def compiling(setting: Setting, steps: int = 20) -> Race:
+    """Training steps with and without ``torch.compile``: what it saves, and how long its warm-up takes to be repaid."""
+    choice, arch = pick_device(), setting.version.arch
+    images = setting.images.subset(torch.arange(2 * BATCH))
+    images = dataclasses.replace(images, images=images.images.to(choice.device), labels=images.labels.to(choice.device))
+
+    def stepper(compiles: bool) -> Callable[[], None]:
+        embedder = Embedder(arch, setting.version.dim, 3, PX).to(choice.device).train()
+        head = build_loss(setting.version.loss, setting.version.dim, images.num_classes).to(choice.device)
+        training = EmbedderTraining(embedder, head, images, "crop-flip")
+        optimiser = torch.optim.AdamW(training.module.parameters(), 1e-3)
+        if compiles:
+            training.embedder = torch.compile(embedder)  # type: ignore[assignment]
+        stream = torch.Generator(choice.device)
+
+        def run() -> None:
+            for _ in range(steps):
+                rows = torch.randint(len(images), (BATCH,), device=choice.device)
+                with torch.autocast(choice.device.type, choice.autocast, enabled=choice.autocast is not None):
+                    total = training.losses(rows, stream, 0.0)["total"]
+                optimiser.zero_grad()
+                total.backward()
+                optimiser.step()
+
+        return run
+
+    compiled = stepper(compiles=True)
+    started = time.perf_counter()
+    compiled()
+    warm_up = time.perf_counter() - started
+    contestants = {"as it is": stepper(compiles=False), "torch.compile": compiled}
+    found = race(f"{steps} training steps of {arch}, torch.compile", contestants, "as it is")
+    saved = (found.laps[0].seconds - found.laps[1].seconds) / (steps * BATCH)  # seconds per image
+    found.facts["warm-up, seconds"] = warm_up
+    found.facts["images until the warm-up is repaid"] = round(warm_up / saved) if saved > 0 else "never"
+    return found
+
+
 def growth() -> dict[str, Any]:
     """One epoch of tiny-conv against the number of images, random ones."""
 
@@ -236,6 +274,7 @@ def main() -> None:
         small = dataclasses.replace(setting, rows=setting.rows[:2_000])
         deep = dataclasses.replace(setting.version, arch="resnet18")
         races.append(speed(dataclasses.replace(small, version=deep), 1))
+        races.append(compiling(setting))
         races.append(same_accuracy(setting, 5, 3))
         races.append(extraction(setting))
         write("training", races, [growth()])
