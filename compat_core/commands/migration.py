@@ -80,7 +80,9 @@ def add(commands: Subparsers) -> None:
         "--part", metavar="VERSION=FILE", action="append", required=True, help="old=…, migrated=… or new=…; several"
     )
     search.add_argument("--map", metavar="DIR", type=Path, help="applied to old rows while they are searched")
-    search.add_argument("--space", metavar="VERSION", default="new", help="the queries' model; default: new")
+    search.add_argument(
+        "--space", metavar="VERSION", help="the queries' model; default: as their manifest says, or new"
+    )
     search.add_argument("-k", type=whole, default=10, metavar="K", help="hits per query; default: 10")
     search.add_argument("--distance", default="cosine", choices=("cosine", "l2", "dot"), help="default: cosine")
     search.add_argument("--json", action="store_true", help="as JSON")
@@ -167,10 +169,15 @@ def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False)
 
 
 def _migrate(arguments: argparse.Namespace) -> int:
-    from compat_core.adapters.map import MANIFEST_FILE
+    from compat_core.adapters.map import MANIFEST_FILE, read_manifest
     from compat_core.vectors.migrate import migrate
 
-    if arguments.adapter and not (arguments.map / MANIFEST_FILE).is_file():
+    there = (arguments.map / MANIFEST_FILE).is_file()
+    if arguments.adapter and there and read_manifest(arguments.map).get("adapter") != arguments.adapter:
+        kept = read_manifest(arguments.map).get("adapter")
+        rule = f"{arguments.map} already holds another map ({kept})"
+        raise CompatError("--adapter", value=arguments.adapter, rule=rule, fix="name another --map folder")
+    if arguments.adapter and not there:
         for name in ("old", "new"):
             if not getattr(arguments, name):
                 raise CompatError(f"--{name}", rule="is needed to fit --adapter")
@@ -204,18 +211,29 @@ def _stamp(arguments: argparse.Namespace) -> int:
 def _search(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from compat_core.adapters import load_map
+    from compat_core.adapters import load_map, read_manifest
     from compat_core.retrieval.inputs import check_embeddings
-    from compat_core.vectors.mixed import mixed_search, open_part
-    from compat_core.vectors.sources import read_vectors
+    from compat_core.vectors.migrate import read_space
+    from compat_core.vectors.mixed import check_ends, mixed_search, open_part
+    from compat_core.vectors.sources import read_vectors, split_spec
 
     fitted = load_map(arguments.map) if arguments.map else None
+    described = read_manifest(arguments.map) if arguments.map else {}
+    ends = described.get("old_model", ""), described.get("new_model", "")
+    queries = read_space(split_spec(arguments.query)[0])
+    space = arguments.space or (queries.space if queries else "new")
+    check_ends(ends, queries, None, space)
     parts = []
     for given in arguments.part:
         version, equals, spec = given.partition("=")
         if not equals:
             raise CompatError("--part", value=given, rule="must be VERSION=FILE", fix="for example new=new.npy")
-        parts.append(open_part(version, spec, arguments.space, fitted))
+        parts.append(open_part(version, spec, space, fitted))
+        if version == "old" and fitted is not None:
+            check_ends(ends, queries, read_space(parts[-1].path), space)
+    for part in parts:
+        if not part.stamped:
+            print(f"note: {part.path} has no manifest; taken at its word as {part.version}", file=sys.stderr)
     query = check_embeddings("--query", read_vectors(arguments.query).emb).numpy()
     found = mixed_search(query, parts, arguments.k, arguments.distance, fitted)
     if arguments.json:

@@ -93,7 +93,8 @@ def _one_side(name: str, emb: np.ndarray) -> list[Finding]:
     bad, zero, norms, keys = [], [], [], []
     random = np.random.default_rng(0).standard_normal((emb.shape[1], 2))
     for first, block in _blocks(emb):
-        finite = np.isfinite(block).all(axis=1)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite in every later step
+            finite = np.asarray(np.isfinite(block.astype(np.float32, copy=False)).all(axis=1))
         bad += (first + np.flatnonzero(~finite)).tolist()
         length = np.linalg.norm(np.where(finite[:, None], block, 0.0), axis=1)
         zero += (first + np.flatnonzero((length == 0) & finite)).tolist()

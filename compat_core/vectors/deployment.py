@@ -88,6 +88,8 @@ def threshold_shifts(
 def _cut(scores: np.ndarray, share: float) -> float:
     """The smallest score at or above which at most ``share`` of the scores lie."""
     count = int(np.floor(share * len(scores)))
+    if count >= len(scores):
+        return float(scores.min())
     ordered = np.partition(scores, len(scores) - count - 1)[len(scores) - count - 1 :]
     # Just above the first score that would be one too many.
     return float(np.nextafter(ordered.min(), np.float32(np.inf), dtype=np.float32))

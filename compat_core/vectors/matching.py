@@ -18,6 +18,7 @@ class MatchedVectors:
     Attributes:
         labels, ids: ``(N,)``, or None.
         rows: ``(N,)`` the rows of the old file that were kept, in order; columns given with it are taken by these.
+        old_rows: rows of the old file.
         findings: what matching dropped.
     """
 
@@ -26,12 +27,13 @@ class MatchedVectors:
     labels: np.ndarray | None
     ids: np.ndarray | None
     rows: np.ndarray
+    old_rows: int
     findings: tuple[Finding, ...] = ()
 
     def column(self, name: str, values: np.ndarray) -> np.ndarray:
         """A column of the old file's items, for the kept ones. Raises CompatError for another length."""
-        if len(values) <= int(self.rows.max()):
-            rule = f"{len(values):,} entries; must be one for each of the old file's rows"
+        if len(values) != self.old_rows:
+            rule = f"{len(values):,} entries; must be one for each of the old file's {self.old_rows:,} rows"
             raise CompatError(f"--{name}", rule=rule)
         return values[self.rows]
 
@@ -58,8 +60,13 @@ def matched(
     from_new = not labels and one.labels is None
     if new_ids and old_ids is None:
         raise CompatError("--new-ids", rule="ids of both sides are needed to match rows", fix="add --ids")
+    rows_of_labels = len(other.emb if from_new else one.emb)
+    if given is not None and len(given) != rows_of_labels:
+        rule = f"{len(given):,} labels; must be one for each of the {rows_of_labels:,} rows"
+        raise CompatError("--labels", rule=rule)
+    all_rows = np.arange(len(one.emb))
     if old_ids is None or their_ids is None:
-        return MatchedVectors(one.emb, other.emb, given, old_ids, np.arange(len(one.emb)))
+        return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows))
     for name, found, emb in (("old", old_ids, one.emb), ("new", their_ids, other.emb)):
         if len(found) != len(emb):
             raise CompatError(f"ids of {name}", value=f"{len(found):,} ids", rule=f"the file holds {len(emb):,} rows")
@@ -67,7 +74,7 @@ def matched(
         if (counts > 1).any():
             raise CompatError(f"ids of {name}", value=str(names[counts > 1][0]), rule="occurs more than once")
     if np.array_equal(old_ids, their_ids):
-        return MatchedVectors(one.emb, other.emb, given, old_ids, np.arange(len(one.emb)))
+        return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows))
     place = {name: row for row, name in enumerate(their_ids)}
     rows = np.array([row for row, name in enumerate(old_ids) if name in place], dtype=np.int64)
     if not len(rows):
@@ -77,5 +84,6 @@ def matched(
     dropped = (len(one.emb) - len(rows), len(other.emb) - len(rows))
     sentence = f"matched {len(rows):,} items by id; dropped {dropped[0]:,} of old and {dropped[1]:,} of new"
     return MatchedVectors(
-        one.emb[rows], other.emb[theirs], taken, old_ids[rows], rows, (Finding(INFO, "id overlap", sentence),)
-    )
+        one.emb[rows], other.emb[theirs], taken, old_ids[rows], rows, len(one.emb),
+        (Finding(INFO, "id overlap", sentence),),
+    )  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from compat_core.adapters import VectorMap
 from compat_core.errors import CompatError
 from compat_core.retrieval.search import top_k
-from compat_core.vectors.migrate import read_space
+from compat_core.vectors.migrate import SpaceManifest, read_space
 from compat_core.vectors.sources import read_vectors, split_spec
 
 BLOCK_ROWS = 65_536
@@ -28,12 +28,14 @@ class Part:
         path: its file.
         emb: ``(N, D)``, memory-mapped where the format allows it.
         ids: ``(N,)`` texts; ``version:row`` where the file has none.
+        stamped: whether a manifest says which space the file is in; otherwise it is taken at its word.
     """
 
     version: str
     path: Path
     emb: np.ndarray
     ids: np.ndarray
+    stamped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,34 @@ def open_part(version: str, spec: str, space: str, on_the_fly: VectorMap | None)
     if manifest is not None and space and not (version == "old" and on_the_fly) and manifest.space != space:
         raise CompatError(str(path), rule=f"is in the space of {manifest.space}; queries are in that of {space}")
     found = read_vectors(spec)
+    if manifest is not None:
+        check_stamp(path, manifest, found.emb)
     ids = found.ids if found.ids is not None else np.array([f"{path.name}:{row}" for row in range(len(found.emb))])
-    return Part(version, path, found.emb, ids)
+    return Part(version, path, found.emb, ids, manifest is not None)
+
+
+def check_stamp(path: Path, manifest: SpaceManifest, emb: np.ndarray) -> None:
+    """Raise CompatError when a manifest cannot be of this file: another number of rows, or of dimensions."""
+    if (manifest.rows, manifest.dim) != emb.shape:
+        rule = f"its manifest is of {manifest.rows:,} × {manifest.dim} vectors, the file holds {emb.shape}"
+        raise CompatError(str(path), rule=rule, fix="the file was replaced: migrate or stamp it again")
+
+
+def check_ends(ends: tuple[str, str], queries: SpaceManifest | None, old: SpaceManifest | None, space: str) -> None:
+    """Raise CompatError unless a map leads from where the old part is to where the queries are.
+
+    Args:
+        ends: versions the map leads from and to; empty where it does not say.
+        queries, old: manifests of the query file and of an old part, or None.
+        space: what the queries are said to be in.
+    """
+    if queries is not None and queries.space != space:
+        raise CompatError("--query", value=queries.space, rule=f"must be in the space searched, {space}", fix="--space")
+    start, end = ends
+    if end and end != space:
+        raise CompatError("--map", value=f"{start} → {end}", rule=f"must lead into the space searched, {space}")
+    if start and old is not None and old.space != start:
+        raise CompatError("--map", value=f"{start} → {end}", rule=f"the old part is in the space of {old.space}")
 
 
 def mixed_search(

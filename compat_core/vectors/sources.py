@@ -174,10 +174,27 @@ def _from_table(spec: str, frame: Any, name: str) -> np.ndarray:
         if name not in columns:
             raise unknown_name(f"column in {spec}", name, columns)
         return np.asarray(frame[name].to_numpy())[:, None]
-    numeric = [column for column in columns if column not in RESERVED and frame[column].dtype.kind in "fiu"]
+    rest = [column for column in columns if column not in RESERVED]
+    numeric = [column for column in rest if frame[column].dtype.kind in "fiu"]
     if not numeric:
         raise CompatError(spec, rule=f"has no numeric column ({', '.join(columns[:8])})")
+    for column in rest:
+        _refuse_stray_text(spec, frame[column])
     return np.asarray(frame[numeric].to_numpy())
+
+
+def _refuse_stray_text(spec: str, column: Any) -> None:
+    """A column that is mostly numbers is a dimension; a text in it would drop the dimension without a word."""
+    import pandas as pd
+
+    if column.dtype.kind in "fiub":
+        return
+    numbers = pd.to_numeric(column, errors="coerce")
+    stray = np.flatnonzero(numbers.isna() & column.notna())
+    if len(stray) < len(column) / 2:
+        row = int(stray[0]) if len(stray) else 0
+        rule = f"column {column.name}, row {row}: not a number, among numbers"
+        raise CompatError(spec, value=str(column.iloc[row])[:40], rule=rule, fix="mend that cell")
 
 
 def _column(spec: str | Path) -> np.ndarray:
@@ -197,7 +214,12 @@ def _column(spec: str | Path) -> np.ndarray:
         if name not in names:
             raise unknown_name(f"column in {path}", name, names)
         column = frame[name] if frame is not None else open_parquet(path).read([name]).to_pandas()[name]
-        values = column.to_numpy() if column.dtype.kind in "iufbM" else column.astype(str).to_numpy(dtype=str)
+        empty = np.flatnonzero(column.isna())
+        if len(empty):
+            rule = f"{len(empty):,} empty, the first in row {empty[0]}; every item needs a value"
+            raise CompatError(f"column {name} of {path}", rule=rule, fix="fill them, with a name of their own perhaps")
+        # By way of objects: pandas' own strings become an array of one character each.
+        values = column.to_numpy() if column.dtype.kind in "iufbM" else column.astype(object).to_numpy().astype(str)
     if values.ndim != 1:
         raise CompatError(str(spec), rule=f"shape is {values.shape}; must have one dimension: one entry per item")
     if not len(values):

@@ -8,7 +8,7 @@ from compat_core.errors import CompatError
 from compat_core.retrieval.search import top_k
 from compat_core.vectors import mixed as module
 from compat_core.vectors.migrate import SpaceManifest, write_manifest
-from compat_core.vectors.mixed import mixed_search, open_part
+from compat_core.vectors.mixed import check_ends, mixed_search, open_part
 from tests.vectors.worlds import clustered, rotation
 
 
@@ -63,3 +63,23 @@ def test_another_dimension_is_refused(world):
     part = open_part("new", str(folder / "new.npy"), "", None)
     with pytest.raises(CompatError, match="8 dimensions; queries have 5"):
         mixed_search(new[:2, :5], [part], 3)
+
+
+def test_a_replaced_file_and_a_map_that_leads_elsewhere_are_refused(tmp_path):
+    rows = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
+    path = tmp_path / "part.npy"
+    np.save(path, rows)
+    write_manifest(path, SpaceManifest("new", "new", 6, 4, ""))
+    assert open_part("new", str(path), "new", None).stamped
+    np.save(path, rows[:3])
+    with pytest.raises(CompatError, match="the file was replaced"):
+        open_part("new", str(path), "new", None)
+    of_old, of_new = SpaceManifest("v0", "v0", 6, 4, ""), SpaceManifest("new", "new", 6, 4, "")
+    check_ends(("old", "new"), of_new, None, "new")
+    for ends, queries, old, says in (
+        (("new", "old"), None, None, "must lead into"),
+        (("old", "new"), of_old, None, "must be in the space searched"),
+        (("old", "new"), of_new, of_old, "the old part is in the space of v0"),
+    ):
+        with pytest.raises(CompatError, match=says):
+            check_ends(ends, queries, old, "new")

@@ -165,3 +165,15 @@ def test_a_truncated_npy_and_a_missing_file(save, tmp_path):
         read_vectors(path)
     with pytest.raises(CompatError, match="no such file"):
         read_vectors(tmp_path / "gone.npy")
+
+
+def test_empty_cells_and_stray_texts_are_refused_and_texts_keep_their_length(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("shop,x\ncar,1\n,2\ncat,3\n")
+    with pytest.raises(CompatError, match="1 empty, the first in row 1"):
+        read_column(f"{path}:shop")
+    path.write_text("shop,x\ncar,1\ncow,2\ndonkey,3\n")
+    assert read_column(f"{path}:shop").tolist() == ["car", "cow", "donkey"]
+    path.write_text("a,b\n1,2\n3,oops\n5,6\n")
+    with pytest.raises(CompatError, match="column b, row 1"):
+        read_vectors(path)
