@@ -119,6 +119,11 @@ def facts(decided: Decided) -> str:
     )
 
 
+def left_out(decided: Decided) -> list[str]:
+    """What is not among the options, and why, one sentence each."""
+    return [f"Left out: {entry['name']} ({entry['reason']})." for entry in decided.get("left_out") or ()]
+
+
 def rollback(decided: Decided) -> str:
     """How to undo the recommended option."""
     kinds = {row["name"]: row["kind"] for row in decided["rows"]}
@@ -153,6 +158,8 @@ def decision_page(
         table = shown_table(decided, metric)
         panel = frame_panel(table, f"Options by gain in {metric}; status quo, naive swap and ceiling among them")
         page.table(panel)
+    for sentence in left_out(decided):
+        page.note(sentence)
     page.figure(
         trade_off_figure(decided), "Money of every option against its gain over the status quo; as in the table"
     )

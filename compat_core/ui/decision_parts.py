@@ -112,6 +112,8 @@ def _options(decided: Mapping[str, Any], metric: str) -> None:
         table, hide_index=True, width="stretch", height=height_px, key="decision-options",
         alt=f"Every option by its gain in {metric}, with the bill",
     )  # fmt: skip
+    for sentence in report.left_out(decided):
+        st.caption(sentence)
     raw = report.option_table(decided, metric)
     download_table(f"options-{metric}", "options-get", lambda kind: frame_to_format(raw, kind))
     figure = report.trade_off_figure(decided, metric)

@@ -82,11 +82,20 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An adapter, or one direction of it, that could not be fitted on these vectors, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Everything that was found. ``recommended`` is the name of an option, or empty where none is worth it.
 
     ``truth`` says where relevance comes from, ``independent`` whether that is something else than the new model;
-    ``num_items`` were given; ``latencies`` are of the maps alone, measured on this machine.
+    ``num_items`` were given; ``latencies`` are of the maps alone, measured on this machine; ``left_out`` are the
+    options that should have been among the rows and are not.
     """
 
     rows: tuple[Row, ...]
@@ -100,6 +109,7 @@ class Decision:
     num_queries: int
     num_skipped: int
     latencies: tuple[MapLatency, ...]
+    left_out: tuple[LeftOut, ...]
     config: DecisionConfig
 
     def to_dict(self) -> dict[str, Any]:
@@ -158,7 +168,8 @@ def decide(
     skipped = int((relevance.counts == 0).sum())
     decision = Decision(
         tuple(rows), recommended, reason, relevance.source, relevance.independent, len(pairs), len(fit),
-        len(judging.old), len(relevance) - skipped, skipped, tuple(latencies), config,
+        len(judging.old), len(relevance) - skipped, skipped, tuple(latencies), tuple(options.left_out),
+        config,
     )  # fmt: skip
     return decision, Evidence(split, fit, judging, relevance, tuple(judged), options.best)
 
@@ -172,25 +183,33 @@ class _Options:
     ) -> None:
         self.judging, self.fit, self.config, self.validation = judging, fit, config, validation
         self.best: tuple[Option, Adapter] | None = None
+        self.left_out: list[LeftOut] = []
 
     def all(self) -> Iterator[Option]:
         """References, every adapter in both directions, part backfills, rank merge and SLERP."""
         yield from ways.references(self.judging)
+        dims = self.judging.old.shape[1], self.judging.new.shape[1]
+        if dims[0] != dims[1]:
+            reason = f"old vectors have {dims[0]} dimensions, new queries {dims[1]}: they cannot be compared"
+            self.left_out.append(LeftOut(ways.NAIVE, reason))
         best_value, to_old = -1.0, None
-        seed, steps = self.config.seed, self.config.steps
         for adapter in self.adapters():
             for pairs in self.fitted_on(adapter):
-                forward = adapter.fit(pairs, adapter.defaults(steps), seed)
+                forward = self.fitted(f"{adapter.name} old→new", adapter, pairs)
+                if forward is None:
+                    continue
                 option = ways.gallery_option(self.judging, adapter, forward)
                 value = self.validated(ways.gallery_option(self.validation[0], adapter, forward))
                 if value > best_value:
                     best_value, self.best = value, (option, adapter)
                 yield option
-            backward = adapter.fit(self.fit.swapped(), adapter.defaults(steps), seed)
+            backward = self.fitted(f"{adapter.name} new→old", adapter, self.fit.swapped())
+            if backward is None:
+                continue
             if adapter.name == SLERP_MAP:
                 to_old = backward
             yield ways.query_option(self.judging, adapter, backward)
-        order = ways.random_order(len(self.judging.old), seed)
+        order = ways.random_order(len(self.judging.old), self.config.seed)
         for share in self.config.shares:
             if self.best is not None:
                 yield ways.part_backfill(self.judging, self.best[0], share, order)
@@ -198,6 +217,14 @@ class _Options:
                 yield ways.rank_merge(self.judging, share, order, by)
         if to_old is not None:
             yield self.slerp(to_old)
+
+    def fitted(self, name: str, adapter: Adapter, pairs: Pairs) -> VectorMap | None:
+        """The map of the option ``name``; None where the adapter refuses the pairs: then it is left out, and named."""
+        try:
+            return adapter.fit(pairs, adapter.defaults(self.config.steps), self.config.seed)
+        except CompatError as error:
+            self.left_out.append(LeftOut(name, str(error)))
+            return None
 
     def fitted_on(self, adapter: Adapter) -> list[Pairs]:
         """The pairs without side-information; and with it, for an adapter that uses it: is it worth storing?"""
@@ -209,10 +236,15 @@ class _Options:
         return [ways.candidate_option(self.judging, candidate, rows) for candidate in given.candidates]
 
     def adapters(self) -> list[Adapter]:
-        """The adapters asked for, or all that the pairs allow."""
-        if self.config.adapters:
-            return [ADAPTERS.get(name) for name in self.config.adapters]
-        return [adapter for adapter in ADAPTERS if all(getattr(self.fit, need) is not None for need in adapter.needs)]
+        """The adapters asked for, or all, but for those that need something that is not given."""
+        usable = []
+        for adapter in [ADAPTERS.get(name) for name in self.config.adapters] or list(ADAPTERS):
+            missing = [need for need in adapter.needs if getattr(self.fit, need) is None]
+            if missing:
+                self.left_out.append(LeftOut(adapter.name, f"needs {' and '.join(missing)} of the items"))
+            else:
+                usable.append(adapter)
+        return usable
 
     def slerp(self, to_old: VectorMap) -> Option:
         """SLERP with the weight that does best on the validation items."""

@@ -3,11 +3,13 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
-from compat_core.reports.decision import decision_page, facts, headline, option_table, rollback, shown_table
+from compat_core.reports.decision import decision_page, facts, headline, left_out, option_table, rollback, shown_table
 from compat_core.reports.decision_studies import budget_sentence, harm_table, plan_table, threshold_table
 from compat_core.vectors.decision import decide
+from compat_core.vectors.given import Given
 from compat_core.vectors.studies import studies
 from tests.vectors.worlds import better_new, quick, unrelated
 
@@ -49,6 +51,15 @@ def test_page_of_no_recommendation(found):
     page = decision_page(nothing)
     assert "Recommended: change nothing." in page and rollback(nothing["decision"]).startswith("Nothing to roll back")
     assert "truth: labels" in facts(nothing["decision"])
+
+
+def test_what_is_left_out_is_named_with_its_reason():
+    given = better_new()
+    wider = np.hstack([given.new, given.new])
+    wide = document(Given(given.old, wider))
+    sentences = left_out(wide["decision"])
+    assert "naive swap (old vectors have 8 dimensions, new queries 16" in sentences[0]
+    assert all(sentence in decision_page(wide) for sentence in sentences)
 
 
 def test_a_document_without_studies_still_has_a_page(found):

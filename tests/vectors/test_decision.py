@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from compat_core.adapters import Pairs
+from compat_core.adapters import ADAPTERS, Pairs
 from compat_core.errors import CompatError
 from compat_core.vectors.decision import decide
 from compat_core.vectors.given import Candidate, Given, split_rows
@@ -50,6 +50,24 @@ def test_without_labels_a_backfill_is_never_recommended():
     decision, _ = decide(Given(given.old, given.new), quick())
     assert "weaker truth" in decision.truth
     assert decision.recommended == "" or not decision.row(decision.recommended).backfilled
+
+
+def test_all_adapters_work_without_labels_or_say_why_not():
+    given = better_new()
+    decision, _ = decide(Given(given.old, given.new), quick(adapters=(), steps=5))
+    assert [(entry.name, entry.reason) for entry in decision.left_out] == [("fastfill", "needs labels of the items")]
+    names = {row.name for row in decision.rows}
+    assert {f"{one.name} old→new" for one in ADAPTERS if one.name != "fastfill"} <= names
+
+
+def test_an_adapter_that_refuses_is_left_out_and_the_others_are_judged():
+    given = better_new()
+    small = Given(given.old[:40], given.new[:40], given.labels[:40])  # 16 pairs to fit on
+    decision, _ = decide(small, quick(adapters=("ridge", "fct", "residual-mlp"), steps=5, pairs=15))
+    assert {"ridge old→new", "ridge new→old"} <= {row.name for row in decision.rows}
+    assert {entry.name for entry in decision.left_out} >= {"fct old→new", "fct new→old"}
+    assert all("needs at least 16" in entry.reason for entry in decision.left_out)
+    assert not {entry.name for entry in decision.left_out} & {row.name for row in decision.rows}
 
 
 def test_the_same_seed_gives_the_same_decision():
