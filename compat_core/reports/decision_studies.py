@@ -62,6 +62,15 @@ def budget_sentence(budget: Mapping[str, Any]) -> str:
     )
 
 
+def choice_sentence(studies: Studies) -> str:
+    """Which map the backfill plan, part backfills and the number of pairs rest on, and how it was chosen."""
+    return (
+        f"The map, {studies['plan_map']}, was chosen on validation items, on which nothing was fitted and nothing is "
+        "judged, and so was the ordering of part backfills in the table of options, where it is not random. The curves "
+        "are of the judged items; the oracle takes the new vector of every item, so it cannot be had."
+    )
+
+
 def plan_figure(plan: Sequence[Mapping[str, Any]], metric: str, title: str) -> go.Figure:
     """The metric against the share backfilled, one line per ordering."""
     figure = go.Figure()
@@ -175,6 +184,7 @@ def add_studies(page: HtmlPage, studies: Studies, decided: Mapping[str, Any]) ->
         page.heading("How much to backfill", 3)
         title = f"{metric} along the backfill, from {studies['plan_map']}"
         page.figure(plan_figure(studies["plan"], metric, title), f"{metric} against the share backfilled, by ordering")
+        page.note(choice_sentence(studies))
         page.table(frame_panel(plan_table(studies["plan"]), "Smallest share backfilled for a part of the gain (95 %)"))
     if studies.get("thresholds"):
         page.heading("The deployed threshold", 3)

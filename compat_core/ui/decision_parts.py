@@ -77,10 +77,13 @@ def _decided(job: DecisionJob) -> None:
     document = job.document()
     stored = document["decision"]
     decided = with_costs(stored, _costs(stored, job.id))
-    if decided["recommended"]:
-        st.success(f"**{report.headline(decided)}** {decided['reason']}", icon=":material/check_circle:")
+    answer = f"**{report.headline(decided)}** {decided['reason']}"
+    if not decided["recommended"]:
+        st.warning(answer, icon=":material/do_not_disturb_on:")
+    elif not decided["independent"]:  # an imitation of the new model is no proof that anything gets better
+        st.info(answer, icon=":material/help:")
     else:
-        st.warning(f"**{report.headline(decided)}** {decided['reason']}", icon=":material/do_not_disturb_on:")
+        st.success(answer, icon=":material/check_circle:")
     st.caption(report.facts(decided))
     for finding in document.get("checks") or ():
         {"warn": st.warning, "stop": st.error}.get(finding["severity"], st.caption)(finding["sentence"])
@@ -143,6 +146,7 @@ def _plan(studies: Mapping[str, Any], decided: Mapping[str, Any]) -> None:
     figure = closer.plan_figure(plan, metric, f"{metric} along the backfill, from {studies['plan_map']}")
     alt = f"{metric} against the share backfilled, by ordering"
     st.plotly_chart(figure, width="stretch", key="decision-plan", config=CHART, alt=alt)
+    st.caption(closer.choice_sentence(studies))
     table = closer.plan_table(plan)
     st.dataframe(table, hide_index=True, width="stretch", key="decision-plan-table", alt="Shares needed by ordering")
     download_table("backfill-plan", "plan-get", lambda kind: frame_to_format(table, kind))

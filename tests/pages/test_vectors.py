@@ -106,6 +106,21 @@ def test_the_answer_stands_first_with_every_option_and_the_closer_look(decided, 
     assert not app.error
 
 
+def test_an_imitation_of_the_new_model_is_not_shown_as_a_success(decided, visit):
+    document = decided.document()
+    assert visit("vectors", decision=decided.id).success[0].value.startswith("**Recommended")
+    document["decision"]["independent"] = False
+    for row in document["decision"]["rows"]:
+        row["backfilled"] = 1.0 if row["name"] == "full backfill" else 0.0
+    (decided.path / "decision.json").write_text(json.dumps(document))
+    app = visit("vectors", decision=decided.id)
+    assert not app.success and any("own neighbours" in note.value for note in app.info)
+
+
+def test_the_page_says_how_map_and_ordering_were_chosen(decided, visit):
+    assert "was chosen on validation items" in texts(visit("vectors", decision=decided.id))
+
+
 def test_changed_prices_change_the_bill_and_nothing_else(written):
     decided = written[0]["decision"]
     dear = with_costs(decided, CostConfig(items=10**9, gpu_price=50.0))
