@@ -16,6 +16,7 @@ from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 
 Studies = Mapping[str, Any]  # what decision.json holds under "studies"
 WORST = 15
+FARTHEST = 10  # times the largest number of pairs tried: farther, a power law is not believed
 _PLAIN = {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
 
 
@@ -34,6 +35,7 @@ def budget_figure(budget: Mapping[str, Any]) -> go.Figure:
     figure.add_hline(y=0, line={"color": "#7F7F7F", "dash": "dash"}, annotation_text="status quo")
     return figure.update_layout(
         title=f"Gain against the number of pairs: {budget['adapter']}", xaxis_title="pairs", xaxis_type="log",
+        xaxis_dtick="D2",
         yaxis_title=f"gain, {budget['metric']} (points)", height=380, uirevision="budget", **_PLAIN,
     )  # fmt: skip
 
@@ -51,6 +53,11 @@ def budget_sentence(budget: Mapping[str, Any]) -> str:
     wanted = budget["wanted"]
     if wanted is None:
         return first + "more pairs would still help."
+    if wanted > FARTHEST * pairs:
+        return first + (
+            f"more pairs would still help; a power law through the points comes near its level only at more than "
+            f"{_rounded(FARTHEST * pairs)} pairs, farther than it can be trusted."
+        )
     if wanted <= pairs:
         return (
             first

@@ -103,9 +103,13 @@ def _decided(job: DecisionJob) -> None:
 
 def _costs(stored: Mapping[str, Any], key: str) -> CostConfig:
     """The bill's inputs, first as they were when it was decided."""
+    before = CostConfig(**stored["config"]["costs"])
+    items = st.number_input(
+        "Items in production", 1, value=before.items or stored["num_items"], key=f"bill-{key}-items",
+        help="the bill is for so many; at first as many as vectors were given",
+    )  # fmt: skip
     with st.expander("What things cost: change an input and the bill is worked out anew", icon=":material/payments:"):
-        before = CostConfig(**stored["config"]["costs"])
-        return CostConfig(**config_fields(before, f"bill-{key}", columns=4))
+        return CostConfig(items=items, **config_fields(before, f"bill-{key}", skip=("items",), columns=4))
 
 
 def _options(decided: Mapping[str, Any], metric: str) -> None:

@@ -131,6 +131,15 @@ def test_changed_prices_change_the_bill_and_nothing_else(written):
     assert with_costs(decided, CostConfig(**decided["config"]["costs"])) == decided
 
 
+def test_the_bill_is_for_the_rows_given_until_another_number_is_entered(decided, visit):
+    app = visit("vectors", decision=decided.id)
+    items = app.number_input(key=f"bill-{decided.id}-items")
+    assert items.value == decided.document()["decision"]["num_items"]
+    before = table_with(app, "embed again")["GB kept"].tolist()
+    items.set_value(10**9).run()
+    assert table_with(app, "embed again")["GB kept"].tolist() != before and not app.exception
+
+
 def test_a_failed_decision_shows_its_last_words(empty, visit, started):
     job = DecisionStore(empty.root).create("broken", [])
     job.process.log.write_text("compatbench: --old: no such file\n")
