@@ -62,13 +62,13 @@ def shown_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
     metric = metric or decided["config"]["metric"]
     lines = []
     for line in table.to_dict("records"):
-        low, high = _points(line["gain_low"]), _points(line["gain_high"])
+        low, high = gain_text(line["gain_low"]), gain_text(line["gain_high"])
         lines.append(
             {
                 "": "→" if line["recommended"] else "",
                 "option": line["option"],
                 f"{metric} %": percent_text(line["value"]),
-                "gain, points (95 %)": f"{_points(line['gain'])} ({low} … {high})",
+                "gain, points (95 %)": f"{gain_text(line['gain'])} ({low} … {high})",
                 "of the possible gain": MISSING if pd.isna(line["recovered"]) else _whole_percent(line["recovered"]),
                 "top hit lost / won %": f"{percent_text(line['lost'])} / {percent_text(line['won'])}",
                 "embed again": f"{100 * line['backfilled']:.0f} %",
@@ -211,7 +211,8 @@ def _whole_percent(fraction: float) -> str:
     return f"{round(100 * fraction)} %".replace("-", "−")
 
 
-def _points(fraction: float | None) -> str:
+def gain_text(fraction: float | None) -> str:
+    """A difference in points with its sign; nothing measured is a dash."""
     if fraction is None or pd.isna(fraction):
         return MISSING
     shown = f"{100 * fraction:+.1f}"

@@ -158,20 +158,49 @@ def test_lost_queries_are_those_that_were_right(written):
     assert (lost["ap_now"] - lost["ap_before"]).is_monotonic_increasing
 
 
-def test_migration_is_started_and_its_file_offered(decided, visit, monkeypatch):
+@pytest.fixture
+def migrating(monkeypatch):
     words = []
     monkeypatch.setattr(
         "compat_core.experiments.background.BackgroundProcess.start", lambda self, arguments: words.extend(arguments)
     )
+    return words
+
+
+def adapter_choice(app):
+    (found,) = [box for box in app.selectbox if box.label.endswith("dapter, old → new")]
+    return found
+
+
+def test_migration_is_started_with_the_best_adapter_and_its_file_offered(decided, visit, migrating):
     app = visit("vectors", decision=decided.id)
+    best = decided.document()["studies"]["plan_map"]
+    assert adapter_choice(app).value == best and "points over the status quo" in adapter_choice(app).options[0]
     app.button(key="migrate-start").click().run()
     assert not app.exception
-    assert words[0] == "migrate" and words[words.index("--vectors") + 1] == "o.npy"
-    assert words[words.index("--out") + 1] == str(decided.path / "migrated.npy")
-    np.save(decided.path / "migrated.npy", np.zeros((2, 2), dtype=np.float32))
-    (decided.path / "migrated.npy.manifest.json").write_text("{}")
+    adapter = best.removesuffix(" old→new")
+    out = decided.path / f"migrated-{adapter}.npy"
+    assert migrating[0] == "migrate" and migrating[migrating.index("--vectors") + 1] == "o.npy"
+    assert migrating[migrating.index("--adapter") + 1] == adapter
+    assert migrating[migrating.index("--out") + 1] == str(out)
+    np.save(out, np.zeros((2, 2), dtype=np.float32))
+    out.with_name(f"{out.name}.manifest.json").write_text("{}")
     app = visit("vectors", decision=decided.id)
-    assert any("Migrated" in message.value for message in app.success) and not app.exception
+    assert any(f"Migrated with {best}" in message.value for message in app.success) and not app.exception
+    again = adapter_choice(app)
+    assert again.label.startswith("Another") and len(again.options) == 2
+
+
+def test_an_adapter_below_the_status_quo_is_warned_of(decided, visit, migrating):
+    document = decided.document()
+    for row in document["decision"]["rows"]:
+        if row["name"] == "mean-shift old→new":
+            row["gain"]["mAP"]["value"] = -0.4
+    (decided.path / "decision.json").write_text(json.dumps(document))
+    app = visit("vectors", decision=decided.id)
+    assert not any("below the status quo" in warning.value for warning in app.warning)
+    adapter_choice(app).set_value("mean-shift old→new").run()
+    assert any("below the status quo" in warning.value for warning in app.warning)
 
 
 # -- Backfill ----------------------------------------------------------------------------------------------------------
