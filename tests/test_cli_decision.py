@@ -46,6 +46,15 @@ def test_decide_writes_a_folder_and_prints_the_table(decided):
         assert len(stored["queries"]) == 60
 
 
+def test_an_adapter_that_is_left_out_is_named(files, tmp_path, capsys):
+    paths = files(better_new())
+    arguments = ["decide", "--old", paths["old"], "--new", paths["new"], "--out", str(tmp_path / "out"), *QUICK]
+    assert main([*arguments, "--adapters", "ridge,fastfill"]) == 0
+    assert "Left out: fastfill (needs labels" in capsys.readouterr().out
+    document = json.loads((tmp_path / "out" / "decision.json").read_text())
+    assert [entry["name"] for entry in document["decision"]["left_out"]] == ["fastfill"]
+
+
 def test_gate_opens_and_shuts(decided, capsys):
     path = str(decided[0] / "decision.json")
     assert main(["gate", path, "--min-gain", "0"]) == 0

@@ -16,7 +16,6 @@ from compat_core.adapters.procrustes import rotation
 from compat_core.adapters.statistics import PairStatistics, collect
 from compat_core.adapters.training import PairTraining, Rows, TrainedConfig
 from compat_core.config import param
-from compat_core.errors import CompatError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,9 @@ class LambdaOrthogonalityConfig(TrainedConfig):
     steepness: float = param(10.0, "α, how sharply the penalty sets in at λ", low=0.1, high=1e4)
     penalty: float = param(1.0, "weight of the penalty", low=0.0, high=1e4, paper="1")
     align: float = param(1.0, "weight of the squared distance to the target", low=0.0, high=1e4)
-    contrast: float = param(0.1, "weight of the supervised contrastive term; 0 needs no labels", low=0.0, high=1e4)
+    contrast: float = param(
+        0.1, "weight of the supervised contrastive term, which takes part where pairs have labels", low=0.0, high=1e4
+    )
     temperature: float = param(0.1, "τ of the contrastive term", low=1e-3, high=10.0)
 
 
@@ -135,13 +136,8 @@ class _Training(PairTraining):
 
 
 def train(pairs: Pairs, config: LambdaOrthogonalityConfig, job: FitJob) -> LinearMap:
-    """Fit W from the Procrustes solution on; the result is a plain linear map."""
-    codes = None
-    if config.contrast > 0:
-        if pairs.labels is None:
-            rule = "the contrastive term needs labels of the pairs"
-            raise CompatError("adapter lambda-orthogonality", rule=rule, fix="give them, or set contrast=0")
-        codes, _ = class_codes(pairs.labels)
+    """Fit W from the Procrustes solution on, without the contrastive term where pairs have no labels: a linear map."""
+    codes = None if pairs.labels is None or not config.contrast else class_codes(pairs.labels)[0]
     (statistics,) = collect(pairs.batches(), config.normalise)
     net = _Affine(statistics, config.form == "strict")
     _Training(net, pairs, config, job, codes).run("lambda-orthogonality")
@@ -164,7 +160,7 @@ ADAPTERS.add(
             "left alone, so one map is learned and the target stays (a strictly orthogonal second map would change no "
             "ranking). λ is given per root dimension, training starts at the Procrustes solution, and weights, "
             "temperature and steepness, for which we found no values, are ours. Rectangular maps where the paper cuts "
-            "the longer vectors."
+            "the longer vectors. Without labels of the pairs the contrastive term is left out, as with contrast=0."
         ),
         dimensions="Semi-orthogonal as Procrustes: the smaller Gram matrix is held near the identity.",
         min_pairs=16,

@@ -97,7 +97,7 @@ def _decide(arguments: argparse.Namespace) -> int:
     from compat_core.experiments.artefacts import write_arrays
     from compat_core.experiments.environment import snapshot
     from compat_core.experiments.files import write_json
-    from compat_core.reports.decision import decision_page, facts, headline, shown_table
+    from compat_core.reports.decision import decision_page, facts, headline, left_out, shown_table
     from compat_core.vectors.checks import leakage
     from compat_core.vectors.decision import decide
     from compat_core.vectors.jobs import SCHEMA_VERSION
@@ -135,6 +135,7 @@ def _decide(arguments: argparse.Namespace) -> int:
         return 0
     table = shown_table(decided)
     print_table(list(table.columns), table.to_numpy().tolist())
+    print(*left_out(decided), sep="\n")
     print(f"\n{facts(decided)}\n\n{headline(decided)} {decided['reason']}\n{arguments.out / 'decision.html'}")
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,12 @@ class BackgroundProcess:
         part = self._note.with_suffix(".process-part")
         part.write_text(json.dumps(noted))
         os.replace(part, self._note)
+
+    def stop(self) -> None:
+        """End it, and what it started, at once; nothing where it is not running."""
+        if self.is_running:
+            # It leads a session of its own, so its number is that of its group too.
+            os.killpg(json.loads(self._note.read_text())["pid"], signal.SIGTERM)
 
     def last_words(self) -> str | None:
         """The end of what it printed; None where it was never started."""

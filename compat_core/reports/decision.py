@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +21,7 @@ from compat_core.vectors.pictures import COLUMNS, PICTURED, Thumbnail, enlarged
 Decided = Mapping[str, Any]  # Decision.to_dict(), as decision.json holds it under "decision"
 
 LOST_LISTED = 50
+TINY = 1e-4  # amounts below are shown in powers of ten
 KINDS = ("reference", "migrate", "map queries", "two spaces", "part backfill", "retrain")
 ROLLBACK = {
     "reference": "Nothing to roll back: the old gallery is untouched until the new index has replaced it.",
@@ -32,7 +34,7 @@ ROLLBACK = {
 
 
 def option_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
-    """One line per option, best gain first, references included.
+    """One line per option: the references first, then the others, best gain first.
 
     Columns: option, kind, backfilled, value, ci_low, ci_high, gain, gain_low, gain_high, recovered, lost, won
     (fractions), gpu_hours, money, days, gigabytes, recommended (bool).
@@ -49,7 +51,9 @@ def option_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
             | row["bill"]
             | {"recommended": row["name"] == decided["recommended"]}
         )
-    return pd.DataFrame(lines).sort_values("gain", ascending=False, kind="stable", ignore_index=True)
+    table = pd.DataFrame(lines).sort_values("gain", ascending=False, kind="stable")
+    pinned = table["kind"] == "reference"
+    return pd.concat([table[pinned].sort_index(), table[~pinned]], ignore_index=True)
 
 
 def shown_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
@@ -58,23 +62,32 @@ def shown_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
     metric = metric or decided["config"]["metric"]
     lines = []
     for line in table.to_dict("records"):
-        low, high = _points(line["gain_low"]), _points(line["gain_high"])
+        low, high = gain_text(line["gain_low"]), gain_text(line["gain_high"])
         lines.append(
             {
                 "": "→" if line["recommended"] else "",
                 "option": line["option"],
                 f"{metric} %": percent_text(line["value"]),
-                "gain, points (95 %)": f"{_points(line['gain'])} ({low} … {high})",
+                "gain, points (95 %)": f"{gain_text(line['gain'])} ({low} … {high})",
                 "of the possible gain": MISSING if pd.isna(line["recovered"]) else _whole_percent(line["recovered"]),
                 "top hit lost / won %": f"{percent_text(line['lost'])} / {percent_text(line['won'])}",
                 "embed again": f"{100 * line['backfilled']:.0f} %",
-                "GPU-hours": f"{line['gpu_hours']:,.1f}",
-                "money": f"{line['money']:,.2f}",
-                "days": f"{line['days']:,.2f}",
-                "GB kept": f"{line['gigabytes']:,.2f}",
+                "GPU-hours": amount_text(line["gpu_hours"]),
+                "money": amount_text(line["money"]),
+                "days": amount_text(line["days"]),
+                "GB kept": amount_text(line["gigabytes"]),
             }
         )
     return pd.DataFrame(lines)
+
+
+def amount_text(amount: float) -> str:
+    """Three significant digits, thousands whole: a small bill is not shown as nothing."""
+    if amount == 0:
+        return "0"
+    if amount < TINY:
+        return f"{amount:.1e}"
+    return f"{amount:,.{max(0, 2 - math.floor(math.log10(amount)))}f}"
 
 
 def trade_off_figure(decided: Decided, metric: str | None = None) -> go.Figure:
@@ -92,7 +105,7 @@ def trade_off_figure(decided: Decided, metric: str | None = None) -> go.Figure:
             error_y={"type": "data", "symmetric": False, "array": (100 * (part["gain_high"] - part["gain"])).tolist(),
                      "arrayminus": (100 * (part["gain"] - part["gain_low"])).tolist()},
             marker={"color": METHOD_COLORS[place], "symbol": METHOD_SYMBOLS[place], "size": 11},
-            hovertemplate="%{text}<br>%{y:+.1f} points for %{x:,.2f}<extra></extra>",
+            hovertemplate="%{text}<br>%{y:+.1f} points for %{x:,.3~r}<extra></extra>",
         )  # fmt: skip
     figure.add_hline(y=0, line={"color": "#7F7F7F", "dash": "dash"}, annotation_text="status quo")
     return figure.update_layout(
@@ -117,6 +130,11 @@ def facts(decided: Decided) -> str:
         f"{decided['config']['distance']} distance. Intervals: 95 %, paired bootstrap over queries. A gain counts only "
         "where its interval lies above zero with the error shared between all options."
     )
+
+
+def left_out(decided: Decided) -> list[str]:
+    """What is not among the options, and why, one sentence each."""
+    return [f"Left out: {entry['name']} ({entry['reason']})." for entry in decided.get("left_out") or ()]
 
 
 def rollback(decided: Decided) -> str:
@@ -153,6 +171,8 @@ def decision_page(
         table = shown_table(decided, metric)
         panel = frame_panel(table, f"Options by gain in {metric}; status quo, naive swap and ceiling among them")
         page.table(panel)
+    for sentence in left_out(decided):
+        page.note(sentence)
     page.figure(
         trade_off_figure(decided), "Money of every option against its gain over the status quo; as in the table"
     )
@@ -191,7 +211,8 @@ def _whole_percent(fraction: float) -> str:
     return f"{round(100 * fraction)} %".replace("-", "−")
 
 
-def _points(fraction: float | None) -> str:
+def gain_text(fraction: float | None) -> str:
+    """A difference in points with its sign; nothing measured is a dash."""
     if fraction is None or pd.isna(fraction):
         return MISSING
     shown = f"{100 * fraction:+.1f}"

@@ -16,6 +16,7 @@ from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 
 Studies = Mapping[str, Any]  # what decision.json holds under "studies"
 WORST = 15
+FARTHEST = 10  # times the largest number of pairs tried: farther, a power law is not believed
 _PLAIN = {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
 
 
@@ -34,6 +35,7 @@ def budget_figure(budget: Mapping[str, Any]) -> go.Figure:
     figure.add_hline(y=0, line={"color": "#7F7F7F", "dash": "dash"}, annotation_text="status quo")
     return figure.update_layout(
         title=f"Gain against the number of pairs: {budget['adapter']}", xaxis_title="pairs", xaxis_type="log",
+        xaxis_dtick="D2",
         yaxis_title=f"gain, {budget['metric']} (points)", height=380, uirevision="budget", **_PLAIN,
     )  # fmt: skip
 
@@ -51,6 +53,11 @@ def budget_sentence(budget: Mapping[str, Any]) -> str:
     wanted = budget["wanted"]
     if wanted is None:
         return first + "more pairs would still help."
+    if wanted > FARTHEST * pairs:
+        return first + (
+            f"more pairs would still help; a power law through the points comes near its level only at more than "
+            f"{_rounded(FARTHEST * pairs)} pairs, farther than it can be trusted."
+        )
     if wanted <= pairs:
         return (
             first
@@ -59,6 +66,15 @@ def budget_sentence(budget: Mapping[str, Any]) -> str:
     return first + (
         f"more pairs would still help; a power law through the points, an extrapolation, comes within half a point of "
         f"its level at about {_rounded(wanted)} pairs, {_rounded(wanted - pairs)} more."
+    )
+
+
+def choice_sentence(studies: Studies) -> str:
+    """Which map the backfill plan, part backfills and the number of pairs rest on, and how it was chosen."""
+    return (
+        f"The map, {studies['plan_map']}, was chosen on validation items, on which nothing was fitted and nothing is "
+        "judged, and so was the ordering of part backfills in the table of options, where it is not random. The curves "
+        "are of the judged items; the oracle takes the new vector of every item, so it cannot be had."
     )
 
 
@@ -175,6 +191,7 @@ def add_studies(page: HtmlPage, studies: Studies, decided: Mapping[str, Any]) ->
         page.heading("How much to backfill", 3)
         title = f"{metric} along the backfill, from {studies['plan_map']}"
         page.figure(plan_figure(studies["plan"], metric, title), f"{metric} against the share backfilled, by ordering")
+        page.note(choice_sentence(studies))
         page.table(frame_panel(plan_table(studies["plan"]), "Smallest share backfilled for a part of the gain (95 %)"))
     if studies.get("thresholds"):
         page.heading("The deployed threshold", 3)

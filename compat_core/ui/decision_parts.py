@@ -17,15 +17,13 @@ from compat_core.ui.compare_parts import CHART
 from compat_core.ui.downloads import download_table
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import shown_errors
+from compat_core.ui.migrate_parts import migrate
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.jobs import DECISION_FILE, PAGE_FILE, QUERIES_FILE, DecisionJob
-from compat_core.vectors.migrate import manifest_path
-from compat_core.vectors.options import GALLERY, STATUS_QUO
+from compat_core.vectors.options import STATUS_QUO
 from compat_core.vectors.outcome import with_costs
 from compat_core.vectors.pictures import COLUMNS, FOLDER, PICTURED, enlarged, lost_queries, read_thumbnails
 
-FORWARD = " old→new"
-DOWNLOAD_BYTES = 500 * 2**20
 LISTED = 200  # lost queries shown
 SHOWN_OPTIONS = 20  # rows of the table before it scrolls
 THUMBNAIL_PX = 72
@@ -36,6 +34,9 @@ def show(job: DecisionJob) -> None:
     state = job.state
     if state == "running":
         _waiting(job)
+    elif state == "cancelled":
+        st.info("This decision was cancelled.", icon=":material/cancel:")
+        _again(job)
     elif state == "failed":
         st.error("This decision was not finished. Its last words:", icon=":material/error:")
         st.code(job.process.last_words() or "the process was ended", language=None)
@@ -49,12 +50,11 @@ def _waiting(job: DecisionJob) -> None:
     with shown_errors():
         if job.state != "running":
             st.rerun()
-        heard = (job.process.last_words() or "").splitlines()
-        now = heard[-1] if heard else "reading the vectors"
-        st.info(
-            f"{len(heard)} steps done, now: {now}. It goes on when you leave this page or reload it.",
-            icon=":material/hourglass_top:",
-        )
+        now = job.steps or "reading the vectors"
+        st.info(f"At work on {now}. It goes on when you leave this page or reload it.", icon=":material/hourglass_top:")
+        if st.button("Cancel", icon=":material/cancel:", key="decision-cancel"):
+            job.cancel()
+            st.rerun()
 
 
 def _again(job: DecisionJob) -> None:
@@ -77,10 +77,13 @@ def _decided(job: DecisionJob) -> None:
     document = job.document()
     stored = document["decision"]
     decided = with_costs(stored, _costs(stored, job.id))
-    if decided["recommended"]:
-        st.success(f"**{report.headline(decided)}** {decided['reason']}", icon=":material/check_circle:")
+    answer = f"**{report.headline(decided)}** {decided['reason']}"
+    if not decided["recommended"]:
+        st.warning(answer, icon=":material/do_not_disturb_on:")
+    elif not decided["independent"]:  # an imitation of the new model is no proof that anything gets better
+        st.info(answer, icon=":material/help:")
     else:
-        st.warning(f"**{report.headline(decided)}** {decided['reason']}", icon=":material/do_not_disturb_on:")
+        st.success(answer, icon=":material/check_circle:")
     st.caption(report.facts(decided))
     for finding in document.get("checks") or ():
         {"warn": st.warning, "stop": st.error}.get(finding["severity"], st.caption)(finding["sentence"])
@@ -94,15 +97,19 @@ def _decided(job: DecisionJob) -> None:
     _plan(studies, decided)
     _deployment(studies, decided)
     _harm(job, studies, document)
-    _migrate(job, decided)
+    migrate(job, decided, studies)
     _take_along(job)
 
 
 def _costs(stored: Mapping[str, Any], key: str) -> CostConfig:
     """The bill's inputs, first as they were when it was decided."""
+    before = CostConfig(**stored["config"]["costs"])
+    items = st.number_input(
+        "Items in production", 1, value=before.items or stored["num_items"], key=f"bill-{key}-items",
+        help="the bill is for so many; at first as many as vectors were given",
+    )  # fmt: skip
     with st.expander("What things cost: change an input and the bill is worked out anew", icon=":material/payments:"):
-        before = CostConfig(**stored["config"]["costs"])
-        return CostConfig(**config_fields(before, f"bill-{key}", columns=4))
+        return CostConfig(items=items, **config_fields(before, f"bill-{key}", skip=("items",), columns=4))
 
 
 def _options(decided: Mapping[str, Any], metric: str) -> None:
@@ -112,6 +119,8 @@ def _options(decided: Mapping[str, Any], metric: str) -> None:
         table, hide_index=True, width="stretch", height=height_px, key="decision-options",
         alt=f"Every option by its gain in {metric}, with the bill",
     )  # fmt: skip
+    for sentence in report.left_out(decided):
+        st.caption(sentence)
     raw = report.option_table(decided, metric)
     download_table(f"options-{metric}", "options-get", lambda kind: frame_to_format(raw, kind))
     figure = report.trade_off_figure(decided, metric)
@@ -141,6 +150,7 @@ def _plan(studies: Mapping[str, Any], decided: Mapping[str, Any]) -> None:
     figure = closer.plan_figure(plan, metric, f"{metric} along the backfill, from {studies['plan_map']}")
     alt = f"{metric} against the share backfilled, by ordering"
     st.plotly_chart(figure, width="stretch", key="decision-plan", config=CHART, alt=alt)
+    st.caption(closer.choice_sentence(studies))
     table = closer.plan_table(plan)
     st.dataframe(table, hide_index=True, width="stretch", key="decision-plan-table", alt="Shares needed by ordering")
     download_table("backfill-plan", "plan-get", lambda kind: frame_to_format(table, kind))
@@ -211,59 +221,6 @@ def _pictures(job: DecisionJob, lost: pd.DataFrame) -> None:
                         enlarged(one.png), width=THUMBNAIL_PX, caption=f"{words}: {one.caption}",
                         alt=f"{words}: {one.caption}",
                     )  # fmt: skip
-
-
-def _migrate(job: DecisionJob, decided: Mapping[str, Any]) -> None:
-    """Fit an adapter on all pairs and rewrite the old vectors through it, in a process of its own."""
-    st.subheader("Migrate")
-    given = dict(zip(job.arguments[::2], job.arguments[1::2], strict=False))
-    if "--old" not in given or "--new" not in given:
-        st.caption("A decision about a run's vectors has no file to migrate.")
-        return
-    out, process = job.path / "migrated.npy", job.process_named("migrate")
-    if process.is_running:
-        _migrating(job)
-        return
-    if out.is_file():
-        st.success(f"Migrated: {out}", icon=":material/check_circle:")
-        with st.container(horizontal=True):
-            for path, mime in ((out, "application/octet-stream"), (manifest_path(out), "application/json")):
-                if path.stat().st_size <= DOWNLOAD_BYTES:
-                    st.download_button(
-                        path.name, data=path.read_bytes, file_name=path.name, mime=mime, key=f"get-{path.name}",
-                        icon=":material/download:", on_click="ignore",
-                    )  # fmt: skip
-        return
-    if process.last_words() is not None:
-        st.error("The migration was not finished; starting it again goes on where it stopped. Its last words:")
-        st.code(process.last_words(), language=None)
-    options = [row["name"] for row in decided["rows"] if row["kind"] == GALLERY and FORWARD in row["name"]]
-    if not options:
-        return
-    recommended = decided["recommended"].partition(" + ")[0]  # what migrates the rest beside a part backfill
-    option = st.selectbox(
-        "Adapter, old → new", options, index=options.index(recommended) if recommended in options else 0,
-        help="fitted on all pairs of both files, then every old vector goes through it",
-    )  # fmt: skip
-    if st.button("Fit it and migrate the old vectors", icon=":material/move_up:", key="migrate-start"):
-        adapter, _, side = option.partition(FORWARD)
-        names = ["--old", "--new", "--labels", "--ids", "--new-ids", *(["--side"] if side else [])]
-        pair = [word for name in names if name in given for word in (name, given[name])]
-        beside = ["--vectors-side", given["--side"]] if side else []
-        folder = job.path / f"map-{adapter}{'-side' if side else ''}"
-        process.start(["migrate", "--map", str(folder), "--adapter", adapter, *pair, "--vectors", given["--old"],
-                       *beside, "--out", str(out)])  # fmt: skip
-        st.rerun()
-
-
-@st.fragment(run_every="2s")
-def _migrating(job: DecisionJob) -> None:
-    with shown_errors():
-        process = job.process_named("migrate")
-        if not process.is_running:
-            st.rerun()
-        heard = (process.last_words() or "").splitlines()
-        st.info(f"Migrating … {heard[-1] if heard else ''} It goes on when you leave this page.")
 
 
 def _take_along(job: DecisionJob) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
-from compat_core.adapters import ADAPTERS, Adapter, Pairs, VectorMap
+from compat_core.adapters import ADAPTERS, Adapter, Pairs
 from compat_core.config import check_ranges, param
 from compat_core.errors import CompatError
 from compat_core.vectors import options as ways
@@ -19,13 +18,12 @@ from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.deployment import MapLatency, map_latency
 from compat_core.vectors.given import Given, Split, held_out, split_rows
 from compat_core.vectors.judge import METRICS, Judged, judge
+from compat_core.vectors.option_maker import LeftOut, OptionMaker, Orderable
 from compat_core.vectors.options import Option
 from compat_core.vectors.outcome import Billing, Row, outcome_rows, recommend
 from compat_core.vectors.relevance import Relevance
 from compat_core.vectors.space import Judging
 
-SLERP_WEIGHTS = (0.2, 0.4, 0.6, 0.8)
-SLERP_MAP = "procrustes"
 TIMED_ROWS = 20_000
 
 
@@ -86,7 +84,8 @@ class Decision:
     """Everything that was found. ``recommended`` is the name of an option, or empty where none is worth it.
 
     ``truth`` says where relevance comes from, ``independent`` whether that is something else than the new model;
-    ``num_items`` were given; ``latencies`` are of the maps alone, measured on this machine.
+    ``num_items`` were given; ``latencies`` are of the maps alone, measured on this machine; ``left_out`` are the
+    options that should have been among the rows and are not.
     """
 
     rows: tuple[Row, ...]
@@ -100,6 +99,7 @@ class Decision:
     num_queries: int
     num_skipped: int
     latencies: tuple[MapLatency, ...]
+    left_out: tuple[LeftOut, ...]
     config: DecisionConfig
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,14 +137,22 @@ def decide(
     source = pairs if fitted_on is None else fitted_on
     fit = source.take(split.fit)
     judging, relevance = held_out(given, pairs, split.judged, split.queries, config.distance)
-    # The pairs set apart have labels or nothing: judgements are of the given items.
-    chosen_by = given if fitted_on is None else dataclasses.replace(given, judgements=None, ids=None)
+    # The pairs set apart have labels or nothing: judgements and weights are of the given items.
+    chosen_by = given if fitted_on is None else dataclasses.replace(given, judgements=None, ids=None, weights=None)
     validation = held_out(chosen_by, source, split.validate, np.arange(len(split.validate)), config.distance)
-    options = _Options(judging, fit, config, validation)
+    options = OptionMaker(
+        judging,
+        fit,
+        config,
+        validation,
+        Orderable.of(split.judged, pairs.labels, given.weights),
+        Orderable.of(split.validate, source.labels, chosen_by.weights),
+    )
     judged: list[tuple[Option, Judged]] = []
     latencies: list[MapLatency] = []
-    for option in itertools.chain(options.all(), options.candidates(given, split.judged)):
-        tell(option.name)
+    made, total = itertools.chain(options.all(), options.candidates(given, split.judged)), options.count(given)
+    for number, option in enumerate(made, 1):
+        tell(f"option {number} of {max(number, total)}: {option.name}")
         judged.append((option, judge(option.scorer, relevance, len(judging.old))))
         if option.vector_map is not None and option.kind in (ways.GALLERY, ways.QUERY):
             timed = (judging.old if option.kind == ways.GALLERY else judging.new)[:TIMED_ROWS]
@@ -158,80 +166,7 @@ def decide(
     skipped = int((relevance.counts == 0).sum())
     decision = Decision(
         tuple(rows), recommended, reason, relevance.source, relevance.independent, len(pairs), len(fit),
-        len(judging.old), len(relevance) - skipped, skipped, tuple(latencies), config,
+        len(judging.old), len(relevance) - skipped, skipped, tuple(latencies), tuple(options.left_out),
+        config,
     )  # fmt: skip
     return decision, Evidence(split, fit, judging, relevance, tuple(judged), options.best)
-
-
-class _Options:
-    """Makes every option. What has to be chosen (the map under a part backfill, SLERP's weight) is chosen on other
-    items than those the options are judged on."""
-
-    def __init__(
-        self, judging: Judging, fit: Pairs, config: DecisionConfig, validation: tuple[Judging, Relevance]
-    ) -> None:
-        self.judging, self.fit, self.config, self.validation = judging, fit, config, validation
-        self.best: tuple[Option, Adapter] | None = None
-
-    def all(self) -> Iterator[Option]:
-        """References, every adapter in both directions, part backfills, rank merge and SLERP."""
-        yield from ways.references(self.judging)
-        best_value, to_old = -1.0, None
-        seed, steps = self.config.seed, self.config.steps
-        for adapter in self.adapters():
-            for pairs in self.fitted_on(adapter):
-                forward = adapter.fit(pairs, adapter.defaults(steps), seed)
-                option = ways.gallery_option(self.judging, adapter, forward)
-                value = self.validated(ways.gallery_option(self.validation[0], adapter, forward))
-                if value > best_value:
-                    best_value, self.best = value, (option, adapter)
-                yield option
-            backward = adapter.fit(self.fit.swapped(), adapter.defaults(steps), seed)
-            if adapter.name == SLERP_MAP:
-                to_old = backward
-            yield ways.query_option(self.judging, adapter, backward)
-        order = ways.random_order(len(self.judging.old), seed)
-        for share in self.config.shares:
-            if self.best is not None:
-                yield ways.part_backfill(self.judging, self.best[0], share, order)
-            for by in ("rank", "score"):
-                yield ways.rank_merge(self.judging, share, order, by)
-        if to_old is not None:
-            yield self.slerp(to_old)
-
-    def fitted_on(self, adapter: Adapter) -> list[Pairs]:
-        """The pairs without side-information; and with it, for an adapter that uses it: is it worth storing?"""
-        plain = self.fit if self.fit.side is None else self.fit.without_side()
-        return [plain, self.fit] if self.fit.side is not None and "side" in adapter.optional else [plain]
-
-    def candidates(self, given: Given, rows: np.ndarray) -> list[Option]:
-        """Options made elsewhere."""
-        return [ways.candidate_option(self.judging, candidate, rows) for candidate in given.candidates]
-
-    def adapters(self) -> list[Adapter]:
-        """The adapters asked for, or all that the pairs allow."""
-        if self.config.adapters:
-            return [ADAPTERS.get(name) for name in self.config.adapters]
-        return [adapter for adapter in ADAPTERS if all(getattr(self.fit, need) is not None for need in adapter.needs)]
-
-    def slerp(self, to_old: VectorMap) -> Option:
-        """SLERP with the weight that does best on the validation items."""
-        weights = {weight: self.validated(ways.slerp(self.validation[0], to_old, weight)) for weight in SLERP_WEIGHTS}
-        return ways.slerp(self.judging, to_old, max(weights, key=lambda weight: weights[weight]))
-
-    def validated(self, option: Option) -> float:
-        """Mean average precision on the validation items."""
-        judging, relevance = self.validation
-        return float(np.nanmean(judge(option.scorer, relevance, len(judging.old)).average_precision))
-
-
-def as_codes(labels: Any) -> np.ndarray:
-    """Labels as whole numbers from 0. Shape: ``(N,)`` → ``(N,)`` int64."""
-    return np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1).astype(np.int64)
-
-
-def unsure_rows(fitted: VectorMap, rows: torch.Tensor, side: torch.Tensor | None) -> np.ndarray | None:
-    """How unsure a map is of each row ``(N,)``; None where it cannot tell."""
-    with torch.inference_mode():
-        unsure = fitted.uncertainty(rows, side if fitted.side_dim else None)
-    return None if unsure is None else unsure.reshape(-1).numpy()

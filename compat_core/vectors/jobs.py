@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 import time
@@ -21,6 +22,8 @@ from compat_core.experiments.store import runs_root
 FOLDER = "decisions"
 SCHEMA_VERSION = 1
 REQUEST_FILE, DECISION_FILE, PAGE_FILE, QUERIES_FILE = "request.json", "decision.json", "decision.html", "per_query.npz"
+CANCEL_FILE = "cancelled"
+STEP = re.compile(r"(option|closer look) \d+ of \d+: ")
 
 
 def read_decision(path: Path) -> dict[str, Any]:
@@ -71,13 +74,27 @@ class DecisionJob:
 
     @property
     def state(self) -> str:
-        """``running``, ``done`` or ``failed``."""
+        """``running``, ``done``, ``cancelled`` or ``failed``."""
         if self.process.is_running:
             return "running"
-        return "done" if (self.path / DECISION_FILE).is_file() else "failed"
+        if (self.path / DECISION_FILE).is_file():
+            return "done"
+        return "cancelled" if (self.path / CANCEL_FILE).is_file() else "failed"
+
+    @property
+    def created(self) -> str:
+        """When it was asked for, such as ``24 Nov 21:11``, on this machine's clock."""
+        return time.strftime("%d %b %H:%M", time.localtime(float(self._request().get("created_at", 0.0))))
+
+    @property
+    def steps(self) -> str:
+        """What ``decide`` last said it is doing, such as ``option 3 of 41: ridge old→new``; empty at first."""
+        said = [line for line in (self.process.last_words() or "").splitlines() if STEP.match(line)]
+        return said[-1] if said else ""
 
     def start(self) -> None:
         """Begin, in a process of its own."""
+        (self.path / CANCEL_FILE).unlink(missing_ok=True)
         self.process.start(["decide", *self.arguments, "--out", str(self.path)])
 
     def document(self) -> dict[str, Any]:
@@ -91,10 +108,16 @@ class DecisionJob:
         with np.load(self.path / QUERIES_FILE) as stored:
             return {name: stored[name] for name in stored.files}
 
-    def delete(self) -> None:
-        """Remove the folder. Raises CompatError while the process works in it."""
+    def cancel(self) -> None:
+        """End the process that decides; what was uploaded stays, and it can be started again."""
         if self.process.is_running:
-            raise CompatError("decision", value=self.id, rule="is being made", fix="wait until it is done")
+            (self.path / CANCEL_FILE).touch()
+            self.process.stop()
+
+    def delete(self) -> None:
+        """Remove the folder. Raises CompatError while a process works in it."""
+        if any(self.process_named(note.stem).is_running for note in self.path.glob("*.process")):
+            raise CompatError("decision", value=self.id, rule="is being worked on", fix="wait or cancel")
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _request(self) -> dict[str, Any]:

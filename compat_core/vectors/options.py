@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from compat_core.adapters import Adapter, VectorMap
 from compat_core.errors import CompatError
-from compat_core.retrieval.backfill import backfill_order
+from compat_core.retrieval.backfill import ORDERS, backfill_order
 from compat_core.vectors.given import Candidate
 from compat_core.vectors.judge import Scorer
 from compat_core.vectors.space import Judging
@@ -24,6 +24,7 @@ from compat_core.vectors.space import Judging
 STATUS_QUO, NAIVE, CEILING = "status quo", "naive swap", "full backfill"
 REFERENCE, GALLERY, QUERY, TWO_SPACES, BACKFILL = "reference", "migrate", "map queries", "two spaces", "part backfill"
 RETRAIN = "retrain"
+RANDOM = "random"  # the ordering that needs nothing
 SHARES = (0.25, 0.5, 0.75)
 
 
@@ -114,7 +115,7 @@ def mapped_rows(fitted: VectorMap, rows: torch.Tensor, side: torch.Tensor | None
         return torch.cat([fitted(part, more) for part, more in zip(rows.split(8192), beside, strict=False)])
 
 
-def part_backfill(judging: Judging, base: Option, share: float, order: np.ndarray) -> Option:
+def part_backfill(judging: Judging, base: Option, share: float, order: np.ndarray, by: str = RANDOM) -> Option:
     """``share`` of the gallery embedded again, the rest migrated by ``base``'s map.
 
     Args:
@@ -122,14 +123,15 @@ def part_backfill(judging: Judging, base: Option, share: float, order: np.ndarra
         base: an option that migrates the gallery.
         share: in (0, 1).
         order: ``(G,)`` positions, first backfilled first.
+        by: the ordering's name, see :data:`~compat_core.retrieval.backfill.ORDERS`.
     """
     if base.vector_map is None:
         raise ValueError(f"{base.name} maps nothing")
     mixed = mapped_rows(base.vector_map, judging.old, judging.side)
     chosen = torch.from_numpy(np.ascontiguousarray(order[: round(share * len(order))]))
     mixed[chosen] = judging.new[chosen]
-    name = f"{base.name} + {100 * share:.0f} % backfilled"
-    summary = f"{base.summary.rstrip('.')}; {100 * share:.0f} % of the items embedded again, in random order."
+    name = f"{base.name} + {100 * share:.0f} % backfilled ({by} order)"
+    summary = f"{base.summary.rstrip('.')}; {100 * share:.0f} % of the items embedded again: {ORDERS[by]}."
     return Option(name, BACKFILL, summary, share, judging.space(judging.new, mixed), base.vector_map)
 
 
@@ -194,4 +196,4 @@ def interpolated(start: torch.Tensor, end: torch.Tensor, weight: float) -> torch
 
 def random_order(count: int, seed: int) -> np.ndarray:
     """``(count,)`` a random order of backfilling, the same for the same seed."""
-    return backfill_order("random", np.zeros((count, 1), dtype=np.float32), seed=seed)
+    return backfill_order(RANDOM, np.zeros((count, 1), dtype=np.float32), seed=seed)

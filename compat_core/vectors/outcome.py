@@ -15,6 +15,10 @@ from compat_core.vectors.bill import Bill, CostConfig, Work, bill
 from compat_core.vectors.judge import METRICS, Judged
 from compat_core.vectors.options import CEILING, STATUS_QUO, Option
 
+IMITATION = (
+    "The truth is the new model's own neighbours: this shows how well it is imitated, not that it is better than the "
+    "old one; labels or relevance judgements would."
+)
 Numbers = dict[str, float | None]  # value, ci_low, ci_high
 
 
@@ -120,9 +124,9 @@ def recommend(rows: Sequence[Row], metric: str, target: float, independent: bool
     """The name of the recommended option, or an empty one, and why.
 
     An option is worth something when its whole gain interval lies above zero, the error shared between all options.
-    Of those that reach ``target`` of the possible gain, the cheapest is recommended; when none does, the one with the
-    largest gain. Where the truth is the new model's own neighbours (not ``independent``), a backfill cannot be
-    recommended: it would be right by definition.
+    Of those that reach ``target`` of the possible gain, the cheapest is recommended; the full backfill always does.
+    Where the truth is the new model's own neighbours (not ``independent``), a backfill cannot be recommended: it would
+    be right by definition. When no other option reaches ``target`` then, it is the one with the largest gain.
     """
     ceiling = next(row for row in rows if row.name == CEILING)
     if ceiling.adjusted_low <= 0:
@@ -142,12 +146,16 @@ def recommend(rows: Sequence[Row], metric: str, target: float, independent: bool
     enough = [row for row in able if ((row.recovered[metric] or {}).get("value") or 0.0) >= target]
     if enough:
         chosen = min(enough, key=lambda row: (row.bill.money, row.bill.days, -(row.gain[metric]["value"] or 0.0)))
-        return (
-            chosen.name,
-            f"The cheapest option that keeps at least {100 * target:.0f} % of the possible gain in {metric}.",
+        among = "The cheapest option" if independent else "Of the options that embed nothing again, the cheapest"
+        why = f"{among} that keeps at least {100 * target:.0f} % of the possible gain in {metric}."
+    else:
+        chosen = max(able, key=lambda row: row.gain[metric]["value"] or 0.0)
+        kept = (chosen.recovered[metric] or {}).get("value") or 0.0
+        why = (
+            f"Of the options that embed nothing again, none keeps {100 * target:.0f} % of the possible gain in "
+            f"{metric}; this one keeps the most, {100 * kept:.0f} %."
         )
-    chosen = max(able, key=lambda row: row.gain[metric]["value"] or 0.0)
-    return chosen.name, f"No option keeps {100 * target:.0f} % of the possible gain; this one keeps the most."
+    return chosen.name, why if independent else f"{why} {IMITATION}"
 
 
 def _points(value: float | None) -> str:

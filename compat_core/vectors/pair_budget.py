@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compat_core.adapters import Adapter, Pairs
+from compat_core.errors import CompatError
 from compat_core.metrics import Interval, bootstrap_means, interval
 from compat_core.vectors.judge import Judged, judge
 from compat_core.vectors.options import gallery_option
@@ -79,6 +80,8 @@ def pair_budget(
 ) -> PairBudget:
     """Fit the adapter on growing random parts of the pairs and judge each on the held-out items.
 
+    A part that the adapter refuses, such as one of a single class, has no point.
+
     Args:
         adapter: old → new; a trained one is fitted once per size, a closed form several times.
         fit: all pairs.
@@ -92,14 +95,18 @@ def pair_budget(
     base, top = (one.of(metric)[valid] for one in references)
     repeats = REPEATS if adapter.closed_form else 1
     points, columns = [], []
-    sizes = budget_sizes(len(fit), adapter.min_pairs)
-    for size in sizes:
+    for size in budget_sizes(len(fit), adapter.min_pairs):
         drawn = []
         for repeat in range(1 if size == len(fit) else repeats):
             order = np.random.default_rng([seed, size, repeat]).permutation(len(fit))[:size]
-            fitted = adapter.fit(fit.take(np.sort(order)), adapter.defaults(steps), seed)
+            try:
+                fitted = adapter.fit(fit.take(np.sort(order)), adapter.defaults(steps), seed)
+            except CompatError:
+                continue
             found = judge(gallery_option(judging, adapter, fitted).scorer, relevance, len(judging.old))
             drawn.append(found.of(metric)[valid])
+        if not drawn:
+            continue
         column = np.mean(drawn, axis=0)
         columns.append(column)
         gains = [float((one - base).mean()) for one in drawn]
@@ -112,7 +119,7 @@ def pair_budget(
         step = columns[-1] - columns[-2]
         doubling = _mean_interval(step, resamples, seed).row()
     helps = doubling is not None and (doubling["ci_low"] or 0.0) > 0
-    wanted = pairs_wanted(np.array(sizes), np.array([column.mean() for column in columns]))
+    wanted = pairs_wanted(np.array([point.pairs for point in points]), np.array([column.mean() for column in columns]))
     return PairBudget(adapter.name, metric, tuple(points), doubling, helps, wanted)
 
 

@@ -63,18 +63,32 @@ def plan_backfill(
     """
     before, after = mapped.numpy(), judging.new.numpy()
     orders = {"random": [backfill_order("random", before, seed=seed) for seed in RANDOM_SEEDS]}
-    if unsure is not None:
-        orders["sigma"] = [backfill_order("sigma", before, scores=unsure)]
-    if labels is not None:
-        for name in ("class-mean", "class"):
-            orders[name] = [backfill_order(name, before, labels=labels)]
-    if weights is not None:
-        orders["popularity"] = [backfill_order("popularity", before, scores=weights)]
+    orders |= {name: [order] for name, order in usable_orders(before, labels, weights, unsure).items()}
     orders["oracle"] = [backfill_order("oracle", before, gallery_new=after)]
     return [
         _planned(name, [_curve(judging, relevance, mapped, order, metric) for order in repeats], resamples)
         for name, repeats in orders.items()
     ]
+
+
+def usable_orders(
+    mapped: np.ndarray, labels: np.ndarray | None, weights: np.ndarray | None, unsure: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Every ordering that can be had before the new vectors are there and is not random, by name; each ``(G,)``.
+
+    Args:
+        mapped: ``(G, D_new)`` the old rows in the new space.
+        labels, weights, unsure: as :func:`plan_backfill`.
+    """
+    orders = {}
+    if unsure is not None:
+        orders["sigma"] = backfill_order("sigma", mapped, scores=unsure)
+    if labels is not None:
+        for name in ("class-mean", "class"):
+            orders[name] = backfill_order(name, mapped, labels=labels)
+    if weights is not None:
+        orders["popularity"] = backfill_order("popularity", mapped, scores=weights)
+    return orders
 
 
 def _curve(

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from compat_core.vectors import options as ways
-from compat_core.vectors.decision import Decision, Evidence, as_codes, unsure_rows
+from compat_core.vectors.decision import Decision, Evidence
 from compat_core.vectors.deployment import index_effects, threshold_shifts
 from compat_core.vectors.given import Given
 from compat_core.vectors.harm import age_groups, group_changes
+from compat_core.vectors.option_maker import as_codes, unsure_rows
 from compat_core.vectors.options import CEILING, STATUS_QUO
 from compat_core.vectors.pair_budget import pair_budget
 from compat_core.vectors.plan import plan_backfill
@@ -40,7 +41,7 @@ def studies(
     looked_at = decision.recommended or (best[0].name if best else CEILING)
     found["looked_at"] = looked_at
     if best is not None and best[0].vector_map is not None:
-        tell("pair budget")
+        tell("closer look 1 of 5: pair budget")
         fit = evidence.fit if best[0].vector_map.side_dim or evidence.fit.side is None else evidence.fit.without_side()
         references = (evidence.of(STATUS_QUO)[1], evidence.of(CEILING)[1])
         found["pair_budget"] = asdict(
@@ -48,7 +49,7 @@ def studies(
                 best[1], fit, judging, relevance, references, config.metric, config.resamples, config.seed, config.steps
             )
         )
-        tell("backfill plan")
+        tell("closer look 2 of 5: backfill plan")
         labels = None if given.labels is None else as_codes(given.labels)[evidence.split.judged]
         weights = None if given.weights is None else np.asarray(given.weights)[evidence.split.judged]
         migrated = ways.mapped_rows(best[0].vector_map, judging.old, judging.side)
@@ -60,15 +61,15 @@ def studies(
             )
         ]  # fmt: skip
         found["plan_map"] = best[0].name
-    tell("thresholds")
+    tell("closer look 3 of 5: thresholds")
     wanted = [option for option, _ in evidence.judged if option.name in (STATUS_QUO, CEILING, looked_at)]
     wanted += [option for option, _ in evidence.judged if option.kind == ways.BACKFILL and option not in wanted]
     if relevance.independent:
         found["thresholds"] = [asdict(shift) for shift in threshold_shifts(wanted, relevance, threshold)]
-    tell("indexes")
+    tell("closer look 4 of 5: indexes")
     effects, reasons = index_effects(wanted, relevance, config.seed)
     found["indexes"], found["indexes_left_out"] = [asdict(effect) for effect in effects], reasons
-    tell("who gets worse")
+    tell("closer look 5 of 5: who gets worse")
     groupings = query_groups(given, evidence)
     if groupings:
         before, after = evidence.of(STATUS_QUO)[1], evidence.of(looked_at)[1]

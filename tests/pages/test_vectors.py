@@ -106,6 +106,21 @@ def test_the_answer_stands_first_with_every_option_and_the_closer_look(decided, 
     assert not app.error
 
 
+def test_an_imitation_of_the_new_model_is_not_shown_as_a_success(decided, visit):
+    document = decided.document()
+    assert visit("vectors", decision=decided.id).success[0].value.startswith("**Recommended")
+    document["decision"]["independent"] = False
+    for row in document["decision"]["rows"]:
+        row["backfilled"] = 1.0 if row["name"] == "full backfill" else 0.0
+    (decided.path / "decision.json").write_text(json.dumps(document))
+    app = visit("vectors", decision=decided.id)
+    assert not app.success and any("own neighbours" in note.value for note in app.info)
+
+
+def test_the_page_says_how_map_and_ordering_were_chosen(decided, visit):
+    assert "was chosen on validation items" in texts(visit("vectors", decision=decided.id))
+
+
 def test_changed_prices_change_the_bill_and_nothing_else(written):
     decided = written[0]["decision"]
     dear = with_costs(decided, CostConfig(items=10**9, gpu_price=50.0))
@@ -114,6 +129,15 @@ def test_changed_prices_change_the_bill_and_nothing_else(written):
         assert by_name[row["name"]]["gain"] == row["gain"]
     assert by_name["full backfill"]["bill"]["money"] > 1000
     assert with_costs(decided, CostConfig(**decided["config"]["costs"])) == decided
+
+
+def test_the_bill_is_for_the_rows_given_until_another_number_is_entered(decided, visit):
+    app = visit("vectors", decision=decided.id)
+    items = app.number_input(key=f"bill-{decided.id}-items")
+    assert items.value == decided.document()["decision"]["num_items"]
+    before = table_with(app, "embed again")["GB kept"].tolist()
+    items.set_value(10**9).run()
+    assert table_with(app, "embed again")["GB kept"].tolist() != before and not app.exception
 
 
 def test_a_failed_decision_shows_its_last_words(empty, visit, started):
@@ -134,20 +158,49 @@ def test_lost_queries_are_those_that_were_right(written):
     assert (lost["ap_now"] - lost["ap_before"]).is_monotonic_increasing
 
 
-def test_migration_is_started_and_its_file_offered(decided, visit, monkeypatch):
+@pytest.fixture
+def migrating(monkeypatch):
     words = []
     monkeypatch.setattr(
         "compat_core.experiments.background.BackgroundProcess.start", lambda self, arguments: words.extend(arguments)
     )
+    return words
+
+
+def adapter_choice(app):
+    (found,) = [box for box in app.selectbox if box.label.endswith("dapter, old → new")]
+    return found
+
+
+def test_migration_is_started_with_the_best_adapter_and_its_file_offered(decided, visit, migrating):
     app = visit("vectors", decision=decided.id)
+    best = decided.document()["studies"]["plan_map"]
+    assert adapter_choice(app).value == best and "points over the status quo" in adapter_choice(app).options[0]
     app.button(key="migrate-start").click().run()
     assert not app.exception
-    assert words[0] == "migrate" and words[words.index("--vectors") + 1] == "o.npy"
-    assert words[words.index("--out") + 1] == str(decided.path / "migrated.npy")
-    np.save(decided.path / "migrated.npy", np.zeros((2, 2), dtype=np.float32))
-    (decided.path / "migrated.npy.manifest.json").write_text("{}")
+    adapter = best.removesuffix(" old→new")
+    out = decided.path / f"migrated-{adapter}.npy"
+    assert migrating[0] == "migrate" and migrating[migrating.index("--vectors") + 1] == "o.npy"
+    assert migrating[migrating.index("--adapter") + 1] == adapter
+    assert migrating[migrating.index("--out") + 1] == str(out)
+    np.save(out, np.zeros((2, 2), dtype=np.float32))
+    out.with_name(f"{out.name}.manifest.json").write_text("{}")
     app = visit("vectors", decision=decided.id)
-    assert any("Migrated" in message.value for message in app.success) and not app.exception
+    assert any(f"Migrated with {best}" in message.value for message in app.success) and not app.exception
+    again = adapter_choice(app)
+    assert again.label.startswith("Another") and len(again.options) == 2
+
+
+def test_an_adapter_below_the_status_quo_is_warned_of(decided, visit, migrating):
+    document = decided.document()
+    for row in document["decision"]["rows"]:
+        if row["name"] == "mean-shift old→new":
+            row["gain"]["mAP"]["value"] = -0.4
+    (decided.path / "decision.json").write_text(json.dumps(document))
+    app = visit("vectors", decision=decided.id)
+    assert not any("below the status quo" in warning.value for warning in app.warning)
+    adapter_choice(app).set_value("mean-shift old→new").run()
+    assert any("below the status quo" in warning.value for warning in app.warning)
 
 
 # -- Backfill ----------------------------------------------------------------------------------------------------------

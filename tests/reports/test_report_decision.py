@@ -3,11 +3,22 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
-from compat_core.reports.decision import decision_page, facts, headline, option_table, rollback, shown_table
+from compat_core.reports.decision import (
+    amount_text,
+    decision_page,
+    facts,
+    headline,
+    left_out,
+    option_table,
+    rollback,
+    shown_table,
+)
 from compat_core.reports.decision_studies import budget_sentence, harm_table, plan_table, threshold_table
 from compat_core.vectors.decision import decide
+from compat_core.vectors.given import Given
 from compat_core.vectors.studies import studies
 from tests.vectors.worlds import better_new, quick, unrelated
 
@@ -25,9 +36,10 @@ def found():
     return document(better_new())
 
 
-def test_table_is_sorted_by_gain_and_marks_the_recommended_option(found):
+def test_table_has_references_first_is_sorted_by_gain_and_marks_the_recommended_option(found):
     table = option_table(found["decision"])
-    assert table["gain"].is_monotonic_decreasing and len(table) == len(found["decision"]["rows"])
+    assert table["option"].tolist()[:3] == ["status quo", "naive swap", "full backfill"]
+    assert table["gain"][3:].is_monotonic_decreasing and len(table) == len(found["decision"]["rows"])
     assert table.loc[table["recommended"], "option"].tolist() == [found["decision"]["recommended"]]
     shown = shown_table(found["decision"])
     assert shown.loc[shown[""] == "→", "option"].tolist() == [found["decision"]["recommended"]]
@@ -51,6 +63,23 @@ def test_page_of_no_recommendation(found):
     assert "truth: labels" in facts(nothing["decision"])
 
 
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0, "0"), (4e-7, "4.0e-07"), (0.00412, "0.00412"), (0.5, "0.500"), (12.345, "12.3"), (1234.5, "1,234")],
+)
+def test_small_amounts_keep_their_digits(amount, text):
+    assert amount_text(amount) == text
+
+
+def test_what_is_left_out_is_named_with_its_reason():
+    given = better_new()
+    wider = np.hstack([given.new, given.new])
+    wide = document(Given(given.old, wider))
+    sentences = left_out(wide["decision"])
+    assert "naive swap (old vectors have 8 dimensions, new queries 16" in sentences[0]
+    assert all(sentence in decision_page(wide) for sentence in sentences)
+
+
 def test_a_document_without_studies_still_has_a_page(found):
     assert "How many pairs" not in decision_page({key: found[key] for key in ("decision", "inputs", "environment")})
 
@@ -67,7 +96,8 @@ def test_study_tables_have_a_line_per_entry(found):
     [
         (None, None, "Too few"),
         ({"value": 0.01, "ci_low": -0.01, "ci_high": 0.03}, 900, "not shown to help"),
-        ({"value": 0.01, "ci_low": 0.005, "ci_high": 0.03}, 12_345, "about 12,000 pairs, 12,000 more"),
+        ({"value": 0.01, "ci_low": 0.005, "ci_high": 0.03}, 1_234, "about 1,200 pairs, 830 more"),
+        ({"value": 0.01, "ci_low": 0.005, "ci_high": 0.03}, 12_345, "more than 4,000"),
         ({"value": 0.01, "ci_low": 0.005, "ci_high": 0.03}, 100, "help a little"),
     ],
 )

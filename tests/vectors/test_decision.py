@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from compat_core.adapters import Pairs
+from compat_core.adapters import ADAPTERS, Pairs
 from compat_core.errors import CompatError
 from compat_core.vectors.decision import decide
 from compat_core.vectors.given import Candidate, Given, split_rows
@@ -52,6 +52,78 @@ def test_without_labels_a_backfill_is_never_recommended():
     assert decision.recommended == "" or not decision.row(decision.recommended).backfilled
 
 
+def test_without_labels_the_reason_names_its_truth_and_what_it_compares():
+    given = better_new(noise=0.5)
+    decision, _ = decide(Given(given.old, given.new), quick())
+    row = decision.row(decision.recommended)
+    assert row.recovered["mAP"]["value"] < decision.config.target
+    kept = f"{100 * row.recovered['mAP']['value']:.0f} %"
+    assert (
+        decision.reason.startswith("Of the options that embed nothing again, none keeps 90 %")
+        and kept in decision.reason
+    )
+    assert "the new model's own neighbours" in decision.reason
+    assert decision.row("full backfill").recovered["mAP"]["value"] == 1  # which is why it is not among those compared
+    easy, _ = decide(Given(given.old, given.new), quick(target=0.05))
+    assert easy.reason.startswith("Of the options that embed nothing again, the cheapest")
+
+
+def test_all_adapters_work_without_labels_or_say_why_not():
+    given = better_new()
+    decision, _ = decide(Given(given.old, given.new), quick(adapters=(), steps=5))
+    assert [(entry.name, entry.reason) for entry in decision.left_out] == [("fastfill", "needs labels of the items")]
+    names = {row.name for row in decision.rows}
+    assert {f"{one.name} old→new" for one in ADAPTERS if one.name != "fastfill"} <= names
+
+
+def test_an_adapter_that_refuses_is_left_out_and_the_others_are_judged():
+    given = better_new()
+    small = Given(given.old[:40], given.new[:40], given.labels[:40])  # 16 pairs to fit on
+    decision, _ = decide(small, quick(adapters=("ridge", "fct", "residual-mlp"), steps=5, pairs=15))
+    assert {"ridge old→new", "ridge new→old"} <= {row.name for row in decision.rows}
+    assert {entry.name for entry in decision.left_out} >= {"fct old→new", "fct new→old"}
+    assert all("needs at least 16" in entry.reason for entry in decision.left_out)
+    assert not {entry.name for entry in decision.left_out} & {row.name for row in decision.rows}
+
+
+def test_part_backfills_come_in_random_order_and_in_the_best_that_can_be_had():
+    decision, evidence = decide(better_new(weights=np.ones(500)), quick())
+    names = [row.name for row in decision.rows if row.kind == "part backfill"]
+    best = evidence.best[0].name
+    assert f"{best} + 50 % backfilled (random order)" in names
+    orders = {name.partition("(")[2].removesuffix(" order)") for name in names}
+    (ordered,) = orders - {"random"}
+    assert len(names) == 6 and ordered in {"class-mean", "class", "popularity"}
+
+
+def test_without_labels_weights_or_doubt_the_order_is_random():
+    given = better_new()
+    decision, _ = decide(Given(given.old, given.new), quick())
+    names = [row.name for row in decision.rows if row.kind == "part backfill"]
+    assert len(names) == 3 and all(name.endswith("(random order)") for name in names)
+
+
+def test_the_ordering_that_helps_is_chosen():
+    given, rng = better_new(noise=0.3), np.random.default_rng(0)
+    wrong, old, names = rng.random(500) < 0.3, np.array(given.old), np.arange(500).astype(str)
+    old[wrong] = rng.permutation(old[wrong])  # looks like the others, belongs to another item
+    misled = dataclasses.replace(  # labels that say nothing of what is relevant
+        given, old=old, labels=rng.permutation(given.labels), ids=names, judgements=by_label(names, given)
+    )
+    for weights, popular in ((wrong, True), (~wrong, False)):
+        decision, _ = decide(dataclasses.replace(misled, weights=weights), quick())
+        assert any("(popularity order)" in row.name for row in decision.rows) == popular
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_options_are_told_with_their_number(labels):
+    given, told = better_new(), []
+    decision, _ = decide(given if labels else Given(given.old, given.new), quick(), told.append)
+    assert told[-1].startswith(f"option {len(decision.rows)} of {len(decision.rows)}: ") and len(told) == len(
+        decision.rows
+    )
+
+
 def test_the_same_seed_gives_the_same_decision():
     first, second = (decide(better_new(), quick())[0].to_dict() for _ in range(2))
     for found in (first, second):  # what is timed on this machine
@@ -93,14 +165,19 @@ def test_judgements_need_ids_and_too_few_items_are_refused():
         decide(Given(given.old[:30], given.new[:30], given.labels[:30]), quick())
 
 
+def by_label(ids, given):
+    """Relevance judgements that say what the labels say."""
+    return {name: dict.fromkeys(ids[given.labels == label], 1.0) for name, label in zip(ids, given.labels, strict=True)}
+
+
 def test_judgements_by_id_give_what_labels_give():
     given = better_new()
     ids = np.array([f"item {row}" for row in range(500)])
-    judged = {name: dict.fromkeys(ids[given.labels == label], 1.0)
-              for name, label in zip(ids, given.labels, strict=True)}  # fmt: skip
-    by_ids, _ = decide(Given(given.old, given.new, ids=ids, judgements=judged), quick())
+    by_ids, _ = decide(Given(given.old, given.new, ids=ids, judgements=by_label(ids, given)), quick())
     by_labels, _ = decide(given, quick())
     for row in by_labels.rows:  # choices that rest on the metric agree too
+        if "(class" in row.name:  # an ordering that takes labels
+            continue
         assert by_ids.row(row.name).values["mAP"] == pytest.approx(row.values["mAP"])
 
 

@@ -1,4 +1,6 @@
 import json
+import sys
+import time
 
 import pytest
 
@@ -52,3 +54,30 @@ def test_start_runs_decide_into_the_folder(tmp_path, monkeypatch):
     job = DecisionStore(tmp_path).create("one", ["--run", "r"])
     job.start()
     assert started == [["decide", "--run", "r", "--out", str(job.path)]]
+
+
+def test_a_decision_at_work_is_cancelled_and_can_be_started_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "compat_core.experiments.background.PROGRAM", (sys.executable, "-c", "import time; time.sleep(600)")
+    )
+    job = DecisionStore(tmp_path).create("one", [])
+    job.start()
+    assert job.state == "running"
+    with pytest.raises(CompatError, match="worked on"):
+        job.delete()
+    job.cancel()
+    for _ in range(100):
+        if job.state != "running":
+            break
+        time.sleep(0.1)
+    assert job.state == "cancelled"
+    job.start()
+    assert job.state == "running"
+    job.process.stop()
+
+
+def test_the_step_is_the_last_one_that_was_said(tmp_path):
+    job = DecisionStore(tmp_path).create("one", [])
+    assert job.steps == ""
+    job.process.log.write_text("option 1 of 9: status quo\noption 2 of 9: full backfill\nsome warning\n")
+    assert job.steps == "option 2 of 9: full backfill"
