@@ -6,9 +6,12 @@ import threading
 
 import pytest
 
+from compat_core.data import ScenarioConfig
 from compat_core.errors import Cancelled, CompatError
 from compat_core.experiments import environment, files, tracker
 from compat_core.experiments.advice import BUG, LESS_MEMORY, advise, advise_exit, is_bug
+from compat_core.experiments.estimate import works
+from compat_core.experiments.pace import Work
 from compat_core.experiments.reporting import NullTracker
 from compat_core.experiments.tracker import RunTracker
 
@@ -180,3 +183,29 @@ def test_the_null_tracker_takes_everything(tmp_path):
     faces = {name for name in vars(tracker.Tracker) if not name.startswith("_")}
     for cls in (NullTracker, RunTracker):
         assert faces <= set(vars(cls))
+
+
+def test_evaluation_has_a_weight_of_its_own(store, config, monkeypatch):
+    """While evaluating, the time left is the evaluation's, not what is left of a training."""
+    clock = [100.0]
+    monkeypatch.setattr(tracker.time, "monotonic", lambda: clock[0])
+    track = RunTracker(store.create(config))
+    track.expect([Work(training=1.0), Work(training=3.0), Work(seconds=40.0)])
+    track.stage("old", 0, 3)
+    assert track._progress_fields(0.0) == {"progress": 0.0, "eta_s": None}
+    clock[0] += 5.0
+    assert track._progress_fields(1.0)["eta_s"] == pytest.approx(3 * 5 + 40)
+    track.stage("new", 1, 3)
+    clock[0] += 15.0
+    track.stage("evaluation", 2, 3)
+    assert track._progress_fields(0.0) == {"progress": pytest.approx(20 / 60), "eta_s": pytest.approx(40.0)}
+    clock[0] += 30.0  # the machine is slower than the guess
+    assert track._progress_fields(0.5)["eta_s"] == pytest.approx(30.0)
+
+
+def test_every_stage_of_a_run_is_expected(config):
+    """The runner's number of stages and the expected ones agree, chains included."""
+    for chosen in (config.replace(seeds=(0, 1)), config.replace(scenario=ScenarioConfig(chain=(0.25, 0.5, 1.0)))):
+        steps = max(1, len(chosen.scenario.chain) - 1)
+        stages = 1 + len(chosen.seeds) * (2 + steps * (1 + len(chosen.methods)))
+        assert len(works(chosen, 100, 50)) == stages
