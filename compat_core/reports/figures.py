@@ -20,6 +20,7 @@ from compat_core.errors import CompatError, unknown_name
 from compat_core.reports import series
 from compat_core.reports.alt import alt_text
 from compat_core.reports.frames import Results, arrow, as_list, percent_text
+from compat_core.reports.layout import CLEAR, GRID, NEUTRAL, TEMPLATE
 from compat_core.reports.roles import CELLS, METHOD_COLORS, VERSION_CELLS, MethodStyle, method_style, role
 from compat_core.reports.verdicts import MARKS, pooled_verdict
 
@@ -29,12 +30,8 @@ __all__ = [
 ]  # fmt: skip
 
 COLOUR_BY = ("version", "label", "correct")
-CLEAR, GRID, NEUTRAL = "rgba(0,0,0,0)", "rgba(128,128,128,0.25)", "#7F7F7F"
 RIGHT, WRONG = "#0072B2", "#D55E00"
 MAX_TRAININGS = 4
-_AXIS = {"gridcolor": GRID, "zeroline": False, "linecolor": NEUTRAL, "ticks": "outside", "automargin": True}
-# A template of our own: plotly's current default would depend on who was imported before.
-_TEMPLATE = go.layout.Template(layout={"xaxis": _AXIS, "yaxis": _AXIS, "colorway": METHOD_COLORS})
 
 
 def matrix_heatmap(results: Results, method: str, metric: str = "mAP", seed: int | None = None) -> go.Figure:
@@ -284,7 +281,7 @@ def umap_figure(frame: pd.DataFrame, colour_by: str = "version", lines: tuple[st
 def _figure(title: str, x_title: str = "", y_title: str = "", height: int = 440) -> go.Figure:
     figure = go.Figure()
     return figure.update_layout(
-        template=_TEMPLATE, title={"text": title, "x": 0, "xanchor": "left"}, height=height, paper_bgcolor=CLEAR,
+        template=TEMPLATE, title={"text": title, "x": 0, "xanchor": "left"}, height=height, paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR, uirevision="compatbench", margin={"l": 60, "r": 20, "t": 60, "b": 60},
         xaxis_title=x_title, yaxis_title=y_title, hovermode="closest",
         legend={"bgcolor": CLEAR, "font": {"size": 13}, "itemsizing": "constant"},

@@ -28,7 +28,7 @@ from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import page_link, store
-from compat_core.ui.pickers import duration, in_address, to_address
+from compat_core.ui.pickers import duration, follow_choice, in_address, touched
 
 
 def starting_point() -> tuple[ExperimentConfig, str]:
@@ -38,9 +38,9 @@ def starting_point() -> tuple[ExperimentConfig, str]:
         names = list(PRESETS.names())
         name = st.selectbox(
             "Preset", names, index=names.index("half-classes"), key=in_address("preset", names),
-            format_func=lambda name: PRESETS.get(name).title,
+            format_func=lambda name: PRESETS.get(name).title, on_change=touched, args=("preset",),
         )  # fmt: skip
-        to_address("preset", name)
+        follow_choice("preset", name)
     with right:
         upload = st.file_uploader("or a configuration file", type="json", key="config-file", max_upload_size=1)
     if upload is not None:
