@@ -73,9 +73,9 @@ def in_address(key: str, options: Sequence[str], multiple: bool = False, shared:
         if known:
             st.session_state[widget] = known if multiple else known[0]
     elif widget not in st.session_state:  # a page just entered goes on with what another page showed
-        kept = [value for value in st.session_state.get(_kept(shared or key, multiple), ()) if value in options]
-        if kept:
-            st.session_state[widget] = kept if multiple else kept[0]
+        before = [value for value in st.session_state.get(_kept(shared or key, multiple), ()) if value in options]
+        if before:
+            st.session_state[widget] = before if multiple else before[0]
     kept = st.session_state.get(widget)
     if multiple and kept is not None:
         st.session_state[widget] = [value for value in kept if value in options]
