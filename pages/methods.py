@@ -8,17 +8,9 @@ from compat_core.ui.frame import begin
 begin("Methods", "Every method, adapter, loss, metric, data set, backbone and preset, read from the registries.")
 
 text = st.text_input("Find", key="find", placeholder="a name, a paper, a word", bind="query-params")
-tabs = st.tabs(["Methods", "Adapters", "Losses", "Metrics", "Protocols", "Data sets", "Backbones", "Presets"])
-sections = (
-    catalogue.methods,
-    catalogue.adapters,
-    catalogue.losses,
-    catalogue.metrics,
-    catalogue.protocol_metrics,
-    catalogue.datasets,
-    catalogue.backbones,
-    catalogue.presets,
-)
-for tab, section in zip(tabs, sections, strict=True):
+sections = catalogue.SECTIONS
+counts = {name: len(catalogue.matching(entries, text)) for name, (entries, _) in sections.items()}
+tabs = st.tabs([f"{name} ({counts[name]})" if text.strip() else name for name in sections])
+for tab, (_, draw) in zip(tabs, sections.values(), strict=True):
     with tab:
-        section(text)
+        draw(text)

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from compat_core.reports.tables import config_diff, frame_to_format
+from compat_core.reports.tables import config_diff, frame_to_format, markdown_escape
 from compat_core.ui.downloads import download_table
 from compat_core.ui.frame import begin, page_link, shown_errors, store
 from compat_core.ui.live import ACTIVE, STATE_MARKS, controls, live_view, loss_curves
 from compat_core.ui.overview import run_rows
-from compat_core.ui.run_card import notebook, reproducibility, results_summary
+from compat_core.ui.pickers import run_name
+from compat_core.ui.run_card import data_card, notebook, reproducibility, results_summary
 from compat_core.ui.run_list import choose, follow, states
 
 begin("Runs", "Every run is a folder; deleting the folder deletes the run. Runs go on when this page is closed.")
@@ -33,7 +34,7 @@ if len(chosen) > 1:
 elif chosen:
     run = chosen[0]
     with shown_errors():
-        st.subheader(run.meta.name or run.id)
+        st.subheader(markdown_escape(run_name(run)))
         st.caption(f"{run.id} · {run.path}")
         active = run.status.state in ACTIVE
         live_view(run, "runs-live", curves=active)
@@ -43,6 +44,9 @@ elif chosen:
             with st.expander("Training losses"):
                 loss_curves(run, "runs-live")
         notebook(run)
+        if run.results():
+            with st.expander("Data set"):
+                data_card(run)
         with st.expander("Log", expanded=run.status.state == "failed"):
             st.code(run.log_tail(60) or "nothing yet", language=None)
             if run.status.error and run.status.error.traceback:

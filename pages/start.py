@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from compat_core.data import DATASETS
 from compat_core.experiments import queue
 from compat_core.experiments.presets import PRESETS
+from compat_core.methods import METHODS
+from compat_core.reports.tables import markdown_escape
 from compat_core.ui.frame import begin, page_link, shown_errors, store
 from compat_core.ui.live import STATE_MARKS, controls, live_view
-from compat_core.ui.overview import latest_of_preset, recent_runs
+from compat_core.ui.overview import dataset_rows, latest_of_preset, recent_runs
 from compat_core.ui.sidebar import device_line
 from compat_core.ui.verdicts import headline_numbers, matrix, sentences
 
@@ -29,7 +30,8 @@ with st.container(border=True):
         if st.button(label, type="primary", icon=":material/play_arrow:", disabled=waiting, key="demo"):
             queue.enqueue(store(), PRESETS.get("demo").config)
             st.rerun()
-    st.caption("About a minute, offline, every method.")
+    methods = len(PRESETS.get("demo").config.methods)
+    st.caption(f"A few minutes, offline: {methods} of the {len(METHODS.names())} methods; Launch offers all of them.")
     if demo and state != "done":
         live_view(demo, "start-live")
         controls(demo, "start-live")
@@ -57,7 +59,8 @@ with left:
     st.subheader("Recent runs")
     rows = recent_runs(store())
     if rows:
-        st.dataframe(rows, hide_index=True, width="stretch", key="start-recent", alt="The most recent runs")
+        for row in rows:
+            page_link("runs", f"{markdown_escape(row['run'])} · {row['state']} · {row['created']}", run=row["id"])
         page_link("runs", "All runs")
     else:
         st.caption("None yet. Run the demo above, or bring your own images:")
@@ -65,14 +68,11 @@ with left:
 with right:
     st.subheader("Data sets")
     st.dataframe(
-        [
-            {"name": entry.name, "offline": "yes" if entry.offline else "downloads once", "what": entry.summary}
-            for entry in DATASETS
-        ],
+        dataset_rows(),
         hide_index=True,
         width="stretch",
         key="start-data",
-        alt="Data sets by name",
+        alt="Data sets and where they are",
     )
 st.subheader("Device")
 st.markdown(f"New runs use {device_line()}.")

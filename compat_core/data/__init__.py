@@ -12,6 +12,7 @@ from compat_core.data.config import DataConfig, ScenarioConfig
 from compat_core.data.domain import shifted_to
 from compat_core.data.images import Dataset, ImageSet
 from compat_core.data.splits import epoch_batches, old_subset
+from compat_core.data.torchvision_sets import downloaded
 from compat_core.errors import CompatError
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "DatasetEntry",
     "ImageSet",
     "ScenarioConfig",
+    "downloaded",
     "epoch_batches",
     "load_dataset",
     "old_subset",

@@ -141,10 +141,14 @@ def _caltech(root: Path) -> list[Files]:
 
 @dataclass(frozen=True, slots=True)
 class _Public:
-    """One public data set: how to get its parts, [train, test] or [all], and what to tell about it."""
+    """One public data set: how to get its parts, [train, test] or [all], and what to tell about it.
+
+    ``folder`` is the one that torchvision unpacks it into, below :func:`data_dir`.
+    """
 
     about: About
     parts: Callable[[Path], Sequence[Arrays | Files]]
+    folder: str
     by_hand: str
     summary: str
     source: str
@@ -212,6 +216,7 @@ _PUBLIC = (
     _Public(
         About("cifar10", "CIFAR-10", augment="crop-flip", size=32),
         _cifar("CIFAR10"),
+        "cifar-10-batches-py",
         "cifar-10-python.tar.gz",
         "60,000 RGB 32 × 32 photographs of 10 classes; split 50,000 / 10,000.",
         "Krizhevsky 2009, Learning multiple layers of features from tiny images",
@@ -219,6 +224,7 @@ _PUBLIC = (
     _Public(
         About("cifar100", "CIFAR-100", augment="crop-flip", size=32),
         _cifar("CIFAR100"),
+        "cifar-100-python",
         "cifar-100-python.tar.gz",
         "60,000 RGB 32 × 32 photographs of 100 classes; split 50,000 / 10,000; FCT trains on 50, then 100 classes.",
         "Krizhevsky 2009, Learning multiple layers of features from tiny images",
@@ -226,6 +232,7 @@ _PUBLIC = (
     _Public(
         About("fashion-mnist", "Fashion-MNIST", augment="crop-flip", size=32),
         _mnist("FashionMNIST"),
+        "FashionMNIST",
         "the four *-ubyte.gz files in FashionMNIST/raw",
         "70,000 grey 28 × 28 product pictures of 10 classes, shown at 32 px; split 60,000 / 10,000.",
         "Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747",
@@ -233,6 +240,7 @@ _PUBLIC = (
     _Public(
         About("mnist", "MNIST", augment="crop", size=32),
         _mnist("MNIST"),
+        "MNIST",
         "the four *-ubyte.gz files in MNIST/raw",
         "70,000 grey 28 × 28 handwritten digits, shown at 32 px; split 60,000 / 10,000.",
         "LeCun, Cortes, Burges 1998",
@@ -240,6 +248,7 @@ _PUBLIC = (
     _Public(
         About("omniglot", "Omniglot", augment="crop", size=32, channels=1),
         _omniglot,
+        "omniglot-py",
         "omniglot-py/images_background.zip and omniglot-py/images_evaluation.zip, and both unpacked,",
         "32,460 drawings of 1,623 characters, 20 each; open set: trained on 964, evaluated on 659 other characters.",
         "Lake, Salakhutdinov, Tenenbaum 2015, Science 350",
@@ -247,6 +256,7 @@ _PUBLIC = (
     _Public(
         About("flowers102", "Oxford 102 Flowers", augment="crop-flip", size=64, channels=3),
         _flowers,
+        "flowers-102",
         "flowers-102/102flowers.tgz, flowers-102/imagelabels.mat and flowers-102/setid.mat",
         "8,189 photographs of 102 flowers; trained on its training and validation parts (2,040), evaluated on 6,149.",
         "Nilsback, Zisserman 2008",
@@ -254,6 +264,7 @@ _PUBLIC = (
     _Public(
         About("oxford-pets", "Oxford-IIIT Pets", augment="crop-flip", size=64, channels=3),
         _pets,
+        "oxford-iiit-pet",
         "oxford-iiit-pet/images.tar.gz and oxford-iiit-pet/annotations.tar.gz",
         "7,349 photographs of 37 breeds of cats and dogs; split 3,680 / 3,669.",
         "Parkhi, Vedaldi, Zisserman, Jawahar 2012",
@@ -261,6 +272,7 @@ _PUBLIC = (
     _Public(
         About("caltech101", "Caltech-101", augment="crop-flip", size=64, channels=3),
         _caltech,
+        "caltech101",
         "caltech101/caltech-101.zip (or 101_ObjectCategories unpacked in caltech101)",
         "8,677 photographs of 101 classes of objects; no split of its own.",
         "Fei-Fei, Fergus, Perona 2004",
@@ -269,3 +281,9 @@ _PUBLIC = (
 
 for _entry in _PUBLIC:
     DATASETS.add(DatasetEntry(_entry.about.name, _entry.about.title, _entry.summary, False, _entry.source, _entry.load))
+
+
+def downloaded(name: str) -> bool:
+    """Whether the public data set ``name`` is on this machine already; False for a name that is none of them."""
+    folders = [entry.folder for entry in _PUBLIC if entry.about.name == name]
+    return any((data_dir() / folder).is_dir() for folder in folders)

@@ -15,12 +15,21 @@ LESS_MEMORY = (
     "with other programs closed"
 )
 BUG = "this looks like a bug: the log shows where; please report it with the log and config.json"
+BAD_INPUT = (
+    "mend what the message names: put a missing file or download in place and resume, or change the setting on Launch "
+    "and start a new run"
+)
+
+
+def worth_resuming(error: RunError | None) -> bool:
+    """Whether a failed run could get further when resumed; a bug would only be met again."""
+    return error is None or not error.traceback
 
 
 def advise(error: BaseException) -> RunError:
     """The message, the suggested fix and (for a bug only) the traceback of ``error``."""
     if isinstance(error, CompatError):
-        return RunError(str(error))  # a CompatError carries its own fix
+        return RunError(str(error), BAD_INPUT)
     line = " ".join(f"{type(error).__name__}: {error}".split())
     fix = _fix(error)
     if fix:

@@ -14,17 +14,23 @@ import torch
 
 from compat_core.data import load_dataset
 from compat_core.data.files import scan_tree
-from compat_core.device import for_small_images, pick_device
+from compat_core.device import cpu_threads, for_small_images, pick_device
 from compat_core.errors import CompatError
 from compat_core.experiments.config import ExperimentConfig
+from compat_core.experiments.pace import Work
 from compat_core.experiments.store import RunStore
 from compat_core.methods import METHODS
 from compat_core.models import Embedder
+from compat_core.spec import Spec
 
 # Training one method, in units of training the paragon: a frozen old network runs along; FCT trains a
 # side-information encoder on two views, embeds several views and fits its map.
 FAMILY_COST = {"backward-compatible training": 1.25, "forward transformation": 3.0}
 SPREAD = (0.7, 1.6)  # between a quiet and a busy machine
+LOADING_S = 5.0
+# Seconds of evaluating one method per (query x bootstrap resample), of the cells, of each protocol, and of the
+# orderings of the backfill curves; almost all of an evaluation is the bootstrap.
+CELLS_S, PROTOCOL_S, BACKFILL_S = 0.4e-6, 0.08e-6, 0.7e-6
 MEASURE_LIMIT_S = 60.0
 ROOT = Path(__file__).parents[2]  # where a child finds compat_core, installed or not
 
@@ -100,7 +106,7 @@ def past_throughput(store: RunStore, config: ExperimentConfig) -> tuple[float, s
 
 
 def measured_throughput(arch: str, dim: int, size: Size, device: str) -> float:
-    """Images per second of a few training steps on random images, right now on this machine.
+    """Images per second of a few training steps on random images, right now on this machine, as a run would do them.
 
     Raises:
         CompatError: for a backbone that does not take images of this size, or an absent device.
@@ -111,16 +117,17 @@ def measured_throughput(arch: str, dim: int, size: Size, device: str) -> float:
     images = torch.randn(16, size.channels, size.image_px, size.image_px, device=place)
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-4)
     started, steps = 0.0, 4
-    for step in range(steps + 1):
-        if step == 1:  # the first step sets up
-            started = time.perf_counter()
-        with torch.autocast(place.type, choice.autocast, enabled=choice.autocast is not None):
-            loss = model(images).float().square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        float(loss.detach())
-    return 16 * steps / (time.perf_counter() - started)
+    with cpu_threads(place, size.image_px):
+        for step in range(steps + 1):
+            if step == 1:  # the first step sets up
+                started = time.perf_counter()
+            with torch.autocast(place.type, choice.autocast, enabled=choice.autocast is not None):
+                loss = model(images).float().square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            float(loss.detach())
+        return 16 * steps / (time.perf_counter() - started)
 
 
 def throughput_of_a_child(
@@ -168,18 +175,42 @@ def answer() -> None:
     print(json.dumps(reply))
 
 
+def works(config: ExperimentConfig, train: int, test: int) -> list[Work]:
+    """What every stage of ``config`` costs, in the order in which it is run.
+
+    Args:
+        config: the experiment.
+        train, test: numbers of images.
+
+    Returns:
+        training in passes of images through the network; evaluation in seconds.
+    """
+    first, *later = config.scenario.chain or (config.scenario.old_classes * config.scenario.old_images, 1.0)
+    old = Work(training=train * first * config.old.train.epochs)
+    new = [train * share * config.new.train.epochs for share in later]
+    methods = [Work(training=_family_cost(spec) * passes) for spec in config.methods for passes in new]
+    judged = Work(seconds=evaluation_seconds(config, test))
+    return [Work(seconds=LOADING_S)] + len(config.seeds) * [old, *map(Work, new), *methods, judged]
+
+
+def evaluation_seconds(config: ExperimentConfig, test: int) -> float:
+    """Seconds of evaluating one seed: similarity matrices, bootstrap, protocols, backfill curves."""
+    cells = (test / 4000) ** 2
+    drawn = CELLS_S * test
+    if not config.scenario.chain:
+        drawn += PROTOCOL_S * test * (config.protocols.verification + config.protocols.identification)
+        drawn += BACKFILL_S * min(test, config.backfill_queries)
+    return len(config.methods) * (cells + config.resamples * drawn)
+
+
+def _family_cost(spec: Spec) -> float:
+    return 0.0 if spec.name == "independent" else FAMILY_COST.get(METHODS.get(spec.name).family, 1.25)
+
+
 def estimate(config: ExperimentConfig, size: Size, images_per_s: float, basis: str) -> Estimate:
     """Time and memory of ``config`` on a data set of ``size`` at a training speed."""
-    old_share = config.scenario.old_classes * config.scenario.old_images
-    old = size.train * old_share * config.old.train.epochs
-    new = size.train * config.new.train.epochs
-    methods = 0.0
-    for spec in config.methods:
-        if spec.name != "independent":
-            methods += FAMILY_COST.get(METHODS.get(spec.name).family, 1.25)
-    passes = old + new * (1 + methods)
-    evaluation = len(config.methods) * (size.test / 4000) ** 2  # seconds: similarity matrices of 4 cells
-    seconds = len(config.seeds) * (passes / images_per_s + evaluation) + 5
+    stages = works(config, size.train, size.test)
+    seconds = sum(work.training / images_per_s + work.seconds for work in stages)
     pixels = size.channels * size.image_px**2
     memory = 600_000_000 + (size.train + size.test) * (pixels * 2 + 4 * 7 * (config.old.dim + config.new.dim))
     memory += config.new.train.batch_size * pixels * 4 * 200

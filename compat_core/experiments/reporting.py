@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
+
+from compat_core.experiments.pace import Work
 
 
 class Tracker(Protocol):
@@ -17,6 +20,9 @@ class Tracker(Protocol):
 
     def start(self, device_name: str, reason: str) -> None:
         """Say where the work happens and why there."""
+
+    def expect(self, works: Sequence[Work]) -> None:
+        """Say what every stage is expected to cost; without it they count alike."""
 
     def stage(self, name: str, index: int, total: int) -> None:
         """Begin stage ``index`` (from 0) of ``total``; ends the stage before."""
@@ -58,6 +64,9 @@ class NullTracker:
         """Nothing to release."""
 
     def start(self, device_name: str, reason: str) -> None:
+        """Ignored."""
+
+    def expect(self, works: Sequence[Work]) -> None:
         """Ignored."""
 
     def stage(self, name: str, index: int, total: int) -> None:

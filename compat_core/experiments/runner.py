@@ -22,6 +22,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts, write_array
 from compat_core.experiments.chain import chain_seed
 from compat_core.experiments.config import ExperimentConfig
+from compat_core.experiments.estimate import works
 from compat_core.experiments.evaluation import SeedEvaluation, SeedResults
 from compat_core.experiments.exposure import exposure_groups
 from compat_core.experiments.files import write_json
@@ -123,6 +124,7 @@ class Execution:
         for note in dataset.notes:
             self.tracker.log(f"note: {note}")
         self.files.save_gallery(dataset.test, self.config.data.dataset)
+        self.tracker.expect(works(self.config, len(dataset.train), len(dataset.test)))
         train_images = compact(dataset.train, self.choice.device)
         self.choice = for_small_images(self.choice, train_images.size, self.config.precision)
         with cpu_threads(self.choice.device, train_images.size) as threads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from compat_core.errors import Cancelled, CompatError
 from compat_core.experiments import files
 from compat_core.experiments.advice import advise
 from compat_core.experiments.environment import snapshot
+from compat_core.experiments.pace import Work, forecast
 from compat_core.experiments.reporting import NullTracker, Tracker
 from compat_core.experiments.run import ENVIRONMENT_FILE, EVENTS_FILE, LOG_FILE, Run
 from compat_core.experiments.status import HEARTBEAT_EVERY_S, RunStatus, this_process
@@ -49,10 +50,10 @@ class RunTracker:
         self._lock = run.lock
         self._status = RunStatus(state="running", **this_process())
         self._stages: list[tuple[str, float]] = []  # name and monotonic time of its beginning
-        self._stage_index, self._stage_total = 0, 1
+        self._stage_index, self._works = 0, [Work(training=1.0)]
+        self._spent: dict[int, float] = {}  # seconds of finished stages, by number; skipped ones are not in it
         self._began = time.monotonic()
         self._ended = 0.0
-        self._skipped = 0.0  # progress that a resumed run got for nothing
         self._written_at = self._checked_at = 0.0
         self._stop = threading.Event()
         self._heart: threading.Thread | None = None
@@ -139,16 +140,23 @@ class RunTracker:
 
     # -- what happens meanwhile --------------------------------------------------------------------------------------
 
+    def expect(self, works: Sequence[Work]) -> None:
+        """What every stage will cost, for progress and the time left; without it all stages count alike."""
+        with self._guard:
+            self._works = list(works)
+
     def stage(self, name: str, index: int, total: int) -> None:
         """Begin a stage: logged, shown in the status, and the seconds of the one before are recorded."""
         now = time.monotonic()
         with self._guard:
-            if self._stages and now - self._stages[-1][1] < QUICK_STAGE_S:
-                # A stage that a resumed run only skipped: it must not make the estimate of the rest look short.
-                self._skipped += (index - self._stage_index) / max(total, 1)
+            if self._stages and now - self._stages[-1][1] >= QUICK_STAGE_S:
+                # A shorter stage was only skipped by a resumed run: it must not make the rest look short.
+                self._spent[self._stage_index] = now - self._stages[-1][1]
             self._record_stage_end(now)
             self._stages.append((name, now))
-            self._stage_index, self._stage_total = index, max(total, 1)
+            self._stage_index = index
+            if len(self._works) != total:
+                self._works = [Work(training=1.0)] * max(total, 1)
             self._update(stage=name, **self._progress_fields(0.0))
         self.log(f"stage {index + 1}/{total}: {name}")
         self.check_cancelled()
@@ -201,11 +209,11 @@ class RunTracker:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _progress_fields(self, fraction: float) -> dict[str, Any]:
-        done = min(max((self._stage_index + min(max(fraction, 0.0), 1.0)) / self._stage_total, 0.0), 1.0)
-        elapsed, worked = time.monotonic() - self._began, done - self._skipped
-        # Below 2 % (or one second) the estimate would jump about by minutes.
-        eta = elapsed * (1.0 - done) / worked if worked > 0.02 and elapsed > 1.0 else None
-        return {"progress": done, "eta_s": eta}
+        spent = dict(self._spent)
+        if self._stages:
+            spent[self._stage_index] = time.monotonic() - self._stages[-1][1]
+        done, left = forecast(self._works, spent, self._stage_index, min(max(fraction, 0.0), 1.0))
+        return {"progress": done, "eta_s": left}
 
     def _record_stage_end(self, now: float) -> None:
         if self._stages:

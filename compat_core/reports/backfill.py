@@ -9,7 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from compat_core.errors import CompatError
-from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS, role
+from compat_core.reports.layout import REFERENCES, TEMPLATE, add_references
+from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 
 KEPT = ("method", "order", "metric", "seed", "auc", "auc_ci_low", "auc_ci_high", "trapezoid")
 ORDER_DASHES = {"random": "dot", "oracle": "dash", "sigma": "solid", "class-mean": "solid", "class": "dashdot"}
@@ -19,8 +20,8 @@ def backfill_table(results: Mapping[str, Any]) -> pd.DataFrame:
     """One row per method, ordering and metric, mean over seeds.
 
     Columns: method, order, metric, auc, auc_ci_low, auc_ci_high (of one seed; NaN for several), trapezoid,
-    share_90, share_95, share_99 (smallest share backfilled that keeps that part of the gain; NaN where there is no
-    gain), seeds. Fractions in [0, 1].
+    share_90, share_95, share_99 (smallest share backfilled that gives that part of what a full backfill would still
+    add to the method at 0 %; NaN where it adds nothing), seeds. Fractions in [0, 1].
     """
     rows = [
         {key: entry[key] for key in KEPT}
@@ -37,6 +38,19 @@ def backfill_table(results: Mapping[str, Any]) -> pd.DataFrame:
     table = groups[numbers].mean().assign(seeds=groups["seed"].nunique()).reset_index()
     table.loc[table["seeds"] > 1, ["auc_ci_low", "auc_ci_high"]] = float("nan")
     return table
+
+
+def references(results: Mapping[str, Any], method: str, metric: str, seed: int | None = None) -> dict[str, float]:
+    """Status quo and ceiling of a method: cell -> the metric, of one seed or the mean over all."""
+    found = {}
+    for cell in REFERENCES:
+        values = [
+            row["value"] for row in results["rows"]
+            if (row["method"], row["cell"], row["metric"]) == (method, cell, metric) and seed in (None, row.get("seed"))
+        ]  # fmt: skip
+        if values:
+            found[cell] = sum(values) / len(values)
+    return found
 
 
 def backfill_figure(results: Mapping[str, Any], method: str, metric: str = "mAP") -> go.Figure:
@@ -70,16 +84,10 @@ def backfill_figure(results: Mapping[str, Any], method: str, metric: str = "mAP"
             marker={"symbol": METHOD_SYMBOLS[place % len(METHOD_SYMBOLS)], "size": 6},
             hovertemplate=f"{order}<br>%{{x:.0f}} % backfilled<br>{metric} %{{y:.1f}} %<extra></extra>",
         )  # fmt: skip
-    for cell, words in (("old/old", "status quo"), ("paragon", "ceiling")):
-        values = [
-            row["value"] for row in results["rows"]
-            if (row["method"], row["cell"], row["metric"]) == (method, cell, metric)
-        ]  # fmt: skip
-        if values:
-            style = {"color": role(cell).color, "dash": role(cell).dash}
-            figure.add_hline(y=100 * sum(values) / len(values), line=style, annotation_text=words)
+    heights = [value for entry in entries for name in ("values", "low", "high") for value in entry[name]]
+    add_references(figure, references(results, method, metric), heights)
     return figure.update_layout(
-        title=f"{metric} along the backfill: {method}",
+        title=f"{metric} along the backfill: {method}", template=TEMPLATE,
         xaxis_title="gallery backfilled (%)", yaxis_title=f"{metric} (%)",
         height=440, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", uirevision="backfill",
         legend={"orientation": "h", "y": -0.25, "x": 0},

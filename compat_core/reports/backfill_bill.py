@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from compat_core.reports.backfill import ORDER_DASHES
 from compat_core.reports.frames import MISSING, percent_text
+from compat_core.reports.layout import TEMPLATE, add_references
 from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 from compat_core.vectors.bill import CostConfig, Work, bill
 
@@ -31,7 +32,8 @@ class Curve:
         shares, values: share backfilled and the metric there, fractions.
         low, high: band of the repetitions, or empty.
         auc: plain mean of the points.
-        needed: part of the gain (0.95) -> share, lower and upper bound; None where unknown or there is no gain.
+        needed: part (0.95) of what a full backfill would still add to the method at 0 % -> share, lower and upper
+            bound; None where unknown or where it adds nothing.
     """
 
     order: str
@@ -62,8 +64,22 @@ class Priced:
                 "days": found.days, "gigabytes": found.gigabytes}  # fmt: skip
 
 
-def priced_figure(curves: Sequence[Curve], priced: Priced, axis: str, metric: str, title: str) -> go.Figure:
-    """The metric against one of AXES, one line per ordering, with the band of repeated ones."""
+def priced_figure(
+    curves: Sequence[Curve],
+    priced: Priced,
+    axis: str,
+    metric: str,
+    title: str,
+    references: Mapping[str, float] | None = None,
+) -> go.Figure:
+    """The metric against one of AXES, one line per ordering, with the band of repeated ones.
+
+    Args:
+        curves, priced: what is drawn, and what a share costs.
+        axis: one of AXES.
+        metric, title: words.
+        references: cell -> the metric of the status quo (``old/old``) and the ceiling (``paragon``), fractions.
+    """
     figure = go.Figure()
     for place, curve in enumerate(curves):
         places = [priced.at(share)[axis] for share in curve.shares]
@@ -83,14 +99,17 @@ def priced_figure(curves: Sequence[Curve], priced: Priced, axis: str, metric: st
             hovertemplate=f"{curve.order}<br>%{{customdata:.0f}} % backfilled, %{{x:,.2f}} {AXES[axis]}<br>"
             f"{metric} %{{y:.1f}} %<extra></extra>",
         )  # fmt: skip
+    heights = [value for curve in curves for part in (curve.values, curve.low, curve.high) for value in part]
+    add_references(figure, references or {}, heights)
     return figure.update_layout(
-        title=title, xaxis_title=AXES[axis], yaxis_title=f"{metric} (%)", height=460, uirevision=f"backfill-{axis}",
+        title=title, template=TEMPLATE,
+        xaxis_title=AXES[axis], yaxis_title=f"{metric} (%)", height=460, uirevision=f"backfill-{axis}",
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", legend={"orientation": "h", "y": -0.25, "x": 0},
     )  # fmt: skip
 
 
 def needed_table(curves: Sequence[Curve], priced: Priced) -> pd.DataFrame:
-    """One line per ordering and part of the gain: the smallest share with its interval, and its bill."""
+    """One line per ordering and part of what a full backfill would still add: the smallest share, and its bill."""
     lines = []
     for curve in curves:
         for part, (share, low, high) in curve.needed.items():
@@ -100,7 +119,7 @@ def needed_table(curves: Sequence[Curve], priced: Priced) -> pd.DataFrame:
                 {
                     "ordering": curve.order,
                     "area %": percent_text(curve.auc),
-                    "of the gain": f"{100 * part:.0f} %",
+                    "of what a full backfill would still add": f"{100 * part:.0f} %",
                     "smallest share (95 %)": MISSING if share is None else f"{100 * share:.0f} %{bounds}",
                     "items": MISSING if costs is None else f"{costs['items']:,.0f}",
                     "GPU-hours": MISSING if costs is None else f"{costs['gpu_hours']:,.1f}",

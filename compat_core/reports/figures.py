@@ -1,9 +1,10 @@
 """Every figure, as plotly figures that fit light and dark pages: transparent, with the colours of :mod:`.roles`.
 
 Functions take plain data (parsed ``results.json``, one or a list of them; events; a frame) and read no files. Inside,
-values are fractions; axes show percent. With one method, colours say the role; with several, colours say the method
-and line dashes the role. ``order`` is the registry's order of methods, which fixes their colours; without it the order
-of appearance does. Names are escaped, since plotly reads a little HTML in every text.
+values are fractions; axes show percent. In curves of one method, colours say the role; of several methods of one run,
+colours say the method and dashes the role; of several runs, colours say the role, dashes the run and markers the
+series. ``order`` is the registry's order of methods, which fixes their colours; without it the order of appearance
+does. Names are escaped, since plotly reads a little HTML in every text.
 """
 
 from __future__ import annotations
@@ -20,7 +21,17 @@ from compat_core.errors import CompatError, unknown_name
 from compat_core.reports import series
 from compat_core.reports.alt import alt_text
 from compat_core.reports.frames import Results, arrow, as_list, percent_text
-from compat_core.reports.roles import CELLS, METHOD_COLORS, VERSION_CELLS, MethodStyle, method_style, role
+from compat_core.reports.layout import CLEAR, GRID, NEUTRAL, TEMPLATE
+from compat_core.reports.roles import (
+    CELLS,
+    CLASS_COLORS,
+    METHOD_COLORS,
+    METHOD_SYMBOLS,
+    VERSION_CELLS,
+    MethodStyle,
+    method_style,
+    role,
+)
 from compat_core.reports.verdicts import MARKS, pooled_verdict
 
 __all__ = [
@@ -29,12 +40,9 @@ __all__ = [
 ]  # fmt: skip
 
 COLOUR_BY = ("version", "label", "correct")
-CLEAR, GRID, NEUTRAL = "rgba(0,0,0,0)", "rgba(128,128,128,0.25)", "#7F7F7F"
 RIGHT, WRONG = "#0072B2", "#D55E00"
 MAX_TRAININGS = 4
-_AXIS = {"gridcolor": GRID, "zeroline": False, "linecolor": NEUTRAL, "ticks": "outside", "automargin": True}
-# A template of our own: plotly's current default would depend on who was imported before.
-_TEMPLATE = go.layout.Template(layout={"xaxis": _AXIS, "yaxis": _AXIS, "colorway": METHOD_COLORS})
+RUN_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
 def matrix_heatmap(results: Results, method: str, metric: str = "mAP", seed: int | None = None) -> go.Figure:
@@ -241,7 +249,8 @@ def umap_figure(frame: pd.DataFrame, colour_by: str = "version", lines: tuple[st
     Args:
         frame: columns ``x``, ``y``, ``version`` (old, migrated, new), ``label`` (class name), ``id`` and ``correct``
             (true, false or null: unknown). Wrong items have open symbols when coloured by correctness.
-        colour_by: ``version``, ``label`` (7 colours, walked again for further classes: hover to tell) or ``correct``.
+        colour_by: ``version``, ``label`` (20 colours, with a legend of up to as many classes; walked again beyond) or
+            ``correct``.
         lines: two versions, e.g. ``("old", "new")``: draw each item's displacement from the first to the second.
 
     Raises:
@@ -267,7 +276,7 @@ def umap_figure(frame: pd.DataFrame, colour_by: str = "version", lines: tuple[st
             color: Any = look.color
             symbol, name = look.symbol, str(version)
             if colour_by == "label":
-                color = [METHOD_COLORS[classes.index(label) % len(METHOD_COLORS)] for label in labels]
+                color = [CLASS_COLORS[classes.index(label) % len(CLASS_COLORS)] for label in labels]
             elif colour_by == "correct":
                 color = {None: NEUTRAL, True: RIGHT, False: WRONG}[hit]
                 symbol = f"{symbol}-open" if hit is False else symbol
@@ -277,14 +286,30 @@ def umap_figure(frame: pd.DataFrame, colour_by: str = "version", lines: tuple[st
                 text=series.point_texts(part), hovertemplate="%{text}<extra></extra>",
                 marker={"color": color, "symbol": symbol, "size": 7, "opacity": 0.5},
             )  # fmt: skip
+    if colour_by == "label" and len(classes) <= len(CLASS_COLORS):
+        _class_legend(figure, classes)
     figure.update_yaxes(scaleanchor="x", showticklabels=False, title="UMAP 2 (no unit)")
     return figure.update_xaxes(showticklabels=False, title="UMAP 1 (no unit)").update_layout(dragmode="lasso")
+
+
+def _class_legend(figure: go.Figure, classes: Sequence[str]) -> None:
+    """A second legend, since the first one tells the versions, whose points share the classes' colours."""
+    for name, color in zip(classes, CLASS_COLORS, strict=False):
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", name=escape(name), legend="legend2", hoverinfo="skip",
+            marker={"color": color, "size": 9},
+        )  # fmt: skip
+    figure.update_layout(
+        legend={"title": {"text": "version"}},
+        legend2={"title": {"text": "class"}, "x": 1.02, "y": 0.8, "yanchor": "top", "bgcolor": CLEAR}
+        | {"itemclick": False, "itemdoubleclick": False},
+    )
 
 
 def _figure(title: str, x_title: str = "", y_title: str = "", height: int = 440) -> go.Figure:
     figure = go.Figure()
     return figure.update_layout(
-        template=_TEMPLATE, title={"text": title, "x": 0, "xanchor": "left"}, height=height, paper_bgcolor=CLEAR,
+        template=TEMPLATE, title={"text": title, "x": 0, "xanchor": "left"}, height=height, paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR, uirevision="compatbench", margin={"l": 60, "r": 20, "t": 60, "b": 60},
         xaxis_title=x_title, yaxis_title=y_title, hovermode="closest",
         legend={"bgcolor": CLEAR, "font": {"size": 13}, "itemsizing": "constant"},
@@ -295,10 +320,16 @@ def _add_curves(
     figure: go.Figure, drawn: Sequence[series.Curve], xs: np.ndarray, x_text: str, order: Sequence[str]
 ) -> None:
     names = list(dict.fromkeys(curve.label for curve in drawn if not curve.shared))
+    runs = list(dict.fromkeys(curve.run for curve in drawn))
     for curve in drawn:
         look = role(curve.cell)
-        by_role = curve.shared or len(names) <= 1
-        style = MethodStyle(look.color, look.symbol) if by_role else _style(curve.label, names, order)
+        style, dash = _style(curve.label, names, order), look.dash
+        if len(runs) > 1:
+            place = names.index(curve.label) if curve.label in names else runs.index(curve.run)
+            style = MethodStyle(look.color, METHOD_SYMBOLS[place % len(METHOD_SYMBOLS)])
+            dash = RUN_DASHES[runs.index(curve.run) % len(RUN_DASHES)]
+        elif curve.shared or len(names) <= 1:
+            style = MethodStyle(look.color, look.symbol)
         name = " · ".join(filter(None, (curve.label, look.title)))
         spread = f" ± {{:.1f}} over {curve.n} seeds" if curve.n > 1 else ""
         texts = [
@@ -306,7 +337,7 @@ def _add_curves(
         ]
         figure.add_scatter(
             x=xs[: len(curve.mean)].tolist(), y=(100 * curve.mean).tolist(), mode="lines+markers", name=escape(name),
-            legendgroup=escape(curve.label), line={"color": style.color, "dash": look.dash, "width": 2},
+            legendgroup=escape(curve.label), line={"color": style.color, "dash": dash, "width": 2},
             marker={"symbol": style.symbol, "size": 8, "maxdisplayed": 10}, text=texts,
             hovertemplate=f"{series.template_text(name)}<br>{x_text}<br>%{{text}}<extra></extra>",
         )  # fmt: skip

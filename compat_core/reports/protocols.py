@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from compat_core.errors import CompatError
 from compat_core.metrics.protocols import IDENTIFICATION, VERIFICATION
 from compat_core.reports.frames import percent_text
+from compat_core.reports.layout import TEMPLATE
 from compat_core.reports.roles import CELLS, role
 from compat_core.reports.verdicts import MARKS, pooled_verdict
 
@@ -122,6 +123,7 @@ def rate_figure(results: Results, method: str, protocol: str, kind: str = "roc")
     figure.update_xaxes(title=f"{false_rate} (%)", **decades)
     figure.update_yaxes(title=f"{y_title} (%)", **(decades if kind == "det" else {}))
     return figure.update_layout(
+        template=TEMPLATE,
         title=f"{'ROC' if kind == 'roc' else 'DET'}, {protocol}: {escape(method)}", height=440,
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", uirevision=f"{kind}-{protocol}",
         legend={"orientation": "h", "y": -0.25, "x": 0},

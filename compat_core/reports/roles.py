@@ -67,6 +67,12 @@ METHOD_SYMBOLS = (
     "circle", "square", "diamond", "triangle-up", "cross", "star", "x", "triangle-down", "pentagon", "hexagram",
 )  # fmt: skip
 
+# Ten hues that also differ in lightness (Okabe–Ito and Tol's muted ones), then a tint of each.
+CLASS_COLORS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E3B505", "#56B4E9", "#7F7F7F", "#882255", "#6A4FC7", "#7A8B1F",
+    "#80B9D9", "#EAAF80", "#80CFB9", "#E6BCD3", "#F1DA82", "#ABDAF4", "#BFBFBF", "#C490AA", "#B5A7E3", "#BDC58F",
+)  # fmt: skip
+
 
 def role(cell: str) -> Role:
     """The role of ``cell``. Raises CompatError, with the nearest known cell, for any other name."""

@@ -41,7 +41,10 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One curve, the mean over ``n`` seeds: ``mean`` and ``std`` (zero for one seed) have the same length."""
+    """One curve, the mean over ``n`` seeds: ``mean`` and ``std`` (zero for one seed) have the same length.
+
+    ``run`` names its run where there are several, else it is empty.
+    """
 
     label: str
     cell: str
@@ -49,6 +52,7 @@ class Curve:
     std: np.ndarray
     n: int
     shared: bool
+    run: str = ""
 
 
 def labels_of(results: Results | Sequence[Results], methods: Sequence[str] | None = None) -> list[tuple[Results, str]]:
@@ -128,14 +132,14 @@ def curves(
             mean = values.mean(axis=0)
             std = values.std(axis=0, ddof=1) if len(lines) > 1 else np.zeros_like(mean)
             name, shared = label(results, one, method), False
+            run = str(one.get("run", "")) if several else ""
             if cell in SHARED_CELLS:
-                run = str(one.get("run", "")) if several else ""
                 drawn = [old for old in found if old.shared and old.cell == cell and old.label == run]
                 if drawn and np.allclose(drawn[0].mean, mean):
                     continue
                 if not drawn:
                     name, shared = run, True
-            found.append(Curve(name, cell, mean, std, len(lines), shared))
+            found.append(Curve(name, cell, mean, std, len(lines), shared, run))
     if not found:
         raise CompatError("results", value=seed, rule=f"hold no {key} curve of these methods and this seed")
     return found

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from compat_core.errors import CompatError
+from compat_core.reports.layout import TEMPLATE
 from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 
 Results = Mapping[str, Any]
@@ -67,6 +68,7 @@ def subgroup_figure(results: Results, method: str, order: str = "random", metric
         hovertemplate="%{x:.0f} % backfilled<br>gap %{y:.1f} points<extra></extra>",
     )  # fmt: skip
     return figure.update_layout(
+        template=TEMPLATE,
         title=f"{metric} per subgroup along the backfill: {escape(method)}, {order}",
         xaxis_title="gallery backfilled (%)", yaxis_title=f"{metric} (%)", height=420,
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", uirevision="subgroups",

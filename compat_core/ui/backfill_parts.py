@@ -1,4 +1,4 @@
-"""The sections of the Backfill page: whose curves, at which prices, and what a share of the gain takes."""
+"""The sections of the Backfill page: whose curves, at which prices, and what most of a full backfill takes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
+from compat_core.reports.backfill import references
 from compat_core.reports.backfill_bill import AXES, Curve, Priced, needed_table, priced_figure
 from compat_core.reports.tables import frame_to_format
 from compat_core.ui.compare_parts import CHART
 from compat_core.ui.downloads import download_table
 from compat_core.ui.forms import config_fields
-from compat_core.ui.pickers import available_runs, in_address, nothing_yet, run_title, to_address
+from compat_core.ui.pickers import available_runs, follow_choice, in_address, nothing_yet, run_title, touched
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.jobs import DecisionJob, DecisionStore
 
@@ -31,6 +32,7 @@ class Source:
     title: str
     metric: str
     curves: Sequence[Curve]
+    references: dict[str, float]
     old_dim: int
     new_dim: int
     mapped: bool
@@ -48,10 +50,11 @@ def pick_source(store: RunStore) -> Source | None:
         nothing_yet()
         return None
     chosen = st.selectbox(
-        "Run or decision about vectors", names, key=in_address("source", names),
+        "Run or decision about vectors", names, key=in_address("source", names, shared="run"),
         format_func=lambda name: run_title(runs[name]) if name in runs else f"{jobs[name].title} · vectors {name}",
+        on_change=touched, args=("source",),
     )  # fmt: skip
-    to_address("source", chosen)
+    follow_choice("source", chosen, shared="run")
     return _of_run(runs[chosen]) if chosen in runs else _of_decision(jobs[chosen])
 
 
@@ -67,7 +70,7 @@ def costs(source: Source) -> tuple[CostConfig, int]:
     """The cost model's inputs, all on screen."""
     with st.expander("Cost model: every input", icon=":material/payments:", expanded=True):
         default = CostConfig(items=ITEMS)
-        values = config_fields(default, "backfill-costs", skip=("training_gpu_hours",), columns=5)
+        values = config_fields(default, "backfill-costs", skip=("training_gpu_hours",), columns=5, bounded=False)
         return CostConfig(**{"training_gpu_hours": default.training_gpu_hours} | values), ITEMS
 
 
@@ -80,7 +83,7 @@ def show(source: Source, costs: CostConfig, items: int) -> None:
     orders = [curve.order for curve in source.curves]
     chosen = st.multiselect("Orderings", orders, key="backfill-orders", placeholder="all")
     curves = [curve for curve in source.curves if not chosen or curve.order in chosen]
-    figure = priced_figure(curves, priced, axis or "share", source.metric, source.title)
+    figure = priced_figure(curves, priced, axis or "share", source.metric, source.title, source.references)
     alt = f"{source.metric} of {source.title} against {AXES[axis or 'share']}, per ordering"
     st.plotly_chart(figure, width="stretch", key="backfill-curves", config=CHART, alt=alt)
     st.caption(
@@ -88,7 +91,11 @@ def show(source: Source, costs: CostConfig, items: int) -> None:
         "mean of the 22 points (FastFill). Oracle needs the new vectors and is an upper reference. The band spans the "
         "repetitions of the random ordering."
     )
-    st.subheader("Share needed for most of the gain")
+    st.subheader("How much to backfill for most of what a full backfill would still add")
+    st.caption(
+        "Counted from the method at 0 % backfilled to its full backfill. Not the recovered gain of Compare, which "
+        "counts from the status quo to the ceiling."
+    )
     table = needed_table(curves, priced)
     st.dataframe(table, hide_index=True, width="stretch", key="backfill-needed", alt="Shares needed, with their bill")
     download_table("share-needed", "backfill-get", lambda kind: frame_to_format(table, kind))
@@ -113,6 +120,7 @@ def _of_run(run: Run) -> Source:
     mapped = upgrade is not None and upgrade.maps_old
     return Source(
         f"{metric} along the backfill: {method}, seed {seed}", metric, [_curve(entry) for entry in wanted],
+        references(run.results() or {}, method, metric, seed),
         old.shape[1], new.shape[1], mapped, wanted[0]["num_queries"],
         f"mapped by {method}" if mapped else f"old, as {method} leaves them ({migrated.shape[1]}-d)",
     )  # fmt: skip
@@ -136,7 +144,10 @@ def _of_decision(job: DecisionJob) -> Source:
     ]  # fmt: skip
     metric = decided["config"]["metric"]
     work = {row["name"]: row["work"] for row in decided["rows"]}
+    values = {row["name"]: (row["values"].get(metric) or {}).get("value") for row in decided["rows"]}
+    levels = {cell: values.get(name) for cell, name in (("old/old", "status quo"), ("paragon", "full backfill"))}
     return Source(
-        f"{metric} along the backfill: {studies['plan_map']}", metric, curves, work["status quo"]["dimension"],
+        f"{metric} along the backfill: {studies['plan_map']}", metric, curves,
+        {cell: level for cell, level in levels.items() if level is not None}, work["status quo"]["dimension"],
         work["full backfill"]["dimension"], True, decided["num_queries"], f"mapped by {studies['plan_map']}",
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import streamlit as st
@@ -36,9 +36,14 @@ def parameters(config: type) -> list[dict[str, Any]]:
     return rows
 
 
-def _found(entries: Iterable[Any], text: str) -> list[Any]:
+def matching(entries: Iterable[Any], text: str) -> list[Any]:
+    """The entries in which every word of ``text`` occurs."""
     words = text.lower().split()
-    found = [entry for entry in entries if all(word in str(entry).lower() for word in words)]
+    return [entry for entry in entries if all(word in str(entry).lower() for word in words)]
+
+
+def _found(entries: Iterable[Any], text: str) -> list[Any]:
+    found = matching(entries, text)
     if not found:
         st.caption("Nothing here matches.")
     return found
@@ -154,3 +159,15 @@ def presets(text: str) -> None:
             st.markdown(f"`{entry.name}` · {entry.paper}")
             st.markdown(entry.summary)
             st.code(command_line(entry.config), language="bash")
+
+
+SECTIONS: dict[str, tuple[Iterable[Any], Callable[[str], None]]] = {
+    "Methods": (METHODS, methods),
+    "Adapters": (ADAPTERS, adapters),
+    "Losses": (LOSSES, losses),
+    "Metrics": (METRICS, metrics),
+    "Protocols": (PROTOCOL_METRICS, protocol_metrics),
+    "Data sets": (DATASETS, datasets),
+    "Backbones": (BACKBONES, backbones),
+    "Presets": (PRESETS, presets),
+}

@@ -24,6 +24,7 @@ from compat_core.reports.tables import (
     to_format,
     verdict_table,
 )
+from compat_core.ui.columns import REMAINING, headings
 from compat_core.ui.downloads import download_table
 from compat_core.ui.pickers import run_title
 
@@ -154,10 +155,10 @@ def backfill(results: Results) -> None:
     )
     table = backfill_table(one)
     shown = table[(table["method"] == method) & (table["metric"] == metric)].drop(columns=["method", "metric"])
-    percent = st.column_config.NumberColumn(format="percent")
-    numbers = {name: percent for name in shown.columns if name not in ("order", "seeds")}
+    columns = headings(shown.columns, percent=set(shown.columns) - {"order", "seeds"})
     alt = "Area and share needed per ordering"
-    st.dataframe(shown, hide_index=True, width="stretch", key="backfill-table", column_config=numbers, alt=alt)
+    st.dataframe(shown, hide_index=True, width="stretch", key="backfill-table", column_config=columns, alt=alt)
+    st.caption(f"The rest: {REMAINING}. Recovered gain above counts from the status quo to the ceiling instead.")
     download_table("backfill", "backfill-get", lambda kind: frame_to_format(table, kind))
 
 
@@ -174,10 +175,10 @@ def flips(results: Results) -> None:
     st.caption(
         "Share of queries, in %: right at rank 1 under old/old and wrong under new/migrated (negative), or reverse."
     )
-    format = st.column_config.NumberColumn(format="%.1f")
+    names = ("run", "method", "seed", "what", "value", "ci_low", "ci_high")
     st.dataframe(
         rows, hide_index=True, width="stretch", key="flips", alt="Negative and positive flips per method",
-        column_config={"value": format, "ci_low": format, "ci_high": format},
+        column_config=headings(names, plain=("value", "ci_low", "ci_high")),
     )  # fmt: skip
     download_table("flips", "flips-get", lambda kind: frame_to_format(pd.DataFrame(rows), kind, "flips, % of queries"))
 
@@ -190,12 +191,12 @@ def classes(results: Results, metric: str) -> None:
     asked, metric = metric, metric if metric in kept else "mAP"
     table = per_class_table(results, metric)
     table = table[table["method"] == method].sort_values("change")
-    percent = st.column_config.NumberColumn(format="percent")
+    shown = table.assign(change=100 * table["change"])
     why = "" if asked == metric else f" ({asked} is not kept per class)"
     st.caption(f"{metric} of the class's queries{why}, mean over seeds: new/migrated, old/old, and the change.")
     st.dataframe(
-        table, hide_index=True, width="stretch", key="classes", alt=f"{metric} per class, worst change first",
-        column_config={"new/migrated": percent, "old/old": percent, "change": percent},
+        shown, hide_index=True, width="stretch", key="classes", alt=f"{metric} per class, worst change first",
+        column_config=headings(shown.columns, percent=("new/migrated", "old/old"), plain=("change",)),
     )  # fmt: skip
     download_table(f"classes-{method}".replace(":", "-"), "classes-get", lambda kind: frame_to_format(table, kind))
 
@@ -209,10 +210,10 @@ def baseline(runs: Sequence[Run]) -> None:
     chosen = st.selectbox("Baseline", list(by_id), format_func=lambda id: run_title(by_id[id]), key="baseline")
     deltas = baseline_deltas({run.id: run.rows() for run in runs}, chosen)
     deltas = deltas[deltas["metric"].isin(METRICS.names()) & (deltas["run"] != chosen)]
-    percent = st.column_config.NumberColumn(format="percent")
+    shown = deltas.assign(delta=100 * deltas["delta"])
     st.dataframe(
-        deltas, hide_index=True, width="stretch", key="deltas", alt="Differences to the baseline run",
-        column_config={"mean": percent, "baseline": percent, "delta": percent},
+        shown, hide_index=True, width="stretch", key="deltas", alt="Differences to the baseline run",
+        column_config=headings(shown.columns, percent=("mean", "baseline"), plain=("delta",)),
     )  # fmt: skip
     download_table("deltas", "deltas-get", lambda kind: frame_to_format(deltas, kind))
 

@@ -25,7 +25,7 @@ def download_table(name: str, key: str, build: Callable[[str], bytes]) -> None:
             st.download_button(
                 LABELS.get(kind, kind),
                 data=functools.partial(build, kind),
-                file_name=f"{name}.{EXTENSION[kind]}",
+                file_name=f"{name}{EXTENSION[kind]}",
                 mime=MIME[kind],
                 key=f"{key}-{kind}",
                 icon=":material/download:",

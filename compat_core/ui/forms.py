@@ -9,8 +9,12 @@ from typing import Any
 
 import streamlit as st
 
+ACRONYMS = {"gpu": "GPU", "gpus": "GPUs", "cpu": "CPU", "umap": "UMAP", "pca": "PCA", "fars": "FARs"}
 
-def config_fields(config: Any, key: str, skip: Sequence[str] = (), columns: int = 3) -> dict[str, Any]:
+
+def config_fields(
+    config: Any, key: str, skip: Sequence[str] = (), columns: int = 3, *, bounded: bool = True
+) -> dict[str, Any]:
     """Draw one widget per field and return the values by name.
 
     Args:
@@ -18,6 +22,8 @@ def config_fields(config: Any, key: str, skip: Sequence[str] = (), columns: int 
         key: prefix of the widgets' keys.
         skip: fields that are drawn elsewhere.
         columns: widgets side by side.
+        bounded: keep numbers within their range. The browser drops a number outside it without a word, so a form whose
+            caller shows the error of the checked config takes every number: False.
     """
     hints = typing.get_type_hints(type(config))
     fields = [
@@ -29,23 +35,35 @@ def config_fields(config: Any, key: str, skip: Sequence[str] = (), columns: int 
     grid = st.columns(columns)
     for place, field in enumerate(fields):
         with grid[place % columns]:
-            values[field.name] = _widget(field, hints[field.name], getattr(config, field.name), f"{key}-{field.name}")
+            values[field.name] = _widget(
+                field, hints[field.name], getattr(config, field.name), f"{key}-{field.name}", bounded
+            )
     return values
 
 
-def _widget(field: Any, hint: type, value: Any, key: str) -> Any:
+def label_of(name: str, unit: str) -> str:
+    """A field's name in words, with its unit unless the name says it: ``epochs``, not ``epochs (epochs)``."""
+    words = [ACRONYMS.get(word, word) for word in name.split("_")]
+    label = " ".join(words)
+    said = _spelt_alike(label).endswith(_spelt_alike(unit.replace("/", " per ")))
+    return label if said else f"{label} ({unit})"
+
+
+def _spelt_alike(text: str) -> str:
+    """British and American spelling, capitals and plural made one."""
+    return text.lower().replace("ou", "o").rstrip("s")
+
+
+def _widget(field: Any, hint: type, value: Any, key: str, bounded: bool) -> Any:
     data = field.metadata
-    label = field.name.replace("_", " ")
-    unit = data.get("unit", "")
-    if unit and not label.endswith(unit):  # "epochs", not "epochs (epochs)"
-        label += f" ({unit})"
+    label = label_of(field.name, data.get("unit", ""))
+    low, high = (data.get("low"), data.get("high")) if bounded else (None, None)
     help_text = f"{data['help']}. {_range(data)}{_paper(data)}".replace("..", ".").strip()
     if hint is bool:
         return st.checkbox(label, value, key=key, help=help_text)
     if data.get("choices"):
         return st.selectbox(label, data["choices"], index=list(data["choices"]).index(value), key=key, help=help_text)
     if hint is int:
-        low, high = data.get("low"), data.get("high")
         return st.number_input(
             label,
             None if low is None else int(low),
@@ -56,9 +74,7 @@ def _widget(field: Any, hint: type, value: Any, key: str) -> Any:
         )
     if hint is float:
         step = max(abs(value) / 10, 1e-6) if value else 0.1
-        return st.number_input(
-            label, data.get("low"), data.get("high"), value, step=step, format="%g", key=key, help=help_text
-        )
+        return st.number_input(label, low, high, value, step=step, format="%.6g", key=key, help=help_text)
     return st.text_input(label, value, key=key, help=help_text)
 
 

@@ -28,7 +28,7 @@ from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import page_link, store
-from compat_core.ui.pickers import duration, in_address, to_address
+from compat_core.ui.pickers import duration, follow_choice, in_address, touched
 
 
 def starting_point() -> tuple[ExperimentConfig, str]:
@@ -38,9 +38,9 @@ def starting_point() -> tuple[ExperimentConfig, str]:
         names = list(PRESETS.names())
         name = st.selectbox(
             "Preset", names, index=names.index("half-classes"), key=in_address("preset", names),
-            format_func=lambda name: PRESETS.get(name).title,
+            format_func=lambda name: PRESETS.get(name).title, on_change=touched, args=("preset",),
         )  # fmt: skip
-        to_address("preset", name)
+        follow_choice("preset", name)
     with right:
         upload = st.file_uploader("or a configuration file", type="json", key="config-file", max_upload_size=1)
     if upload is not None:
@@ -76,9 +76,9 @@ def filled_in(start: ExperimentConfig, key: str) -> dict[str, Any]:
             name = f"folder:{path.strip()}"
     values["data"] |= {"dataset": name}
     with st.expander("Sizes, limits and splits"):
-        values["data"] |= config_fields(start.data, f"{key}-data", skip=("dataset",))
+        values["data"] |= config_fields(start.data, f"{key}-data", skip=("dataset",), bounded=False)
     with st.expander("What the old model saw"):
-        values["scenario"] |= config_fields(start.scenario, f"{key}-scenario")
+        values["scenario"] |= config_fields(start.scenario, f"{key}-scenario", bounded=False)
     st.subheader("Methods")
     values["methods"] = _methods(start, key)
     st.subheader("Models")
@@ -94,9 +94,9 @@ def filled_in(start: ExperimentConfig, key: str) -> dict[str, Any]:
         )
         values["seeds"] = seeds
     with right:
-        values |= config_fields(start, key, skip=("schema_version", "preset"), columns=4)
+        values |= config_fields(start, key, skip=("schema_version", "preset"), columns=4, bounded=False)
     st.subheader("Protocols beside retrieval")
-    values["protocols"] |= config_fields(start.protocols, f"{key}-protocols", columns=4)
+    values["protocols"] |= config_fields(start.protocols, f"{key}-protocols", columns=4, bounded=False)
     return values
 
 
@@ -135,7 +135,7 @@ def _methods(start: ExperimentConfig, key: str) -> list[dict[str, Any]]:
 
 def _differing(entry: Any, spec: Spec, key: str, columns: int = 3) -> dict[str, Any]:
     """Widgets for the parameters of a registry entry; those that differ from its defaults."""
-    values = config_fields(entry.configure(spec), key, columns=columns)
+    values = config_fields(entry.configure(spec), key, columns=columns, bounded=False)
     defaults = entry.configure(Spec(spec.name))
     return {name: value for name, value in values.items() if value != getattr(defaults, name)}
 
@@ -146,13 +146,13 @@ def _version(start: VersionConfig, role: str, key: str) -> dict[str, Any]:
         st.markdown(f"**The {role} model**")
         names = BACKBONES.names()
         values["arch"] = st.selectbox("Backbone", names, index=names.index(start.arch), key=f"{key}-arch")
-        values |= config_fields(start, key, skip=("arch",), columns=3)
+        values |= config_fields(start, key, skip=("arch",), columns=3, bounded=False)
         losses = LOSSES.names()
         loss = st.selectbox("Loss", losses, index=losses.index(start.loss.name), key=f"{key}-loss")
         spec = start.loss if loss == start.loss.name else Spec(loss)
         with st.expander("Loss and schedule"):
             params = _differing(LOSSES.get(loss), spec, f"{key}-loss-{loss}", columns=2)
-            values["train"] = config_fields(start.train, f"{key}-train", columns=2)
+            values["train"] = config_fields(start.train, f"{key}-train", columns=2, bounded=False)
         values["loss"] = {"name": loss, "params": params, "alias": ""}
     return values
 
@@ -166,11 +166,15 @@ def checked(values: dict[str, Any]) -> ExperimentConfig | None:
         return config
     except CompatError as error:
         st.error(str(error), icon=":material/error:")
+        st.button("Start", icon=":material/play_arrow:", disabled=True, key="launch-start-blocked")
         return None
 
 
 def forecast(config: ExperimentConfig) -> bool:
     """Show the estimate of time and memory; False when the images cannot be used."""
+    if config.data.dataset == "folder:":
+        st.info("Type the folder of your images above.", icon=":material/folder:")
+        return False
     try:
         size = _size(config)
         if size is None:

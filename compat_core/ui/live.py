@@ -7,6 +7,7 @@ import statistics
 import streamlit as st
 
 from compat_core.experiments import queue
+from compat_core.experiments.advice import BAD_INPUT, BUG, worth_resuming
 from compat_core.experiments.run import Run
 from compat_core.reports.figures import loss_figure
 from compat_core.reports.frames import percent_text
@@ -85,10 +86,11 @@ def _headline(run: Run, training: list[dict]) -> None:
     elif status.state in ("failed", "lost"):
         message = status.error.message if status.error else "its process vanished without a word (killed, or a reboot)"
         st.error(f"{STATE_MARKS[status.state]}: {message}", icon=":material/error:")
-        if status.error and status.error.fix:
-            st.info(f"Suggested: {status.error.fix}", icon=":material/lightbulb:")
-        elif status.state == "lost":
+        if status.error is None:
             st.info("Resume goes on from its last checkpoint.", icon=":material/lightbulb:")
+        else:
+            fix = status.error.fix or (BUG if status.error.traceback else BAD_INPUT)
+            st.info(f"Suggested: {fix}", icon=":material/lightbulb:")
     elif status.state == "cancelled":
         st.warning("Cancelled. What was finished is kept; Resume goes on from there.")
 
@@ -111,7 +113,8 @@ def controls(run: Run, key: str) -> None:
             queue.cancel(run)
             st.toast("Asked to stop; it ends at its next step.")
             st.rerun()
-        if state in queue.RESUMABLE and st.button("Resume", icon=":material/play_arrow:", key=f"{key}-resume"):
+        resumable = state in queue.RESUMABLE and (state != "failed" or worth_resuming(run.status.error))
+        if resumable and st.button("Resume", icon=":material/play_arrow:", key=f"{key}-resume"):
             queue.resume(store(), run)
             st.rerun()
         if state not in ACTIVE and st.button("Run again as a new run", icon=":material/replay:", key=f"{key}-retry"):

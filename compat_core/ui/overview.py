@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from compat_core.data import DATASETS, downloaded
 from compat_core.errors import CompatError
 from compat_core.experiments import queue
 from compat_core.experiments.run import Run
@@ -11,7 +12,18 @@ from compat_core.experiments.store import RunStore
 from compat_core.reports.frames import percent_text, records
 from compat_core.reports.verdicts import COMPATIBLE, MARKS, verdict_table
 from compat_core.ui.live import STATE_MARKS
-from compat_core.ui.pickers import ago, duration
+from compat_core.ui.pickers import ago, duration, run_name
+
+
+def dataset_rows() -> list[dict[str, str]]:
+    """Every data set, those that are on this machine first: bundled, downloaded, or what it takes."""
+    rows = []
+    for entry in DATASETS:
+        here = downloaded(entry.name)
+        where = "✓ your folder" if entry.name == "folder" else "✓ bundled" if entry.offline else "✓ downloaded"
+        rows.append({"name": entry.name, "here": where if entry.offline or here else "downloads once"}
+                    | {"what": entry.summary})  # fmt: skip
+    return sorted(rows, key=lambda row: not row["here"].startswith("✓"))
 
 
 def latest_of_preset(store: RunStore, preset: str) -> Run | None:
@@ -26,13 +38,13 @@ def latest_of_preset(store: RunStore, preset: str) -> Run | None:
 
 
 def recent_runs(store: RunStore, most: int = 6) -> list[dict[str, Any]]:
-    """Name, state and age of the newest runs."""
+    """Name, state and age of the newest runs, each with its id."""
     rows = []
     for run in store.list()[:most]:
         try:
-            name = run.meta.name or run.config_dict().get("preset") or run.id
             rows.append(
-                {"run": name, "state": STATE_MARKS[run.status.state], "created": ago(run.meta.created_at), "id": run.id}
+                {"run": run_name(run), "state": STATE_MARKS[run.status.state]}
+                | {"created": ago(run.meta.created_at), "id": run.id}
             )
         except CompatError:
             continue
@@ -93,17 +105,17 @@ def _row(store: RunStore, run: Run) -> dict[str, Any]:
     specs = config.get("methods", [])
     position = queue.queue_position(store, run) if status.state == "queued" else None
     return {
-        "name": ("★ " if meta.pinned else "") + (meta.name or config.get("title") or config.get("preset") or run.id),
+        "name": ("★ " if meta.pinned else "") + run_name(run),
         "state": STATE_MARKS[status.state] + (f", place {position}" if position else ""),
         "progress": 1.0 if status.state == "done" else status.progress,
         "stage": status.stage if status.state == "running" else "",
+        "created": ago(meta.created_at),
+        "took": duration(ended - status.started_at) if ended and status.started_at else "–",
+        "tags": ", ".join(meta.tags),
         "verdicts (mAP, %)": headline(run),
         "data": config.get("data", {}).get("dataset", ""),
         "seeds": len(config.get("seeds", [])),
         "methods": ", ".join(spec.get("alias") or spec["name"] for spec in specs),
-        "tags": ", ".join(meta.tags),
-        "created": ago(meta.created_at),
-        "took": duration(ended - status.started_at) if ended and status.started_at else "–",
         "id": run.id,
         "_state": status.state,
         "_pinned": meta.pinned,

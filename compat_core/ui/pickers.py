@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import PurePath
 
 import streamlit as st
 
@@ -15,13 +16,25 @@ from compat_core.ui.frame import page_link
 FINISHED = ("done",)
 
 
+def run_name(run: Run) -> str:
+    """What people call a run: its own name, else ``half-classes · photos · seed 1``."""
+    if run.meta.name:
+        return run.meta.name
+    config = run.config_dict()
+    data, _, path = str(config.get("data", {}).get("dataset", "")).partition(":")
+    seeds = config.get("seeds", [])
+    about = config.get("title") or config.get("preset") or "run"
+    data = "" if data in about else data
+    which = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}" if seeds else ""
+    return " · ".join(filter(None, (about, PurePath(path).name or data, which)))
+
+
 def run_title(run: Run) -> str:
-    """``name · id`` of a run; its id alone when it has no name or was just deleted."""
+    """``name · id`` of a run; its id alone when it was just deleted."""
     try:
-        name = run.meta.name or run.config_dict().get("title") or run.config_dict().get("preset")
+        return f"{run_name(run)} · {run.id}"
     except CompatError:
-        name = ""
-    return f"{name} · {run.id}" if name else run.id
+        return run.id
 
 
 def available_runs(store: RunStore, states: Sequence[str] = FINISHED) -> list[Run]:
@@ -36,16 +49,17 @@ def available_runs(store: RunStore, states: Sequence[str] = FINISHED) -> list[Ru
     return found
 
 
-def in_address(key: str, options: Sequence[str], multiple: bool = False) -> str:
+def in_address(key: str, options: Sequence[str], multiple: bool = False, shared: str = "") -> str:
     """Let the address decide a widget's first value, and follow it when a link changes it.
 
     Streamlit's own binding writes what is displayed, not the id, and drops a value that equals the default; a link to
-    the newest run would then show another run tomorrow.
+    the newest run would then show another run tomorrow. What the address leaves open is what another page last showed.
 
     Args:
         key: name in the address.
         options: what may be chosen.
         multiple: whether the widget takes several.
+        shared: the name under which pages remember the choice for each other, where it is not ``key``.
 
     Returns:
         the key to give to the widget.
@@ -58,12 +72,21 @@ def in_address(key: str, options: Sequence[str], multiple: bool = False) -> str:
             st.warning(f"{', '.join(sorted(set(wanted) - set(known)))}: not here (deleted, or not finished yet).")
         if known:
             st.session_state[widget] = known if multiple else known[0]
+    elif widget not in st.session_state:  # a page just entered goes on with what another page showed
+        before = [value for value in st.session_state.get(_kept(shared or key, multiple), ()) if value in options]
+        if before:
+            st.session_state[widget] = before if multiple else before[0]
     kept = st.session_state.get(widget)
     if multiple and kept is not None:
         st.session_state[widget] = [value for value in kept if value in options]
     elif kept is not None and kept not in options:
         del st.session_state[widget]
     return widget
+
+
+def touched(key: str) -> None:
+    """What a widget of :func:`in_address` calls when its reader changes it (its ``on_change``)."""
+    st.session_state[f"{key}-touched"] = True
 
 
 def to_address(key: str, chosen: str | Sequence[str]) -> None:
@@ -74,6 +97,38 @@ def to_address(key: str, chosen: str | Sequence[str]) -> None:
     st.session_state[f"{key}-address"] = values
 
 
+def follow_choice(key: str, chosen: str | Sequence[str], shared: str = "") -> None:
+    """Write a choice that the reader made into the address, and keep any choice for other pages.
+
+    Streamlit puts every address it is given onto the browser's history: writing down what a page shows at first would
+    make Back need two presses to leave it.
+
+    Args:
+        key: as in :func:`in_address`.
+        chosen: the widget's value.
+        shared: as in :func:`in_address`.
+    """
+    if st.session_state.pop(f"{key}-touched", False):
+        to_address(key, chosen)
+    else:
+        st.session_state[f"{key}-address"] = st.query_params.get_all(key)
+    keep(shared or key, [chosen] if isinstance(chosen, str) else list(chosen), not isinstance(chosen, str))
+
+
+def keep(key: str, values: Sequence[str], multiple: bool) -> None:
+    """Remember a choice for the next page; a page of one run and a page of several tell each other what they show."""
+    if not values:
+        return
+    st.session_state[_kept(key, multiple)] = list(values)
+    other = st.session_state.get(_kept(key, not multiple), [])
+    if values[0] not in other:
+        st.session_state[_kept(key, not multiple)] = list(values[:1])
+
+
+def _kept(key: str, multiple: bool) -> str:
+    return f"{key}-kept-{'several' if multiple else 'one'}"
+
+
 def pick_run(store: RunStore, key: str, label: str = "Run") -> Run | None:
     """A select box of finished runs, kept in the address; None, with what to do next, while there is none."""
     runs = {run.id: run for run in available_runs(store)}
@@ -82,9 +137,10 @@ def pick_run(store: RunStore, key: str, label: str = "Run") -> Run | None:
         return None
     widget = in_address(key, list(runs))
     chosen = st.selectbox(
-        label, list(runs), format_func=lambda id: run_title(runs[id]) if id in runs else id, key=widget
-    )
-    to_address(key, chosen)
+        label, list(runs), format_func=lambda id: run_title(runs[id]) if id in runs else id, key=widget,
+        on_change=touched, args=(key,),
+    )  # fmt: skip
+    follow_choice(key, chosen)
     return runs[chosen]
 
 
@@ -98,9 +154,10 @@ def pick_runs(store: RunStore, key: str, label: str = "Runs") -> list[Run]:
     if widget not in st.session_state:
         st.session_state[widget] = [next(iter(runs))]
     chosen = st.multiselect(
-        label, list(runs), format_func=lambda id: run_title(runs[id]) if id in runs else id, key=widget
-    )
-    to_address(key, chosen)
+        label, list(runs), format_func=lambda id: run_title(runs[id]) if id in runs else id, key=widget,
+        on_change=touched, args=(key,),
+    )  # fmt: skip
+    follow_choice(key, chosen)
     return [runs[id] for id in chosen]
 
 

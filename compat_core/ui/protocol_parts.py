@@ -20,6 +20,7 @@ from compat_core.reports.protocols import (
 from compat_core.reports.subgroups import subgroup_figure, subgroup_table
 from compat_core.reports.tables import frame_to_format
 from compat_core.reports.upgrade_scores import upgrade_score_table
+from compat_core.ui.columns import headings
 from compat_core.ui.compare_parts import CHART
 from compat_core.ui.downloads import download_table
 
@@ -76,13 +77,15 @@ def subgroups(results: Results, metric: str) -> None:
         f"{metric}, mean over seeds, of queries by how much of their class the old model saw. The gap is the best "
         "subgroup less the worst; for one seed with its 95 % interval."
     )
-    percent = st.column_config.NumberColumn(format="percent")
     for place, one in enumerate(drawn):
         table = subgroup_table(one, metric).dropna(axis="columns", how="all")
-        numbers = {name: percent for name in table.columns if name not in ("method", "cell", "seeds")}
+        gaps = [name for name in ("gap", "gap_ci_low", "gap_ci_high") if name in table]
+        shown = table.assign(**{name: 100 * table[name] for name in gaps})
+        groups = set(table.columns) - {"method", "cell", "seeds", *gaps}
         st.caption(one["run"])
         st.dataframe(
-            table, hide_index=True, width="stretch", key=f"subgroups-{place}", column_config=numbers,
+            shown, hide_index=True, width="stretch", key=f"subgroups-{place}",
+            column_config=headings(shown.columns, percent=groups, plain=gaps),
             alt=f"{metric} per subgroup, method and cell, with the gap",
         )  # fmt: skip
         curves = [entry for entry in one.get("backfill", ()) if "subgroups" in entry]

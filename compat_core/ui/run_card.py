@@ -46,6 +46,7 @@ def notebook(run: Run) -> None:
             with shown_errors():
                 run.update_meta(name=name, tags=tags.split(","), notes=notes, pinned=pinned, archived=archived)
                 st.toast("Saved.")
+                st.rerun()  # the list above was drawn before
     if st.button("Delete this run …", icon=":material/delete:", key=f"delete-{run.id}"):
         st.session_state[DIALOG_OPEN] = True
         _confirm_delete(run)
@@ -68,6 +69,41 @@ def _delete(run: Run) -> None:
     except CompatError as error:  # still running, or deleted by somebody else
         st.toast(str(error), icon=":material/error:")
     st.query_params.pop("run", None)
+
+
+def data_card(run: Run) -> None:
+    """What was learnt from and what was asked: counts, split, overlap of the classes, checksum."""
+    card = (run.results() or {}).get("dataset_card")
+    if not card:
+        return
+    trained, asked, shared = card["train_classes"], card["test_classes"], card["shared_classes"]
+    old = _old_classes(run, trained)
+    lines = {
+        "data set": card["title"],
+        "images": f"{card['train_images']:,} to train on, {card['test_images']:,} to evaluate on",
+        "classes": f"{trained:,} trained, {asked:,} evaluated, {shared:,} in both"
+        + (" (open set: evaluated on classes that no model was trained on)" if card["open_set"] else ""),
+        "the old model saw": old,
+        "image": " × ".join(map(str, card["image_shape"])) + " (channels × height × width), "
+        f"augmentation in training: {card['augment']}",
+        "split": f"by {card['split']}",
+        "checksum": card["checksum"],
+    }
+    alone = card["test_classes_with_one_image"]
+    if alone:
+        lines["skipped"] = f"{alone:,} evaluated classes have one image: nothing relevant to find"
+    for place, note in enumerate(card["notes"], start=1):
+        lines[f"note {place}"] = note
+    rows = [{"what": what, "value": value} for what, value in lines.items()]
+    st.dataframe(rows, hide_index=True, width="stretch", key="runs-data", alt="The data set of this run")
+
+
+def _old_classes(run: Run, trained: int) -> str:
+    scenario = run.config.scenario
+    if scenario.chain:
+        return "of every class " + " → ".join(f"{100 * share:g} %" for share in scenario.chain) + " of the images"
+    classes = f"{100 * scenario.old_classes:g} % of the {trained:,} trained classes"
+    return f"{classes}, {100 * scenario.old_images:g} % of their images"
 
 
 def reproducibility(run: Run) -> None:

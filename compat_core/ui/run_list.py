@@ -11,6 +11,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.ui.frame import page_link
+from compat_core.ui.pickers import FINISHED, keep
 
 DIALOG_OPEN = "runs-dialog-open"  # a full rerun would close the dialog under the reader's hand
 
@@ -35,6 +36,9 @@ def choose(store: RunStore, rows: list[dict[str, Any]]) -> list[Run]:
     if chosen != named:
         st.query_params["run"] = chosen
     st.session_state["runs-address"] = chosen
+    finished = [run.id for run in found if run.status.state in FINISHED]
+    keep("run", finished, multiple=True)
+    keep("run", finished[:1], multiple=False)
     return found
 
 
@@ -54,6 +58,7 @@ def _table(rows: list[dict[str, Any]], named: list[str]) -> list[str]:
         on_select="rerun", selection_mode="multi-row",
         selection_default={"selection": {"rows": [place for place, row in enumerate(rows) if row["id"] in named]}},
         column_config={
+            "verdicts (mAP, %)": st.column_config.TextColumn("verdicts (mAP, %)", width="medium"),
             "progress": st.column_config.ProgressColumn("progress", format="percent", min_value=0, max_value=1),
         },
         alt="All runs with their state and verdicts",

@@ -129,8 +129,8 @@ def results(session: QuerySession, query: Query, share: float, count: int, index
         with column:
             _list(session, lists[name], query, {} if name == "old/old" else before)
     st.caption(
-        "Time: embedding the query and searching, on this machine's CPU. ▲ ▼ places moved against the status quo, "
-        f"◇ gained: not among its first {count}."
+        "Time: embedding the query and searching, on this machine's CPU, the median of a few repeats. ▲ ▼ places moved "
+        f"against the status quo, ◇ gained: not among its first {count}."
     )
     if index != "exact":
         measured = session.recall(share, index, count)
@@ -153,7 +153,7 @@ def _list(session: QuerySession, found: RankedList, query: Query, before: dict[i
             pixels = np.asarray(session.gallery.images[row]).transpose(2, 0, 1)
             st.image(_for_screen(pixels), width=56, alt=f"hit {rank}, class {name}")
             with st.container(width=HIT_TEXT_PX):
-                st.markdown(f"{_mark(label, query)}**{rank}. {name}**")
+                st.markdown(f"{_mark(label, query)}**#{rank} · {name}**")
                 st.caption(f"{score:.3f} · {BADGES[version]}{_movement(int(row), rank, before, len(found.rows))}")
 
 

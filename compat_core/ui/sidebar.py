@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from compat_core.device import pick_device
+from compat_core.device import SMALL_WORK_PX, for_small_images, pick_device
 from compat_core.errors import CompatError
 from compat_core.experiments import queue
 from compat_core.ui.frame import page_link, store
@@ -22,7 +22,9 @@ def served_queue() -> bool:
 def device_line() -> str:
     """The device new runs use, with the reason."""
     choice = pick_device("auto")
-    return f"**{choice.device}** · {choice.reason}"
+    small = for_small_images(choice, SMALL_WORK_PX, "auto")
+    but = f" (float32 for images of up to {SMALL_WORK_PX} px)" if small.autocast != choice.autocast else ""
+    return f"**{choice.device}** · {choice.reason}{but}"
 
 
 def sidebar() -> None:

@@ -6,9 +6,12 @@ import threading
 
 import pytest
 
+from compat_core.data import ScenarioConfig
 from compat_core.errors import Cancelled, CompatError
 from compat_core.experiments import environment, files, tracker
-from compat_core.experiments.advice import BUG, LESS_MEMORY, advise, advise_exit, is_bug
+from compat_core.experiments.advice import BAD_INPUT, BUG, LESS_MEMORY, advise, advise_exit, is_bug, worth_resuming
+from compat_core.experiments.estimate import works
+from compat_core.experiments.pace import Work
 from compat_core.experiments.reporting import NullTracker
 from compat_core.experiments.tracker import RunTracker
 
@@ -86,7 +89,7 @@ def test_ctrl_c_cancels(store, config):
 @pytest.mark.parametrize(
     ("error", "message", "fix", "trace"),
     [
-        (CompatError("epochs", value=0, rule="must be >= 1"), "epochs: got 0; must be >= 1", "", False),
+        (CompatError("epochs", value=0, rule="must be >= 1"), "epochs: got 0; must be >= 1", BAD_INPUT, False),
         (MemoryError("no room"), "MemoryError: no room", LESS_MEMORY, False),
         (RuntimeError("CUDA out of memory. Tried"), "RuntimeError: CUDA out of memory. Tried", LESS_MEMORY, False),
         (ValueError("two\nlines"), "ValueError: two lines", BUG, True),
@@ -108,6 +111,7 @@ def test_advice_for_limits_of_the_machine():
     assert "pip install nothere" in advise(ModuleNotFoundError("No module", name="nothere.sub")).fix
     assert is_bug(KeyError("x")) and is_bug(ModuleNotFoundError("No module", name="compat_core.x"))
     assert not is_bug(MemoryError()) and not is_bug(CompatError("x"))
+    assert worth_resuming(advise(MemoryError())) and worth_resuming(None) and not worth_resuming(advise(KeyError("x")))
     assert "SIGKILL" in advise_exit(-9).message and "memory" in advise_exit(-9).fix
     assert "exit status 3" in advise_exit(3).message
     assert "signal 63" in advise_exit(-63).message or "SIG" in advise_exit(-63).message
@@ -180,3 +184,29 @@ def test_the_null_tracker_takes_everything(tmp_path):
     faces = {name for name in vars(tracker.Tracker) if not name.startswith("_")}
     for cls in (NullTracker, RunTracker):
         assert faces <= set(vars(cls))
+
+
+def test_evaluation_has_a_weight_of_its_own(store, config, monkeypatch):
+    """While evaluating, the time left is the evaluation's, not what is left of a training."""
+    clock = [100.0]
+    monkeypatch.setattr(tracker.time, "monotonic", lambda: clock[0])
+    track = RunTracker(store.create(config))
+    track.expect([Work(training=1.0), Work(training=3.0), Work(seconds=40.0)])
+    track.stage("old", 0, 3)
+    assert track._progress_fields(0.0) == {"progress": 0.0, "eta_s": None}
+    clock[0] += 5.0
+    assert track._progress_fields(1.0)["eta_s"] == pytest.approx(3 * 5 + 40)
+    track.stage("new", 1, 3)
+    clock[0] += 15.0
+    track.stage("evaluation", 2, 3)
+    assert track._progress_fields(0.0) == {"progress": pytest.approx(20 / 60), "eta_s": pytest.approx(40.0)}
+    clock[0] += 30.0  # the machine is slower than the guess
+    assert track._progress_fields(0.5)["eta_s"] == pytest.approx(30.0)
+
+
+def test_every_stage_of_a_run_is_expected(config):
+    """The runner's number of stages and the expected ones agree, chains included."""
+    for chosen in (config.replace(seeds=(0, 1)), config.replace(scenario=ScenarioConfig(chain=(0.25, 0.5, 1.0)))):
+        steps = max(1, len(chosen.scenario.chain) - 1)
+        stages = 1 + len(chosen.seeds) * (2 + steps * (1 + len(chosen.methods)))
+        assert len(works(chosen, 100, 50)) == stages

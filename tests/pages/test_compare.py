@@ -122,3 +122,17 @@ def test_every_table_builds_in_every_format(kind, finished, visit, monkeypatch):
 def test_empty_verdicts_make_an_empty_grid():
     assert verdict_grid(verdict_lines([{"run": "r"}])).empty
     assert isinstance(verdict_lines([]), pd.DataFrame)
+
+
+def test_the_run_chosen_on_one_page_is_shown_on_the_next_and_first_views_leave_the_address(copied, visit):
+    (run,) = copied.list()
+    shutil.copytree(run.path, run.path.parent / "20990101-000000-newer-0000")
+    app = visit("space")
+    assert app.selectbox(key="run-choice").value == "20990101-000000-newer-0000"
+    assert not app.query_params.get("run"), "Back would need two presses"
+    app.selectbox(key="run-choice").set_value(run.id).run()
+    assert app.query_params["run"] in (run.id, [run.id])
+    app.query_params.clear()
+    app.switch_page("pages/search.py").run()
+    assert not app.exception
+    assert app.selectbox(key="run-choice").value == run.id

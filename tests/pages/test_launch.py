@@ -9,7 +9,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments import estimate
 from compat_core.experiments.presets import configure
 from compat_core.methods import METHODS
-from compat_core.ui.forms import config_fields
+from compat_core.ui.forms import config_fields, label_of
 
 
 def edited(**changes):
@@ -98,6 +98,32 @@ def test_more_methods_seeds_and_epochs_take_longer():
     assert estimate.estimate(config.replace(seeds=(0, 1)), SMALL, 1000.0, "").low_s > base.low_s
     assert estimate.estimate(config.replace(methods=config.methods[:2]), SMALL, 1000.0, "").low_s < base.low_s
     assert base.low_s < base.high_s
+
+
+def test_a_number_out_of_range_is_an_error_beside_start_and_stays(empty, visit):
+    app = visit("launch", preset="demo")
+    app.number_input(key="demo-resamples").set_value(5).run()
+    assert not app.exception
+    assert len(app.error) == 1 and "resamples" in app.error[0].value
+    assert app.number_input(key="demo-resamples").value == 5
+    assert app.button(key="launch-start-blocked").disabled
+
+
+def test_a_folder_not_yet_typed_is_no_error(empty, visit):
+    app = visit("launch", preset="demo")
+    app.selectbox(key="demo-dataset").set_value("folder").run()
+    assert not app.exception and not app.error
+    assert app.button(key="launch-start").disabled
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "label"),
+    [("epochs", "epochs", "epochs"), ("n_neighbors", "neighbours", "n neighbors"), ("gpus", "GPUs", "GPUs"),
+     ("items_per_s", "items/s", "items per s"), ("gpu_price", "money per hour", "GPU price (money per hour)"),
+     ("width", "", "width")],
+)  # fmt: skip
+def test_labels_say_the_unit_once(name, unit, label):
+    assert label_of(name, unit) == label
 
 
 def test_help_states_the_range_and_labels_do_not_repeat_the_unit(monkeypatch):

@@ -1,8 +1,11 @@
 """Runs: the selection follows its run, not its row; details, differences and failures are shown."""
 
+import dataclasses
+
 from compat_core.experiments.presets import configure
 from compat_core.experiments.queue import enqueue
 from compat_core.experiments.status import RunError
+from compat_core.ui.pickers import run_name
 
 
 def words(app):
@@ -65,6 +68,38 @@ def test_a_failed_run_shows_the_fix_its_log_and_resume(copied, visit):
     app = visit("runs", run=run.id)
     assert "out of memory" in words(app) and "halve the batch" in words(app)
     assert app.button(key="runs-live-resume") and app.button(key="runs-live-retry")
+
+
+def test_a_bug_is_not_offered_to_be_met_again(copied, visit):
+    (run,) = copied.list()
+    run.write_status(run.status.replace(state="failed", error=RunError("KeyError: 'x'", "report it", "Traceback …")))
+    app = visit("runs", run=run.id)
+    assert "report it" in words(app)
+    assert app.button(key="runs-live-retry")
+    assert not [button for button in app.button if button.key == "runs-live-resume"]
+
+
+def test_a_new_name_shows_at_once_and_is_no_markup(copied, visit):
+    (run,) = copied.list()
+    app = visit("runs", run=run.id)
+    next(field for field in app.text_input if field.label == "Name").set_value("*mine*")
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert not app.exception
+    assert "*mine*" in app.dataframe[0].value["name"].tolist()
+    assert r"\*mine\*" in [heading.value for heading in app.subheader]
+
+
+def test_a_run_without_a_name_says_its_data_and_seeds(copied, visit):
+    config = configure("half-classes", seeds=(1,))
+    run = enqueue(copied, config.replace(data=dataclasses.replace(config.data, dataset="folder:/some/photos")))
+    assert run_name(run) == "half-classes · photos · seed 1"
+
+
+def test_the_data_set_of_a_run_is_shown(finished, visit):
+    app = visit("runs", run=finished.list()[0].id)
+    (card,) = [frame.value for frame in app.dataframe if "checksum" in list(frame.value.get("what", ()))]
+    lines = card.set_index("what")["value"]
+    assert "10 trained, 10 evaluated, 10 in both" in lines["classes"] and "50 %" in lines["the old model saw"]
 
 
 def test_retry_opens_the_new_run(copied, visit):

@@ -3,18 +3,28 @@
 from compat_core.experiments.presets import PRESETS, configure
 from compat_core.experiments.queue import enqueue
 from compat_core.experiments.status import RunError
-from compat_core.ui.overview import headline
+from compat_core.ui.overview import dataset_rows, headline
 
 
 def words(app):
     return "\n".join(str(element.value) for element in [*app.markdown, *app.caption, *app.error, *app.info])
 
 
-def test_start_names_the_device_and_the_data_sets(empty, visit):
+def test_start_names_the_device_and_the_data_sets(empty, visit, tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPATBENCH_DATA", str(tmp_path / "data"))
     app = visit("start")
     assert "New runs use" in words(app)
-    (table,) = [frame.value for frame in app.dataframe if "offline" in frame.value.columns]
-    assert table.set_index("name")["offline"]["digits"] == "yes"
+    (table,) = [frame.value for frame in app.dataframe if "here" in frame.value.columns]
+    where = table.set_index("name")["here"]
+    assert where["digits"] == "✓ bundled" and where["mnist"] == "downloads once"
+    assert "8 of the 16 methods" in words(app)
+
+
+def test_a_downloaded_data_set_is_said_to_be_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPATBENCH_DATA", str(tmp_path))
+    (tmp_path / "MNIST").mkdir()
+    where = {row["name"]: row["here"] for row in dataset_rows()}
+    assert where["mnist"] == "✓ downloaded" and where["cifar10"] == "downloads once"
 
 
 def test_a_failed_demo_says_why_and_can_be_run_again(empty, visit):

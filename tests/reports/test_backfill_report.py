@@ -4,6 +4,8 @@ import pytest
 
 from compat_core.errors import CompatError
 from compat_core.reports.backfill import backfill_figure, backfill_table
+from compat_core.reports.backfill_bill import Curve, Priced, needed_table, priced_figure
+from compat_core.vectors.bill import CostConfig
 
 
 def entry(seed, order, auc, share, repeats=1):
@@ -39,3 +41,21 @@ def test_figure_has_a_line_per_order_and_a_band_for_the_random_one():
     assert sum(trace.fill == "toself" for trace in figure.data) == 1
     with pytest.raises(CompatError, match="drew none"):
         backfill_figure(RESULTS, "bct")
+
+
+CURVE = Curve("random", [0.0, 1.0], [0.2, 0.5], [], [], 0.35, {0.9: (0.5, 0.4, 0.6), 0.99: (None, None, None)})
+PRICED = Priced(CostConfig(), 1_000, 64, 64, True)
+
+
+def test_the_priced_figure_shows_status_quo_and_ceiling_inside_its_range():
+    figure = priced_figure([CURVE], PRICED, "share", "mAP", "a title", {"old/old": 0.3, "paragon": 0.9})
+    assert [shape.y0 for shape in figure.layout.shapes] == pytest.approx([30, 90])
+    low, high = figure.layout.yaxis.range
+    assert low < 20 and high > 90
+    assert not priced_figure([CURVE], PRICED, "share", "mAP", "a title").layout.shapes
+
+
+def test_the_table_of_shares_says_of_what_they_are_a_part():
+    table = needed_table([CURVE], PRICED)
+    assert table["of what a full backfill would still add"].tolist() == ["90 %", "99 %"]
+    assert table["smallest share (95 %)"].tolist() == ["50 % (40 … 60)", "–"]
