@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -137,6 +138,10 @@ def test_two_files_of_vectors_become_a_decision(page, address, tmp_path):
         np.save(path, getattr(given, name))
         page.locator('input[type="file"]').nth(place).set_input_files(path)
         page.get_by_text(path.name).first.wait_for()
+    page.get_by_text("How options are judged").click()
+    steps = page.get_by_label(re.compile("^steps", re.IGNORECASE))
+    steps.fill("100")  # a quick look is enough here
+    steps.press("Enter")
     page.get_by_role("button", name="Judge every option").click()
     page.get_by_text("It goes on when you leave this page").wait_for()
     page.reload()  # the decision goes on, and the page finds it again
