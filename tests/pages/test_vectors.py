@@ -129,7 +129,11 @@ def test_the_answer_stands_first_with_every_option_and_the_closer_look(decided, 
     app = visit("vectors", decision=decided.id)
     document = decided.document()
     assert f"Recommended: {document['decision']['recommended']}" in texts(app)
-    assert len(table_with(app, "embed again")) == len(document["decision"]["rows"])
+    options = table_with(app, "embed again")["option"].tolist()
+    assert options == [*dict.fromkeys(options)] and {row["name"] for row in document["decision"]["rows"]} <= set(
+        options
+    )
+    assert options[-1] == "retrain compatibly (not judged)"
     for column in ("share for 95 % of the gain", "recalibrated score", "lost / won %", "p99, ms", "recall@10 %"):
         assert len(table_with(app, column))
     assert not app.error
