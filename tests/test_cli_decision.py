@@ -55,6 +55,29 @@ def test_an_adapter_that_is_left_out_is_named(files, tmp_path, capsys):
     assert [entry["name"] for entry in document["decision"]["left_out"]] == ["fastfill"]
 
 
+def test_what_was_brought_beside_the_vectors_is_named_and_warnings_are_printed(files, tmp_path, capsys):
+    given = better_new()
+    given.old[7], given.new[7] = given.old[3], given.new[3]  # a repeated row
+    paths = files(given)
+    np.save(tmp_path / "shop.npy", np.arange(500) % 3)
+    arguments = ["decide", "--old", paths["old"], "--new", paths["new"], "--labels", paths["labels"], *QUICK]
+    extra = ["--group", f"shop={tmp_path / 'shop.npy'}", "--option", f"mine={paths['new']},{paths['new']}"]
+    assert main([*arguments, *extra, "--out", str(tmp_path / "out")]) == 0
+    inputs = json.loads((tmp_path / "out" / "decision.json").read_text())["inputs"]
+    assert len(inputs["group shop"]["sha256"]) == 64 and len(inputs["option mine"]) == 2
+    assert "Warning: old: 1 rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [["--threshold", "nan"], ["--threshold", "inf"], ["--gpu-price", "inf"], []])
+def test_numbers_without_end_and_an_out_that_is_a_file_are_refused(files, tmp_path, capsys, wrong):
+    paths = files(better_new())
+    out = tmp_path / "out"
+    if not wrong:
+        out.write_text("a file")
+    assert main(["decide", "--old", paths["old"], "--new", paths["new"], "--out", str(out), *QUICK, *wrong]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
 def test_gate_opens_and_shuts(decided, capsys):
     path = str(decided[0] / "decision.json")
     assert main(["gate", path, "--min-gain", "0"]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,13 +99,17 @@ def _decide(arguments: argparse.Namespace) -> int:
     from compat_core.experiments.environment import snapshot
     from compat_core.experiments.files import write_json
     from compat_core.reports.decision import decision_page, facts, headline, left_out, shown_table
-    from compat_core.vectors.checks import leakage
+    from compat_core.vectors.checks import WARN, leakage
     from compat_core.vectors.decision import decide
     from compat_core.vectors.jobs import SCHEMA_VERSION
     from compat_core.vectors.pictures import COLUMNS, FOLDER, lost_queries, read_thumbnails, write_thumbnails
     from compat_core.vectors.studies import per_query, studies
 
     config = _config(arguments)
+    if arguments.out.exists() and not arguments.out.is_dir():
+        raise CompatError("--out", value=str(arguments.out), rule="is a file; must be a folder, or not there yet")
+    if arguments.threshold is not None and not math.isfinite(arguments.threshold):
+        raise CompatError("--threshold", value=arguments.threshold, rule="must be a finite number")
     given, inputs, findings = _given(arguments, config)
     decision, evidence = decide(given, config, _tell)
     findings += leakage(evidence.fit.source, evidence.judging.old.numpy())
@@ -135,8 +140,9 @@ def _decide(arguments: argparse.Namespace) -> int:
         return 0
     table = shown_table(decided)
     print_table(list(table.columns), table.to_numpy().tolist())
-    print(*left_out(decided), sep="\n")
-    print(f"\n{facts(decided)}\n\n{headline(decided)} {decided['reason']}\n{arguments.out / 'decision.html'}")
+    warnings = [f"Warning: {finding.sentence}" for finding in findings if finding.severity == WARN]
+    print("", *left_out(decided), *warnings, sep="\n")
+    print(f"{facts(decided)}\n\n{headline(decided)} {decided['reason']}\n{arguments.out / 'decision.html'}")
     return 0
 
 
@@ -195,7 +201,12 @@ def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given
     )  # fmt: skip
     files = {name: getattr(arguments, name.replace("-", "_")) for name in FILE_OPTIONS}
     paths = {name: path for name, path in files.items() if isinstance(path, str)}
-    return given, {name: described(Path(path)) for name, path in paths.items()}, findings
+    inputs: dict[str, Any] = {name: described(Path(path)) for name, path in paths.items()}
+    inputs |= {f"group {name}": described(Path(path)) for name, path in map(_named, arguments.group)}
+    for text in arguments.option:
+        name, _, pair_of = text.partition("=")
+        inputs[f"option {name}"] = [described(Path(path)) for path in pair_of.split(",", 1)]
+    return given, inputs, findings
 
 
 def _pictures(pair: MatchedVectors, spec: str) -> ItemPictures:

@@ -16,6 +16,8 @@ from compat_core.reports.frames import MISSING, percent_text
 from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.markup import Panel, frame_panel
 from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
+from compat_core.vectors.bill import CostConfig, Work, bill
+from compat_core.vectors.options import NAIVE, RETRAIN, STATUS_QUO
 from compat_core.vectors.pictures import COLUMNS, PICTURED, Thumbnail, enlarged
 
 Decided = Mapping[str, Any]  # Decision.to_dict(), as decision.json holds it under "decision"
@@ -65,7 +67,7 @@ def shown_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
         low, high = gain_text(line["gain_low"]), gain_text(line["gain_high"])
         lines.append(
             {
-                "": "→" if line["recommended"] else "",
+                "": "→" if line["recommended"] else "≈" if line["option"] == decided.get("closest") else "",
                 "option": line["option"],
                 f"{metric} %": percent_text(line["value"]),
                 "gain, points (95 %)": f"{gain_text(line['gain'])} ({low} … {high})",
@@ -78,7 +80,22 @@ def shown_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
                 "GB kept": amount_text(line["gigabytes"]),
             }
         )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines + _not_judged(decided, list(lines[0]))).fillna(MISSING)
+
+
+def _not_judged(decided: Decided, columns: list[str]) -> list[dict[str, str]]:
+    """Lines without results: a naive swap that cannot be, and the bill of retraining where nobody brought a model."""
+    lines = []
+    if NAIVE in {entry["name"] for entry in decided.get("left_out") or ()}:
+        lines.append({"": "", "option": f"{NAIVE} (not possible)"})
+    if not any(row["kind"] == RETRAIN for row in decided["rows"]):
+        base = next(row for row in decided["rows"] if row["name"] == STATUS_QUO)
+        work = Work(**base["work"] | {"retrained": 1})
+        cost = bill(work, CostConfig(**decided["config"]["costs"]), decided["num_items"])
+        amounts = (cost.gpu_hours, cost.money, cost.days, cost.gigabytes)
+        named = dict(zip(columns[-len(amounts) :], map(amount_text, amounts), strict=True))
+        lines.append({"": "", "option": "retrain compatibly (not judged)", "embed again": "0 %"} | named)
+    return lines
 
 
 def amount_text(amount: float) -> str:
@@ -118,6 +135,10 @@ def trade_off_figure(decided: Decided, metric: str | None = None) -> go.Figure:
 
 def headline(decided: Decided) -> str:
     """The answer in one sentence."""
+    if decided.get("closest"):
+        return f"Nothing can be recommended without labels. Best imitation of the new model: {decided['closest']}."
+    if not decided["independent"]:
+        return "Nothing can be recommended without labels."
     return f"Recommended: {decided['recommended']}." if decided["recommended"] else "Recommended: change nothing."
 
 
@@ -138,9 +159,9 @@ def left_out(decided: Decided) -> list[str]:
 
 
 def rollback(decided: Decided) -> str:
-    """How to undo the recommended option."""
+    """How to undo the recommended option, or the one closest to the new model."""
     kinds = {row["name"]: row["kind"] for row in decided["rows"]}
-    return ROLLBACK[kinds.get(decided["recommended"], "reference")]
+    return ROLLBACK[kinds.get(decided["recommended"] or decided.get("closest"), "reference")]
 
 
 def decision_page(

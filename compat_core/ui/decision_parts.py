@@ -78,10 +78,10 @@ def _decided(job: DecisionJob) -> None:
     stored = document["decision"]
     decided = with_costs(stored, _costs(stored, job.id))
     answer = f"**{report.headline(decided)}** {decided['reason']}"
-    if not decided["recommended"]:
-        st.warning(answer, icon=":material/do_not_disturb_on:")
-    elif not decided["independent"]:  # an imitation of the new model is no proof that anything gets better
+    if not decided["independent"]:  # an imitation of the new model is no proof that anything gets better
         st.info(answer, icon=":material/help:")
+    elif not decided["recommended"]:
+        st.warning(answer, icon=":material/do_not_disturb_on:")
     else:
         st.success(answer, icon=":material/check_circle:")
     st.caption(report.facts(decided))

@@ -95,7 +95,7 @@ def _choose(
     metric = decided["config"]["metric"]
     names = sorted(waiting, key=lambda name: -(waiting[name].row["values"][metric]["value"] or 0.0))
     # What migrates the rest beside a recommended part backfill, else the map chosen on the validation items.
-    wanted = (decided["recommended"].partition(" + ")[0], studies.get("plan_map"))
+    wanted = ((decided["recommended"] or decided["closest"]).partition(" + ")[0], studies.get("plan_map"))
     best = next((name for name in wanted if name in names), names[0])
 
     def described(name: str) -> str:

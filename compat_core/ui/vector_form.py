@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from compat_core.adapters import ADAPTERS
-from compat_core.errors import CompatError
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import store
 from compat_core.ui.pickers import available_runs, in_address, run_title, to_address
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import DecisionConfig
 from compat_core.vectors.jobs import DecisionJob, DecisionStore
+from compat_core.vectors.peek import InputFile, peek_errors
 
 UPLOADS = {
     "old": "Vectors of the old model, one row per item",
@@ -52,20 +52,26 @@ def new_decision() -> None:
         key="vectors-source",
     )  # fmt: skip
     uploads: dict[str, tuple[str, bytes]] = {}
-    arguments: list[str] = []
-    if how == "upload":
-        uploads, title = _uploaded()
-    elif how == "paths":
-        arguments, title = _pointed_at()
-    else:
+    if how == "run":
         arguments, title = _of_run()
+        ready = bool(arguments)
+    else:
+        files = _fields(_upload if how == "upload" else _path)
+        ready = _shown_faults(files) and {"old", "new"} <= set(files)
+        title = " → ".join(files[name].file.name for name in ("old", "new") if name in files)
+        arguments = []
+        for option, field in files.items():
+            if isinstance(field.file.content, bytes):
+                uploads[field.argument] = (Path(field.file.name).suffix.lower(), field.file.content)
+            else:
+                _, named, group = field.argument.partition("=")
+                arguments += [f"--{option}", f"{group}={field.file.spec}" if named else field.file.spec]
     config = _settings()
     st.caption(
         "Adapters are fitted on one part of the items and every option is judged on another. Without labels the new "
         "model's own neighbours are the truth: that shows how well an option imitates the new model, not whether the "
         "new model is better."
     )
-    ready = bool(arguments) or {"old", "new"} <= set(uploads)
     if st.button(
         "Judge every option", type="primary", icon=":material/balance:", key="vectors-start", disabled=not ready
     ):
@@ -82,51 +88,71 @@ def pick_decision() -> DecisionJob | None:
     if not jobs:
         st.info("No decision yet: bring two files of vectors above, or take the vectors of a finished run.")
         return None
-    chosen = st.selectbox(
-        "Decision", list(jobs), format_func=lambda name: f"{jobs[name].title} · {name}",
-        key=in_address("decision", list(jobs)),
-    )  # fmt: skip
+    states = {name: job.state for name, job in jobs.items()}
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    with left:
+        chosen = st.selectbox(
+            "Decision", list(jobs), key=in_address("decision", list(jobs)),
+            format_func=lambda name: f"{jobs[name].title} · {jobs[name].created} · {states[name]}",
+        )  # fmt: skip
+    unfinished = [job for name, job in jobs.items() if states[name] in ("failed", "cancelled")]
+    if unfinished:
+        with right, st.popover(f"{len(unfinished)} not finished", icon=":material/delete:"):
+            st.write("Failed and cancelled decisions are removed for good, uploads included.")
+            if st.button("Remove them", key="decisions-clean"):
+                for job in unfinished:
+                    job.delete()
+                st.rerun()
     to_address("decision", chosen)
     return jobs[chosen]
 
 
-def _uploaded() -> tuple[dict[str, tuple[str, bytes]], str]:
-    found: dict[str, tuple[str, bytes]] = {}
-    title, columns = "", st.columns(len(UPLOADS), vertical_alignment="bottom")
-    for column, (name, label) in zip(columns, UPLOADS.items(), strict=True):
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One file that was given: its option with what comes before the file, as in ``group=NAME``, and where its faults
+    are shown."""
+
+    argument: str
+    file: InputFile
+    below: Any
+
+
+def _fields(ask: Callable[[str, str, str, list[str]], InputFile | None]) -> dict[str, _Field]:
+    """Ask for every file, the main ones side by side; those given, by option."""
+    found: dict[str, _Field] = {}
+    for column, (name, label) in zip(st.columns(len(UPLOADS)), UPLOADS.items(), strict=True):
         with column:
-            upload = st.file_uploader(label, type=SUFFIXES, key=f"vectors-{name}", max_upload_size=UPLOAD_MB)
-        if upload is not None:
-            found[name] = (Path(upload.name).suffix.lower(), upload.getvalue())
-            title = title or upload.name
+            file = ask(name, label, "", SUFFIXES)
+            if file is not None:
+                found[name] = _Field(name, file, st.container())
     with st.expander("More about the items (optional)"):
         for name, (label, use, kinds) in _more():
-            upload = st.file_uploader(label, type=kinds, key=f"vectors-{name}", max_upload_size=UPLOAD_MB, help=use)
-            if upload is not None:
-                found[_group() if name == "group" else name] = (Path(upload.name).suffix.lower(), upload.getvalue())
-    return found, title
+            file = ask(name, label, use, kinds)
+            if file is not None:
+                found[name] = _Field(_group() if name == "group" else name, file, st.container())
+    return found
 
 
-def _pointed_at() -> tuple[list[str], str]:
-    arguments, title = [], ""
-    for name, label in UPLOADS.items():
-        path = _path(
-            name,
-            label,
-            "/path/to/vectors.npy",
-            "on the machine this app runs on; nothing is copied",
-        )
-        if path:
-            arguments += [f"--{name}", path]
-            title = title or Path(path).name
-    with st.expander("More about the items (optional)"):
-        for name, (label, use, _) in _more():
-            path = _path(name, label, "/path/to/items.csv:column", use)
-            if path:
-                option, _, group = (_group() if name == "group" else name).partition("=")
-                arguments += [f"--{option}", f"{group}={path}" if group else path]
-    given = set(arguments[::2])
-    return (arguments, title) if {"--old", "--new"} <= given else ([], "")
+def _shown_faults(files: Mapping[str, _Field]) -> bool:
+    """Say below each field what is wrong with its file; True where nothing is."""
+    faults = peek_errors({option: field.file for option, field in files.items()})
+    for option, sentence in faults.items():
+        files[option].below.error(sentence, icon=":material/error:")
+    return not faults
+
+
+def _upload(name: str, label: str, use: str, kinds: list[str]) -> InputFile | None:
+    upload = st.file_uploader(
+        label, type=kinds, key=f"vectors-{name}", max_upload_size=UPLOAD_MB, help=use or None
+    )  # fmt: skip
+    return None if upload is None else InputFile(upload.name, upload.getvalue())
+
+
+def _path(name: str, label: str, use: str, kinds: list[str]) -> InputFile | None:
+    example = "/path/to/items.csv:column" if use else "/path/to/vectors.npy"
+    help_text = use or "on the machine this app runs on; nothing is copied"
+    spec = st.text_input(label, key=f"vectors-path-{name}", placeholder=example, help=help_text).strip()
+    return InputFile.at(spec) if spec else None
 
 
 def _more() -> Iterator[tuple[str, tuple[str, str, list[str]]]]:
@@ -141,13 +167,6 @@ def _group() -> str:
     """``group=NAME``, as the command line takes it; asked for beside its file."""
     name = st.text_input("What the groups are", "group", key="vectors-group-name", help="a word for tables").strip()
     return f"group={name.replace('=', ' ') or 'group'}"
-
-
-def _path(name: str, label: str, example: str, use: str) -> str:
-    path = st.text_input(label, key=f"vectors-path-{name}", placeholder=example, help=use).strip()
-    if path and not Path(path.partition(":")[0]).is_file():
-        raise CompatError(f"--{name}", value=path, rule="no such file on the machine this app runs on")
-    return path
 
 
 def _of_run() -> tuple[list[str], str]:
@@ -181,10 +200,16 @@ def _settings() -> list[str]:
         default = DecisionConfig()
         values = config_fields(default, "vectors-config", skip=("resamples", "seed"), columns=3)
         arguments += _changed(default, values)
+    items = st.number_input(
+        "Items in production", 1, value=None, key="vectors-items", placeholder="as many as vectors are given",
+        help="what the bill is for; it can be changed afterwards",
+    )  # fmt: skip
+    if items:
+        arguments += ["--items", str(items)]
     with st.expander("What things cost"):
         costs = CostConfig()
         arguments += _changed(
-            costs, config_fields(costs, "vectors-costs", skip=("mapped_per_s", "cpu_price"), columns=4)
+            costs, config_fields(costs, "vectors-costs", skip=("items", "mapped_per_s", "cpu_price"), columns=4)
         )
         st.caption("Everything can be changed afterwards too: the bill is worked out anew, nothing is judged again.")
     return arguments

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from compat_core.config import check_ranges, param
+from compat_core.errors import CompatError
 
 FLOAT_BYTES = 4
 GIGA = 1e9
@@ -25,7 +26,7 @@ class CostConfig:
     )
     mapped_per_s: float = param(
         1e6,
-        "vectors a machine maps per second; the decision replaces it by its own measurement",
+        "vectors a machine maps per second; a map that was measured to be slower counts as measured",
         unit="vectors/s",
         low=1e-6,
     )
@@ -36,6 +37,9 @@ class CostConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, "costs")
+        for field in fields(self):
+            if getattr(self, field.name) == float("inf"):
+                raise CompatError(f"costs.{field.name}", value=float("inf"), rule="must be finite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Work:
         second_index: whether a second index of ``second_dimension`` is kept beside it.
         second_dimension: its dimension.
         retrained: models trained.
+        mapped_per_s: what the option's own map was measured to do; 0 where it was not.
     """
 
     embedded: float
@@ -57,6 +62,7 @@ class Work:
     second_index: bool = False
     second_dimension: int = 0
     retrained: int = 0
+    mapped_per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,8 @@ def bill(work: Work, costs: CostConfig, items: int) -> Bill:
     count = costs.items or items
     embedding_hours = work.embedded * count / costs.items_per_s / 3600
     gpu_hours = embedding_hours + work.retrained * costs.training_gpu_hours
-    mapping_hours = work.mapped * count / costs.mapped_per_s / 3600
+    rate = min(costs.mapped_per_s, work.mapped_per_s or costs.mapped_per_s)
+    mapping_hours = work.mapped * count / rate / 3600
     rewritten = min(1.0, work.embedded + work.mapped)
     index_hours = rewritten * count / costs.index_per_s / 3600
     vectors = work.dimension + (work.second_dimension if work.second_index else 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from compat_core.adapters import ADAPTERS, Adapter, Pairs
+from compat_core.adapters import ADAPTERS, Adapter, Pairs, VectorMap
 from compat_core.config import check_ranges, param
 from compat_core.errors import CompatError
 from compat_core.vectors import options as ways
@@ -81,7 +81,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Everything that was found. ``recommended`` is the name of an option, or empty where none is worth it.
+    """Everything that was found. ``recommended`` and ``closest`` are names of options or empty, see ``Answer``.
 
     ``truth`` says where relevance comes from, ``independent`` whether that is something else than the new model;
     ``num_items`` were given; ``latencies`` are of the maps alone, measured on this machine; ``left_out`` are the
@@ -90,6 +90,7 @@ class Decision:
 
     rows: tuple[Row, ...]
     recommended: str
+    closest: str
     reason: str
     truth: str
     independent: bool
@@ -133,6 +134,7 @@ def decide(
         config.judged,
         config.queries,
         config.seed,
+        _askable(given, len(pairs)),
     )
     source = pairs if fitted_on is None else fitted_on
     fit = source.take(split.fit)
@@ -150,23 +152,31 @@ def decide(
     )
     judged: list[tuple[Option, Judged]] = []
     latencies: list[MapLatency] = []
-    made, total = itertools.chain(options.all(), options.candidates(given, split.judged)), options.count(given)
+    rates: dict[VectorMap, float] = {}
+    elsewhere = options.candidates(given, split.judged)  # first, since they may be refused
+    made, total = itertools.chain(options.all(), elsewhere), options.count(given)
     for number, option in enumerate(made, 1):
         tell(f"option {number} of {max(number, total)}: {option.name}")
         judged.append((option, judge(option.scorer, relevance, len(judging.old))))
         if option.vector_map is not None and option.kind in (ways.GALLERY, ways.QUERY):
             timed = (judging.old if option.kind == ways.GALLERY else judging.new)[:TIMED_ROWS]
             latencies.append(map_latency(option.name, option.vector_map, timed, judging.side))
-    mapping = [one.rows_per_s for one in latencies]
-    costs = dataclasses.replace(config.costs, mapped_per_s=min([config.costs.mapped_per_s, *mapping]))
-    config = dataclasses.replace(config, costs=costs)
-    billing = Billing(costs, len(pairs), judging.old.shape[1], judging.new.shape[1])
+            rates[option.vector_map] = latencies[-1].rows_per_s
+    billing = Billing(config.costs, len(pairs), judging.old.shape[1], judging.new.shape[1], rates)
     rows = outcome_rows(judged, config.metric, billing, config.resamples, config.seed)
-    recommended, reason = recommend(rows, config.metric, config.target, relevance.independent)
+    answer = recommend(rows, config.metric, config.target, relevance.independent)
     skipped = int((relevance.counts == 0).sum())
     decision = Decision(
-        tuple(rows), recommended, reason, relevance.source, relevance.independent, len(pairs), len(fit),
-        len(judging.old), len(relevance) - skipped, skipped, tuple(latencies), tuple(options.left_out),
-        config,
+        tuple(rows), answer.recommended, answer.closest, answer.reason, relevance.source, relevance.independent,
+        len(pairs), len(fit), len(judging.old), len(relevance) - skipped, skipped, tuple(latencies),
+        tuple(options.left_out), config,
     )  # fmt: skip
     return decision, Evidence(split, fit, judging, relevance, tuple(judged), options.best)
+
+
+def _askable(given: Given, count: int) -> np.ndarray | None:
+    """Which items have a relevant one among the judgements ``(N,)``; None without judgements: all may ask."""
+    if given.judgements is None or given.ids is None:
+        return None
+    judged = {name for name, items in given.judgements.items() if any(value > 0 for value in items.values())}
+    return np.fromiter((str(name) in judged for name in given.ids), dtype=bool, count=count)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from compat_core.vectors.pictures import ItemPictures
 
 FEWEST = 40
+FEWEST_QUERIES = 10
 VALIDATED = 2_000  # most items that choices between fitted options are made on
 
 
@@ -87,7 +88,15 @@ class Split:
     queries: np.ndarray
 
 
-def split_rows(count: int, fitted: int | None, pairs: int, judged: int, queries: int, seed: int) -> Split:
+def split_rows(
+    count: int,
+    fitted: int | None,
+    pairs: int,
+    judged: int,
+    queries: int,
+    seed: int,
+    askable: np.ndarray | None = None,
+) -> Split:
     """A random but fixed split.
 
     Args:
@@ -96,9 +105,10 @@ def split_rows(count: int, fitted: int | None, pairs: int, judged: int, queries:
             may be fitted on.
         pairs: most items to fit on and choose by; judged, queries: most items judged, and querying.
         seed: of the split.
+        askable: ``(count,)`` bool, items that may query; None: all.
 
     Raises:
-        CompatError: for fewer than 40 items.
+        CompatError: for fewer than 40 items, or fewer than 10 that may query among those to be judged.
     """
     if count < FEWEST or (fitted is not None and fitted < FEWEST):
         few = count if count < FEWEST else fitted
@@ -110,7 +120,15 @@ def split_rows(count: int, fitted: int | None, pairs: int, judged: int, queries:
     rest = order[len(chosen) :] if fitted is None else np.random.default_rng(seed + 2).permutation(fitted)
     rest = rest[:pairs]
     validate = np.sort(rest[: min(VALIDATED, len(rest) // 5)])
-    asking = np.random.default_rng(seed + 1).permutation(len(chosen))[:queries]
+    asking = np.random.default_rng(seed + 1).permutation(len(chosen))
+    if askable is not None:
+        asking = asking[askable[chosen[asking]]]
+        if len(asking) < FEWEST_QUERIES:
+            rule = f"needs at least {FEWEST_QUERIES} judged queries among the {len(chosen):,} items to judge on"
+            raise CompatError(
+                "relevance judgements", value=f"{len(asking)} of them", rule=rule, fix="judge more queries"
+            )
+    asking = asking[:queries]
     return Split(np.sort(rest[len(validate) :]), validate, chosen, np.sort(asking))
 
 
@@ -129,6 +147,10 @@ def held_out(
     taken = pairs.take(rows)
     old, new = (torch.from_numpy(np.array(side, dtype=np.float32)) for side in (taken.source, taken.target))
     side = None if taken.side is None else torch.from_numpy(np.array(taken.side, dtype=np.float32))
+    for name, emb in (("old vectors", old), ("new vectors", new), ("side-information", side)):
+        if emb is not None and not torch.isfinite(emb).all():
+            row = int(rows[int(torch.nonzero(~torch.isfinite(emb).all(dim=1))[0, 0])])
+            raise CompatError(name, rule=f"NaN or infinite values in row {row}", fix="drop or repair that item")
     judging = Judging(old, new, queries, distance, side)
     if given.judgements is not None:
         if given.ids is None:

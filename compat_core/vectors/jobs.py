@@ -22,6 +22,7 @@ from compat_core.experiments.store import runs_root
 FOLDER = "decisions"
 SCHEMA_VERSION = 1
 REQUEST_FILE, DECISION_FILE, PAGE_FILE, QUERIES_FILE = "request.json", "decision.json", "decision.html", "per_query.npz"
+KEYS = {"rows", "recommended", "reason", "config"}  # what readers of a decision rely on
 CANCEL_FILE = "cancelled"
 STEP = re.compile(r"(option|closer look) \d+ of \d+: ")
 
@@ -33,6 +34,11 @@ def read_decision(path: Path) -> dict[str, Any]:
         raise CompatError("decision", value=str(path), rule="is not what decide writes")
     if document.get("schema_version") != SCHEMA_VERSION:
         rule = f"was written by another version; this one reads schema {SCHEMA_VERSION}"
+        raise CompatError("decision", value=str(path), rule=rule, fix="decide again")
+    decision = document["decision"]
+    missing = KEYS - set(decision) if isinstance(decision, dict) else KEYS
+    if missing:
+        rule = f"lacks {', '.join(sorted(missing))}"
         raise CompatError("decision", value=str(path), rule=rule, fix="decide again")
     return document
 

@@ -90,7 +90,7 @@ class OptionMaker:
         adapters = sum(len(self.fitted_on(adapter)) + 1 for adapter in self.adapters)
         ordered = self.judged_by.labels is not None or self.validated_by.weights is not None
         shares = len(self.config.shares) * (2 + (1 + ordered if self.adapters else 0))
-        slerp = any(adapter.name == SLERP_MAP for adapter in self.adapters)
+        slerp = self.config.distance != "l2" and any(adapter.name == SLERP_MAP for adapter in self.adapters)
         return len(ways.references(self.judging)) + adapters + shares + slerp + len(given.candidates)
 
     def all(self) -> Iterator[Option]:
@@ -123,7 +123,10 @@ class OptionMaker:
         for share in self.config.shares:
             for by in ("rank", "score"):
                 yield ways.rank_merge(self.judging, share, order, by)
-        if to_old is not None:
+        if to_old is not None and self.config.distance == "l2":
+            reason = "turns directions, which says nothing of lengths; l2 distance depends on them"
+            self.left_out.append(LeftOut(ways.SLERP, reason))
+        elif to_old is not None:
             yield self.slerp(to_old)
 
     def fitted(self, name: str, adapter: Adapter, pairs: Pairs) -> VectorMap | None:
@@ -140,7 +143,11 @@ class OptionMaker:
         return [plain, self.fit] if self.fit.side is not None and "side" in adapter.optional else [plain]
 
     def candidates(self, given: Given, rows: np.ndarray) -> list[Option]:
-        """Options made elsewhere."""
+        """Options made elsewhere. Raises CompatError for one that cannot be judged, or two of one name."""
+        names = [candidate.name for candidate in given.candidates]
+        for name in names:
+            if names.count(name) > 1:
+                raise CompatError("option", value=name, rule="occurs more than once", fix="give each its own name")
         return [ways.candidate_option(self.judging, candidate, rows) for candidate in given.candidates]
 
     def part_backfills(self, base: Option, order: np.ndarray) -> Iterator[Option]:

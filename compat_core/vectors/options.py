@@ -24,6 +24,7 @@ from compat_core.vectors.space import Judging
 STATUS_QUO, NAIVE, CEILING = "status quo", "naive swap", "full backfill"
 REFERENCE, GALLERY, QUERY, TWO_SPACES, BACKFILL = "reference", "migrate", "map queries", "two spaces", "part backfill"
 RETRAIN = "retrain"
+SLERP, MERGE = "slerp", "rank merge by"
 RANDOM = "random"  # the ordering that needs nothing
 SHARES = (0.25, 0.5, 0.75)
 
@@ -74,8 +75,22 @@ def references(judging: Judging) -> list[Option]:
 
 
 def candidate_option(judging: Judging, candidate: Candidate, rows: np.ndarray) -> Option:
-    """An option made elsewhere; ``rows (G,)`` are the judged items among the candidate's."""
+    """An option made elsewhere; ``rows (G,)`` are the judged items among the candidate's.
+
+    Raises:
+        CompatError: for a name that an option has already, sides of two dimensions, or values that are not finite.
+    """
+    name = candidate.name
+    if name in (STATUS_QUO, NAIVE, CEILING, SLERP) or any(part in name for part in ("old→new", "new→old", MERGE)):
+        raise CompatError(
+            "option", value=name, rule="is the name of an option that every decision has", fix="rename it"
+        )
     query, gallery = (_float32(side, rows) for side in (candidate.query, candidate.gallery))
+    if query.shape[1] != gallery.shape[1]:
+        rule = f"queries have {query.shape[1]} dimensions, gallery rows {gallery.shape[1]}: they cannot be compared"
+        raise CompatError("option", value=name, rule=rule)
+    if not (torch.isfinite(query).all() and torch.isfinite(gallery).all()):
+        raise CompatError("option", value=name, rule="holds NaN or infinite values", fix="drop or repair those items")
     kind = GALLERY if candidate.mapped else RETRAIN
     space = judging.space(query, gallery)
     return Option(candidate.name, kind, candidate.summary, 0.0, space, retrained=candidate.retrained)
@@ -158,7 +173,7 @@ def rank_merge(judging: Judging, share: float, order: np.ndarray, by: str) -> Op
             merged[:, columns] = merge(scorer(positions)[:, columns])
         return merged
 
-    name = f"rank merge by {by}, {100 * share:.0f} % backfilled"
+    name = f"{MERGE} {by}, {100 * share:.0f} % backfilled"
     summary = "Two searches, one in each space, merged; nothing is trained, both models serve queries."
     return Option(name, TWO_SPACES, summary, share, score)
 
@@ -182,7 +197,7 @@ def slerp(judging: Judging, fitted: VectorMap, weight: float) -> Option:
     """
     query = interpolated(judging.old, mapped_rows(fitted, judging.new), weight)
     summary = f"Old query and mapped new query, interpolated on the sphere ({weight:g} of the way); gallery untouched."
-    return Option("slerp", TWO_SPACES, summary, 0.0, judging.space(query, judging.old), fitted)
+    return Option(SLERP, TWO_SPACES, summary, 0.0, judging.space(query, judging.old), fitted)
 
 
 def interpolated(start: torch.Tensor, end: torch.Tensor, weight: float) -> torch.Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from compat_core.adapters import VectorMap
 from compat_core.metrics import bootstrap_means, interval
 from compat_core.metrics.bootstrap import LEVEL
 from compat_core.vectors import options as ways
@@ -16,8 +17,8 @@ from compat_core.vectors.judge import METRICS, Judged
 from compat_core.vectors.options import CEILING, STATUS_QUO, Option
 
 IMITATION = (
-    "The truth is the new model's own neighbours: this shows how well it is imitated, not that it is better than the "
-    "old one; labels or relevance judgements would."
+    "The truth is the new model's own neighbours, which cannot show that it is better than the old one: that takes "
+    "labels or relevance judgements."
 )
 Numbers = dict[str, float | None]  # value, ci_low, ci_high
 
@@ -50,24 +51,26 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """What turns an option into a bill: prices and speeds, items in production, and the two dimensions."""
+    """What turns an option into a bill: prices, items in production, both dimensions, and each map's vectors per second."""
 
     costs: CostConfig
     items: int
     old_dim: int
     new_dim: int
+    rates: Mapping[VectorMap, float]
 
     def work(self, option: Option) -> Work:
         """What the option makes somebody do."""
         retrained = int(option.retrained)
         if option.name == CEILING:
-            return Work(1.0, 0.0, self.new_dim)
+            # As after a migration, the old index is kept until the new one has proved itself.
+            return Work(1.0, 0.0, self.new_dim, True, self.old_dim)
         if option.kind == ways.TWO_SPACES and option.backfilled:
             return Work(option.backfilled, 0.0, self.old_dim, second_index=True, second_dimension=self.new_dim)
         if option.maps_gallery:
-            # The old vectors are kept beside the migrated ones until the new index has proved itself.
             mapped = 1.0 - option.backfilled
-            return Work(option.backfilled, mapped, self.new_dim, True, self.old_dim, retrained)
+            rate = 0.0 if option.vector_map is None else self.rates.get(option.vector_map, 0.0)
+            return Work(option.backfilled, mapped, self.new_dim, True, self.old_dim, retrained, rate)
         return Work(0.0, 0.0, self.old_dim, retrained=retrained)
 
 
@@ -120,42 +123,60 @@ def _share(means: np.ndarray, drawn: np.ndarray) -> Numbers | None:
     return interval(share, (drawn[usable, 0] - drawn[usable, 1]) / possible[usable]).row()
 
 
-def recommend(rows: Sequence[Row], metric: str, target: float, independent: bool) -> tuple[str, str]:
-    """The name of the recommended option, or an empty one, and why.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to do: the ``recommended`` option, or an empty name; the ``closest`` to the new model where the truth is its
+    own neighbours, so that nothing can be recommended, else an empty name; and why."""
+
+    recommended: str
+    closest: str
+    reason: str
+
+
+def recommend(rows: Sequence[Row], metric: str, target: float, independent: bool) -> Answer:
+    """The recommended option, if any, and why.
 
     An option is worth something when its whole gain interval lies above zero, the error shared between all options.
     Of those that reach ``target`` of the possible gain, the cheapest is recommended; the full backfill always does.
-    Where the truth is the new model's own neighbours (not ``independent``), a backfill cannot be recommended: it would
-    be right by definition. When no other option reaches ``target`` then, it is the one with the largest gain.
+    Where the truth is the new model's own neighbours (not ``independent``), nothing is recommended: a worse new model
+    would be imitated as well as a better one.
     """
+    if not independent:
+        return _closest(rows, metric)
     ceiling = next(row for row in rows if row.name == CEILING)
     if ceiling.adjusted_low <= 0:
         gain = ceiling.gain[metric]
         worse = (gain["ci_high"] or 0.0) < 0
         why = "is worse than the old one" if worse else "does not measurably beat the old one"
-        return "", (
-            f"Keep the old model: even with every item embedded again the new model {why} "
-            f"({metric} {_points(gain['value'])} points)."
+        return Answer(
+            "",
+            "",
+            (
+                f"Keep the old model: even with every item embedded again the new model {why} "
+                f"({metric} {_points(gain['value'])} points)."
+            ),
         )
-    able = [row for row in rows if row.adjusted_low > 0 and (independent or not row.backfilled)]
+    enough = [
+        row for row in rows if row.adjusted_low > 0 and ((row.recovered[metric] or {}).get("value") or 0.0) >= target
+    ]
+    chosen = min(enough, key=lambda row: (row.bill.money, row.bill.days, -(row.gain[metric]["value"] or 0.0)))
+    why = f"The cheapest option that keeps at least {100 * target:.0f} % of the possible gain in {metric}."
+    return Answer(chosen.name, "", why)
+
+
+def _closest(rows: Sequence[Row], metric: str) -> Answer:
+    """Of the options that embed nothing again, the one that imitates the new model best; backfills are right by
+    definition."""
+    able = [row for row in rows if row.adjusted_low > 0 and not row.backfilled]
     if not able:
-        why = "None is worth it: no option beats the status quo beyond doubt"
-        if independent:
-            return "", f"{why}."
-        return "", f"{why}, and without labels or judgements the new model cannot be shown to be better, only imitated."
-    enough = [row for row in able if ((row.recovered[metric] or {}).get("value") or 0.0) >= target]
-    if enough:
-        chosen = min(enough, key=lambda row: (row.bill.money, row.bill.days, -(row.gain[metric]["value"] or 0.0)))
-        among = "The cheapest option" if independent else "Of the options that embed nothing again, the cheapest"
-        why = f"{among} that keeps at least {100 * target:.0f} % of the possible gain in {metric}."
-    else:
-        chosen = max(able, key=lambda row: row.gain[metric]["value"] or 0.0)
-        kept = (chosen.recovered[metric] or {}).get("value") or 0.0
-        why = (
-            f"Of the options that embed nothing again, none keeps {100 * target:.0f} % of the possible gain in "
-            f"{metric}; this one keeps the most, {100 * kept:.0f} %."
-        )
-    return chosen.name, why if independent else f"{why} {IMITATION}"
+        return Answer("", "", f"No option imitates the new model better than the status quo does. {IMITATION}")
+    chosen = max(able, key=lambda row: row.gain[metric]["value"] or 0.0)
+    kept = (chosen.recovered[metric] or {}).get("value") or 0.0
+    why = (
+        f"Of the options that embed nothing again, it comes closest to the new model: {100 * kept:.0f} % of the way in "
+        f"{metric}."
+    )
+    return Answer("", chosen.name, f"{why} {IMITATION}")
 
 
 def _points(value: float | None) -> str:
@@ -174,6 +195,6 @@ def with_costs(decided: Mapping[str, Any], costs: CostConfig) -> dict[str, Any]:
         work = Work(**stored["work"])
         rows.append(Row(**stored | {"work": work, "bill": bill(work, costs, decided["num_items"])}))
     config = decided["config"]
-    name, reason = recommend(rows, config["metric"], config["target"], decided["independent"])
-    changed = {"rows": [asdict(row) for row in rows], "recommended": name, "reason": reason}
+    answer = recommend(rows, config["metric"], config["target"], decided["independent"])
+    changed = {"rows": [asdict(row) for row in rows]} | asdict(answer)
     return dict(decided) | changed | {"config": config | {"costs": asdict(costs)}}

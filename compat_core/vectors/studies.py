@@ -28,7 +28,8 @@ def studies(
 ) -> dict[str, Any]:
     """JSON types: ``looked_at`` (the option), ``pair_budget``, ``plan``, ``thresholds``, ``indexes``, ``harm``.
 
-    The option looked at is the recommended one, else the best of those that migrate the gallery.
+    The option looked at is the recommended one, without labels the closest to the new model, else the best of those
+    that migrate the gallery.
 
     Args:
         given, decision, evidence: of :func:`~compat_core.vectors.decision.decide`.
@@ -38,7 +39,7 @@ def studies(
     config, judging, relevance = decision.config, evidence.judging, evidence.relevance
     found: dict[str, Any] = {"pair_budget": None, "plan": [], "thresholds": [], "harm": []}
     best = evidence.best
-    looked_at = decision.recommended or (best[0].name if best else CEILING)
+    looked_at = decision.recommended or decision.closest or (best[0].name if best else CEILING)
     found["looked_at"] = looked_at
     if best is not None and best[0].vector_map is not None:
         tell("closer look 1 of 5: pair budget")

@@ -75,16 +75,45 @@ def test_two_uploads_start_a_decision(empty, visit, started):
     app.button(key="vectors-start").click().run()
     assert not app.exception
     (job,) = started
-    assert job.arguments[-2:] == ["--pairs", "123"] and job.title == "old.npy"
+    assert job.arguments[-2:] == ["--pairs", "123"] and job.title == "old.npy → new.npy"
     np.testing.assert_array_equal(np.load(job.inputs / "old.npy"), given.old)
 
 
-def test_paths_that_are_not_there_are_said_and_kept(empty, visit, started, tmp_path):
+def test_paths_that_are_not_there_are_said_and_kept_and_hide_nothing(empty, visit, started, tmp_path):
+    np.save(tmp_path / "new.npy", better_new().new)
     app = visit("vectors")
     app.segmented_control(key="vectors-source").set_value("paths").run()
     app.text_input(key="vectors-path-old").set_value("/no/such/old.npy").run()
     assert any("/no/such/old.npy" in error.value for error in app.error)
     assert app.text_input(key="vectors-path-old").value == "/no/such/old.npy" and not app.exception
+    app.text_input(key="vectors-path-new").set_value(str(tmp_path / "new.npy")).run()
+    assert app.text_input(key="vectors-path-ages").value == "" and app.button(key="vectors-start").disabled
+    app.text_input(key="vectors-path-old").set_value(str(tmp_path / "new.npy")).run()
+    app.text_input(key="vectors-path-group").set_value(str(tmp_path / "new.npy")).run()
+    assert any("one dimension" in error.value for error in app.error)
+    app.text_input(key="vectors-path-group").set_value("").run()
+    app.button(key="vectors-start").click().run()
+    assert started[0].arguments[:2] == ["--old", str(tmp_path / "new.npy")]
+
+
+def test_files_that_do_not_fit_are_said_by_their_own_names(empty, visit, started):
+    app = visit("vectors")
+    given = better_new()
+    for name, array in (("old", given.old), ("new", given.new[:90])):
+        app.file_uploader(key=f"vectors-{name}").upload(f"shop-{name}.npy", npy(array), "application/x-npy").run()
+    (error,) = app.error
+    assert error.value.startswith("shop-new.npy: holds 90 rows, shop-old.npy 500")
+    assert app.button(key="vectors-start").disabled
+
+
+def test_decisions_are_listed_by_name_and_state_and_unfinished_ones_removed(decided, visit, empty):
+    DecisionStore(empty.root).create("broken", [])
+    app = visit("vectors", decision=decided.id)
+    (box,) = [box for box in app.selectbox if box.label == "Decision"]
+    assert any(text.startswith("shop vectors · ") and text.endswith("· done") for text in box.options)
+    assert any(text.startswith("broken · ") and text.endswith("· failed") for text in box.options)
+    app.button(key="decisions-clean").click().run()
+    assert [job.title for job in DecisionStore(empty.root).list()] == ["shop vectors"] and not app.exception
 
 
 def test_a_finished_run_brings_its_vectors(finished, visit, started):
@@ -100,7 +129,11 @@ def test_the_answer_stands_first_with_every_option_and_the_closer_look(decided, 
     app = visit("vectors", decision=decided.id)
     document = decided.document()
     assert f"Recommended: {document['decision']['recommended']}" in texts(app)
-    assert len(table_with(app, "embed again")) == len(document["decision"]["rows"])
+    options = table_with(app, "embed again")["option"].tolist()
+    assert options == [*dict.fromkeys(options)] and {row["name"] for row in document["decision"]["rows"]} <= set(
+        options
+    )
+    assert options[-1] == "retrain compatibly (not judged)"
     for column in ("share for 95 % of the gain", "recalibrated score", "lost / won %", "p99, ms", "recall@10 %"):
         assert len(table_with(app, column))
     assert not app.error

@@ -35,6 +35,13 @@ def test_doing_nothing_costs_only_storage():
     assert bill(Work(0.0, 0.0, 256), COSTS, 7).gpu_hours == bill(Work(0.0, 0.0, 256), COSTS, 7).days == 0
 
 
+def test_a_slower_map_and_prices_without_end():
+    slow = bill(Work(0.0, 1.0, 256, mapped_per_s=100.0), COSTS, items=7)
+    assert slow.days == pytest.approx((10.0 + 0.1) / 24)
+    with pytest.raises(CompatError, match="gpu_price: got inf; must be finite"):
+        CostConfig(gpu_price=float("inf"))
+
+
 @pytest.mark.parametrize("field", ["gpus", "items_per_s", "gpu_price"])
 def test_costs_out_of_range_are_refused(field):
     with pytest.raises(CompatError, match=field):

@@ -7,6 +7,7 @@ import pytest
 
 from compat_core.adapters import ADAPTERS, Pairs
 from compat_core.errors import CompatError
+from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide
 from compat_core.vectors.given import Candidate, Given, split_rows
 from compat_core.vectors.studies import studies
@@ -45,27 +46,15 @@ def test_a_better_new_model_is_recommended_with_its_interval_above_zero():
     assert decision.row("full backfill").won > decision.row("full backfill").lost
 
 
-def test_without_labels_a_backfill_is_never_recommended():
-    given = better_new()
-    decision, _ = decide(Given(given.old, given.new), quick())
-    assert "weaker truth" in decision.truth
-    assert decision.recommended == "" or not decision.row(decision.recommended).backfilled
-
-
-def test_without_labels_the_reason_names_its_truth_and_what_it_compares():
+def test_without_labels_nothing_is_recommended_and_the_closest_named():
     given = better_new(noise=0.5)
-    decision, _ = decide(Given(given.old, given.new), quick())
-    row = decision.row(decision.recommended)
-    assert row.recovered["mAP"]["value"] < decision.config.target
-    kept = f"{100 * row.recovered['mAP']['value']:.0f} %"
-    assert (
-        decision.reason.startswith("Of the options that embed nothing again, none keeps 90 %")
-        and kept in decision.reason
-    )
-    assert "the new model's own neighbours" in decision.reason
-    assert decision.row("full backfill").recovered["mAP"]["value"] == 1  # which is why it is not among those compared
-    easy, _ = decide(Given(given.old, given.new), quick(target=0.05))
-    assert easy.reason.startswith("Of the options that embed nothing again, the cheapest")
+    for old, new in ((given.old, given.new), (given.new, given.old)):  # a worse new model is imitated just as well
+        decision, _ = decide(Given(old, new), quick())
+        assert "weaker truth" in decision.truth and decision.recommended == ""
+        assert decision.closest and not decision.row(decision.closest).backfilled
+        kept = f"{100 * decision.row(decision.closest).recovered['mAP']['value']:.0f} % of the way"
+        assert decision.reason.startswith("Of the options that embed nothing again") and kept in decision.reason
+        assert "labels or relevance judgements" in decision.reason
 
 
 def test_all_adapters_work_without_labels_or_say_why_not():
@@ -127,9 +116,9 @@ def test_options_are_told_with_their_number(labels):
 def test_the_same_seed_gives_the_same_decision():
     first, second = (decide(better_new(), quick())[0].to_dict() for _ in range(2))
     for found in (first, second):  # what is timed on this machine
-        del found["latencies"], found["config"]["costs"]["mapped_per_s"]
+        del found["latencies"]
         for row in found["rows"]:
-            del row["bill"]
+            del row["bill"], row["work"]["mapped_per_s"]
     assert first == second
 
 
@@ -195,3 +184,54 @@ def test_side_information_is_judged_with_and_without():
     looked = studies(given, decision, evidence)
     gain = looked["pair_budget"]["points"][-1]["gain"]
     assert gain == pytest.approx(beside - decision.row("status quo").values["mAP"]["value"])
+
+
+def test_every_map_is_billed_at_its_own_rate():
+    decision, _ = decide(better_new(), quick())
+    measured = {one.option: one.rows_per_s for one in decision.latencies}
+    for row in decision.rows:
+        if row.kind == "migrate":
+            assert row.work.mapped_per_s == measured[row.name]
+    assert decision.config.costs == CostConfig()
+    assert decision.row("full backfill").bill.gigabytes == decision.row("ridge old→new").bill.gigabytes
+
+
+def test_slerp_is_left_out_where_lengths_count():
+    decision, _ = decide(better_new(), quick(distance="l2"))
+    assert [entry.name for entry in decision.left_out] == ["slerp"]
+    assert "slerp" not in {row.name for row in decision.rows}
+
+
+def test_queries_are_drawn_from_the_judged_ones_and_too_few_are_refused():
+    given = better_new()
+    ids = np.array([f"item {row}" for row in range(500)])
+    every = by_label(ids, given)
+    some = {name: every[name] for name in ids[:150]}
+    decision, evidence = decide(Given(given.old, given.new, ids=ids, judgements=some), quick(judged=250))
+    asked = evidence.split.judged[evidence.split.queries]
+    assert (asked < 150).all() and decision.num_queries == (evidence.split.judged < 150).sum()
+    few = {name: every[name] for name in ids[:8]}
+    with pytest.raises(CompatError, match="at least 10 judged queries"):
+        decide(Given(given.old, given.new, ids=ids, judgements=few), quick())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"name": "full backfill"}, "every decision has"),
+        ({"gallery": np.zeros((500, 3), dtype=np.float32)}, "8 dimensions, gallery rows 3"),
+        ({"query": np.full((500, 8), np.nan, dtype=np.float32)}, "NaN"),
+        ({"name": "twice"}, "more than once"),
+    ],
+)
+def test_options_made_elsewhere_that_cannot_be_judged_are_refused(changes, says):
+    given = better_new()
+    made = Candidate(**({"name": "made", "query": given.new, "gallery": given.new} | changes))
+    with pytest.raises(CompatError, match=says):
+        decide(dataclasses.replace(given, candidates=(made, Candidate("twice", given.new, given.new))), quick())
+
+
+def test_side_information_that_is_not_finite_is_refused():
+    given = better_new()
+    with pytest.raises(CompatError, match="side-information: NaN"):
+        decide(dataclasses.replace(given, side=np.full((500, 2), np.nan)), quick())

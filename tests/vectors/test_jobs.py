@@ -38,7 +38,11 @@ def test_state_follows_the_files(tmp_path):
     with pytest.raises(CompatError, match="another version"):
         job.document()
     (job.path / "decision.json").write_text(json.dumps({"decision": {}, "schema_version": 1}))
-    assert job.document()["decision"] == {}
+    with pytest.raises(CompatError, match="lacks config, reason, recommended, rows"):
+        job.document()
+    whole = {"rows": [], "recommended": "", "reason": "", "config": {}}
+    (job.path / "decision.json").write_text(json.dumps({"decision": whole, "schema_version": 1}))
+    assert job.document()["decision"] == whole
     assert store.get(job.id) == job
     job.delete()
     assert store.list() == []

@@ -1,0 +1,187 @@
+"""A look at the beginning of files before anything is started: is it there, can it be read, do the shapes agree."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from compat_core.errors import CompatError, unknown_name
+from compat_core.vectors.sources import SUFFIXES
+
+TABLES = (".parquet", ".csv")
+VECTORS = ("old", "new", "side")  # options that take two dimensions
+FREE_FORM = ("qrels",)  # options that take no file of arrays
+PICTURES = "images"
+MAGIC = b"\x93NUMPY"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file as somebody names it.
+
+    Attributes:
+        name: what to call it.
+        content: its bytes, or where it lies.
+        column: the array or column of it that is meant; empty where none is named.
+    """
+
+    name: str
+    content: bytes | Path
+    column: str = ""
+
+    @classmethod
+    def at(cls, spec: str) -> InputFile:
+        """``FILE`` or ``FILE:NAME``, with ``~`` for one's own folder."""
+        head, colon, column = spec.rpartition(":")
+        named = bool(colon) and Path(head).suffix.lower() in SUFFIXES
+        path = Path(head if named else spec).expanduser().absolute()
+        return cls(path.name, path, column if named else "")
+
+    @property
+    def spec(self) -> str:
+        """The path as ``FILE`` or ``FILE:NAME``; the name alone for bytes."""
+        where = str(self.content) if isinstance(self.content, Path) else self.name
+        return f"{where}:{self.column}" if self.column else where
+
+
+def peek_errors(files: Mapping[str, InputFile]) -> dict[str, str]:
+    """What is wrong with the files of a decision, as far as their beginnings tell.
+
+    Args:
+        files: option of ``decide`` (``old``, ``new``, ``labels``, …) -> its file.
+
+    Returns:
+        option -> what is wrong, for people; nothing for a file that looks right. Values are not read here.
+    """
+    errors: dict[str, str] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for option, file in files.items():
+        try:
+            shape = peek(option, file)
+            if shape is not None:
+                shapes[option] = shape
+        except CompatError as error:
+            errors[option] = str(error)
+    tables = any(_suffix(files[side]) in TABLES for side in ("old", "new") if side in files)
+    for option, shape in shapes.items():
+        of = "new" if option == "new-ids" else "old"
+        if option == of or of not in shapes or shape[0] == shapes[of][0]:
+            continue
+        fix = ""
+        if option == "new":
+            if tables or {"ids", "new-ids"} <= set(files):  # rows may be matched by id
+                continue
+            fix = "or give the ids of both, and rows are matched by them"
+        rule = f"holds {shape[0]:,} rows, {files[of].name} {shapes[of][0]:,}: row i of both must be one item"
+        errors[option] = str(CompatError(files[option].name, rule=rule, fix=fix))
+    return errors
+
+
+def peek(option: str, file: InputFile) -> tuple[int, ...] | None:
+    """The shape that the file's header states; None where only reading it all would tell.
+
+    Raises:
+        CompatError: for a missing or empty file, one of another format than its name says, truncated, holding objects,
+            no rows, or numbers or dimensions that ``option`` cannot be.
+    """
+    if isinstance(file.content, Path) and not file.content.is_file():
+        raise CompatError(file.name, value=str(file.content), rule="no such file on the machine this app runs on")
+    size = file.content.stat().st_size if isinstance(file.content, Path) else len(file.content)
+    if not size:
+        raise CompatError(file.name, rule="is empty (0 bytes)")
+    suffix = _suffix(file)
+    if option in FREE_FORM:
+        return None
+    if suffix not in SUFFIXES:
+        raise CompatError(file.name, rule=f"must end in one of {', '.join(SUFFIXES)}", fix="convert it")
+    with file.content.open("rb") if isinstance(file.content, Path) else io.BytesIO(file.content) as opened:
+        if suffix == ".parquet":
+            return _parquet(file.name, opened)
+        if suffix == ".csv":
+            _csv(file.name, opened)
+            return None
+        shape, dtype = _npz(file, opened) if suffix == ".npz" else _npy(file.name, opened, size)
+    _fits(option, file.name, shape, dtype)
+    return shape
+
+
+def _fits(option: str, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if option == PICTURES:
+        if dtype != np.uint8 or len(shape) < 3:
+            raise CompatError(name, rule=f"shape is {shape}, dtype {dtype}; must be uint8 pictures (N, H, W[, C])")
+    elif option in VECTORS:
+        if dtype.kind not in "fiu" or len(shape) != 2:
+            rule = f"shape is {shape}, dtype {dtype}; must be real numbers in two dimensions: (items, dimension)"
+            raise CompatError(name, rule=rule)
+    elif len(shape) != 1:
+        raise CompatError(name, rule=f"shape is {shape}; must have one dimension: one entry per item")
+    if 0 in shape:
+        raise CompatError(name, rule=f"shape is {shape}; must hold at least one row")
+
+
+def _npy(name: str, opened: BinaryIO, size: int | None) -> tuple[tuple[int, ...], np.dtype]:
+    if opened.read(len(MAGIC)) != MAGIC:
+        raise CompatError(name, rule="is not an .npy file", fix="write it with numpy.save")
+    opened.seek(0)
+    try:
+        version = np.lib.format.read_magic(opened)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(opened)
+    except (ValueError, EOFError) as error:
+        raise CompatError(name, rule=f"its header cannot be read ({error})", fix="write it with numpy.save") from error
+    if dtype.hasobject:
+        raise CompatError(name, rule="holds Python objects, which only unpickling could read, and that is refused")
+    wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if size is not None and size - opened.tell() < wanted:
+        raise CompatError(name, rule=f"is truncated: {size - opened.tell():,} of {wanted:,} bytes of numbers are there")
+    return shape, dtype
+
+
+def _npz(file: InputFile, opened: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+    try:
+        with zipfile.ZipFile(opened) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            if file.column and file.column not in names:
+                raise unknown_name(f"array in {file.name}", file.column, names)
+            if not file.column and len(names) != 1:
+                rule = f"holds {len(names)} arrays ({', '.join(names[:8])}); must hold one, or be a path with its name"
+                raise CompatError(file.name, rule=rule, fix=f"{file.name}:{names[0] if names else 'NAME'}")
+            with archive.open(f"{file.column or names[0]}.npy") as member:
+                return _npy(file.name, io.BytesIO(member.read(2**16)), None)
+    except (zipfile.BadZipFile, KeyError, OSError) as error:
+        raise CompatError(file.name, rule="is not an .npz file", fix="write it with numpy.savez") from error
+
+
+def _parquet(name: str, opened: BinaryIO) -> tuple[int]:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise CompatError(name, rule="reading Parquet needs pyarrow", fix="pip install pyarrow") from error
+    try:
+        rows = pyarrow.parquet.ParquetFile(opened).metadata.num_rows
+    except (ValueError, OSError) as error:  # pyarrow's errors derive from these
+        raise CompatError(name, rule="is not a Parquet file") from error
+    if not rows:
+        raise CompatError(name, rule="holds no row")
+    return (rows,)
+
+
+def _csv(name: str, opened: BinaryIO) -> None:
+    import pandas as pd
+
+    try:
+        rows = len(pd.read_csv(opened, nrows=1))
+    except ValueError as error:  # pandas' errors, and those of decoding, derive from it
+        raise CompatError(name, rule="cannot be read as csv") from error
+    if not rows:
+        raise CompatError(name, rule="holds no row")
+
+
+def _suffix(file: InputFile) -> str:
+    return (file.content if isinstance(file.content, Path) else Path(file.name)).suffix.lower()
