@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """What turns an option into a bill: prices, items in production, both dimensions, and each map's vectors per second."""
+    """What turns an option into a bill: prices, items in production, dimensions, and the maps' vectors per second."""
 
     costs: CostConfig
     items: int
