@@ -54,7 +54,7 @@ with st.container(border=True):
             page_link("search", "Try a digit of your own in Search", run=demo.id)
             page_link("space", "See the two models' spaces in Space", run=demo.id)
 
-left, right = st.columns(2)
+left, right = st.columns([2, 3])
 with left:
     st.subheader("Recent runs")
     rows = recent_runs(store())

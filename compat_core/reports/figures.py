@@ -196,6 +196,7 @@ def metric_bars(
                 "arrayminus": [whisker["arrayminus"][0] for whisker in whiskers], "color": NEUTRAL,
             },
             text=["" if mean is None else f"{mean:.1f}" for mean in means], customdata=names,
+            insidetextanchor="start",  # at the foot: whiskers end at the top
             hovertext=[series.hover_text(name, value, cell) for name, value in zip(names, values, strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip

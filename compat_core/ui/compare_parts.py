@@ -106,7 +106,8 @@ def curves(results: Results) -> None:
     if not chosen:
         st.caption("Choose at least one method.")
         return
-    left, right = st.columns(2)
+    # one below the other where several runs would fill half a page's width with their legend
+    left, right = st.columns(2) if len(results) == 1 else (st.container(), st.container())
     with left:
         figure = figures.cmc_figure(results, chosen, order=METHODS.names())
         _draw(figure, "cmc", alt_text("cmc", results, methods=chosen))
@@ -155,6 +156,7 @@ def backfill(results: Results) -> None:
     )
     table = backfill_table(one)
     shown = table[(table["method"] == method) & (table["metric"] == metric)].drop(columns=["method", "metric"])
+    shown = shown.dropna(axis="columns", how="all")  # no intervals over several seeds
     columns = headings(shown.columns, percent=set(shown.columns) - {"order", "seeds"})
     alt = "Area and share needed per ordering"
     st.dataframe(shown, hide_index=True, width="stretch", key="backfill-table", column_config=columns, alt=alt)

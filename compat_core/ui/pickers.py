@@ -66,7 +66,7 @@ def in_address(key: str, options: Sequence[str], multiple: bool = False, shared:
     """
     widget, seen = f"{key}-choice", f"{key}-address"
     wanted = st.query_params.get_all(key)
-    if wanted != st.session_state.get(seen):
+    if wanted and wanted != st.session_state.get(seen):
         known = [value for value in wanted if value in options]
         if len(known) < len(wanted):
             st.warning(f"{', '.join(sorted(set(wanted) - set(known)))}: not here (deleted, or not finished yet).")

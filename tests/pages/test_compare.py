@@ -133,6 +133,7 @@ def test_the_run_chosen_on_one_page_is_shown_on_the_next_and_first_views_leave_t
     app.selectbox(key="run-choice").set_value(run.id).run()
     assert app.query_params["run"] in (run.id, [run.id])
     app.query_params.clear()
+    app.switch_page("pages/methods.py").run()  # a page without the widget: its state is gone
     app.switch_page("pages/search.py").run()
     assert not app.exception
     assert app.selectbox(key="run-choice").value == run.id

@@ -10,7 +10,7 @@ import pytest
 from compat_core.errors import CompatError
 from compat_core.reports import figures
 from compat_core.reports.alt import alt_text
-from compat_core.reports.roles import ROLES, method_style
+from compat_core.reports.roles import CLASS_COLORS, ROLES, method_style, role
 from tests.reports.sample import sample_results
 
 EVENTS = [
@@ -114,6 +114,19 @@ def test_several_runs_are_told_apart():
     names = [trace.name for trace in figure.data]
     assert len(names) == len(set(names)) == 10
     assert "b · fct · new/new (full backfill)" in names
+    by_name = {trace.name: trace for trace in figure.data}
+    one, other = (by_name[f"{run} · fct · new/migrated (method)"] for run in "ab")
+    assert one.line.color == other.line.color == role("new/migrated").color, "colours keep saying the role"
+    assert one.line.dash != other.line.dash and one.marker.symbol != other.marker.symbol
+
+
+def test_classes_have_ten_colours_and_a_legend_while_they_are_few():
+    assert len(set(CLASS_COLORS)) == 20
+    few = pd.concat([_points().assign(label=f"class {index}", id=str(index)) for index in range(10)])
+    legend = [trace for trace in figures.umap_figure(few, "label").data if trace.legend == "legend2"]
+    assert len({trace.marker.color for trace in legend}) == 10
+    many = pd.concat([_points().assign(label=f"class {index}", id=str(index)) for index in range(21)])
+    assert not [trace for trace in figures.umap_figure(many, "label").data if trace.legend == "legend2"]
 
 
 def test_curves_that_are_missing_are_an_error(results):
