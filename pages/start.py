@@ -31,7 +31,10 @@ with st.container(border=True):
             queue.enqueue(store(), PRESETS.get("demo").config)
             st.rerun()
     methods = len(PRESETS.get("demo").config.methods)
-    st.caption(f"About a minute where nothing else runs, offline: {methods} of the {len(METHODS.names())} methods; Launch offers all of them.")
+    st.caption(
+        f"About a minute where nothing else runs, offline: {methods} of the {len(METHODS.names())} methods; "
+        "Launch offers all of them."
+    )
     if demo and state != "done":
         live_view(demo, "start-live")
         controls(demo, "start-live")
