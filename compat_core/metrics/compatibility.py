@@ -33,9 +33,8 @@ class Verdict:
 
     Attributes:
         metric: the metric's name; a verdict holds for that metric and operating point only.
-        outcome: ``compatible`` when the whole interval of cross − old lies above 0, ``not compatible`` when the whole
-            interval lies below 0, else ``undecided``. Equality is not enough for ``compatible`` (the inequality is
-            strict), and no evidence against it either: an exact tie is undecided.
+        outcome: ``compatible`` when the whole interval of cross − old lies above 0, ``not compatible`` when none of
+            it does (equality is not enough), else ``undecided``.
         difference: cross − old, fractions.
     """
 
@@ -108,10 +107,10 @@ def verdict(
 
 
 def outcome_of(difference: Interval) -> Outcome:
-    """What an interval of cross − old says: above 0 compatible, below 0 not compatible, touching 0 undecided."""
+    """What an interval of cross − old says: above 0 compatible, not above 0 not compatible, across 0 undecided."""
     if difference.low > 0:
         return "compatible"
-    return "not compatible" if difference.high < 0 else "undecided"
+    return "not compatible" if difference.high <= 0 else "undecided"
 
 
 def recovered_gain(

@@ -19,14 +19,14 @@ _FIELDS = ["run", "dataset", "method", "seed", "metric", "outcome", "difference"
 def seed_verdict(ci_low: float | None, ci_high: float | None) -> str:
     """The verdict of one seed from the 95 % interval of M(new/migrated) − M(old/old).
 
-    ``compatible`` when the whole interval is above zero, ``not compatible`` when the whole interval is below zero, else
-    ``undecided``, an exact tie [0, 0] included: it shows no difference. ``not tested`` without an interval.
+    ``compatible`` when the whole interval is above zero, ``not compatible`` when none of it is, else ``undecided``;
+    ``not tested`` without an interval.
 
     Reference: BCT, arXiv:2003.11942, Eq. 2 (the strict inequality).
     """
     if ci_low is None or ci_high is None or pd.isna(ci_low) or pd.isna(ci_high):
         return NOT_TESTED
-    return COMPATIBLE if ci_low > 0 else NOT_COMPATIBLE if ci_high < 0 else UNDECIDED
+    return COMPATIBLE if ci_low > 0 else NOT_COMPATIBLE if ci_high <= 0 else UNDECIDED
 
 
 def verdicts_from_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:

@@ -83,9 +83,8 @@ def every_metric(results: Results) -> None:
     st.subheader("Verdict per metric")
     st.caption(
         "new/migrated − old/old in percentage points, the same queries. ✓ compatible: the whole 95 % interval is above "
-        "zero (over seeds: in every seed). ✗ not compatible: the whole of it is below. ? undecided, an "
-        "exact tie included, or the seeds disagree. In brackets the interval of one seed; over several seeds ± one "
-        "standard deviation."
+        "zero (over seeds: in every seed). ✗ not compatible: none of it is. ? undecided, or the seeds disagree. "
+        "In brackets the interval of one seed; over several seeds ± one standard deviation."
     )
     grid = verdict_grid(lines)
     shown = grid.drop(columns="run") if grid["run"].nunique() == 1 else grid
