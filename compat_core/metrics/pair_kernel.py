@@ -1,6 +1,6 @@
 """Counting the scores of many pairs, compiled: into coarse bins, and among sorted values.
 
-The same counting as the torch functions of :mod:`compat_core.metrics.verification`, which are its oracle.
+The same counting as the torch functions of :mod:`compat_core.metrics.pair_counts`, which are its oracle.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def place_among(scores: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> t
     low, span = values[0], float(values[-1]) - float(values[0])
     scale = np.float32(min(1e30, (BUCKETS - 1) / span)) if span > 0 else np.float32(1e30)
     start = np.zeros(BUCKETS + 3, dtype=np.int32)  # values in lower buckets
-    compiled_buckets(values, low, scale, start)
+    over_rows(_bucket_values, 1, lambda part: (values, low, scale, start))
     tables: list[tuple[np.ndarray, np.ndarray]] = []
 
     def arguments(part: slice) -> tuple[object, ...]:
@@ -60,11 +60,6 @@ def place_among(scores: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> t
     bits = scores.view(np.int32)
     over_rows(_place_rows, len(scores), arguments)
     return np.sum([slots for slots, _ in tables], axis=0), np.sum([fine for _, fine in tables], axis=0)
-
-
-def compiled_buckets(values: np.ndarray, low: np.float32, scale: np.float32, start: np.ndarray) -> None:
-    """Fill ``start`` with the number of values in lower buckets than each, by the kernel's own rounding."""
-    over_rows(_bucket_values, 1, lambda part: (values, low, scale, start))
 
 
 def _bins_of_rows(bits: np.ndarray, table: np.ndarray) -> None:  # a plain function until numba compiles it

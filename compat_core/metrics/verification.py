@@ -17,14 +17,20 @@ import torch
 
 from compat_core.device import pick_device
 from compat_core.errors import CompatError
-from compat_core.metrics import pair_kernel
 from compat_core.metrics.operating_points import CURVE_RATES, FEWEST, OperatingPoint, allowed, check_rates, refuse
+from compat_core.metrics.pair_counts import (
+    BINS,
+    HALF_BITS,
+    bin_of,
+    count_bins,
+    inside_bin,
+    place_among,
+    score_of,
+)
 from compat_core.retrieval.inputs import check_embeddings, check_ids, check_keys, check_pair, shared_codes
 from compat_core.retrieval.ranking import Relevance, exclude, is_compiled, relate, relevant_columns, rows_per_block
 from compat_core.retrieval.scores import ScoreSource, prepare
 
-HALF_BITS = 16
-BINS = pair_kernel.BINS
 HELD_VALUES = 2**23  # distinct genuine scores held at a time, about 250 MB with their counts
 
 
@@ -308,53 +314,27 @@ def _run(pairs: _Pairs, sweep: _Sweep, allowances: list[int]) -> list[tuple[floa
     device = pairs.source.query.device
     all_bins, genuine_bins = (torch.zeros(BINS, dtype=torch.int64, device=device) for _ in range(2))
     for scores, genuine in pairs.blocks():
-        all_bins += _count_bins(scores, pairs.compiled)
-        genuine_bins += torch.bincount(_bin(genuine), minlength=BINS)
+        all_bins += count_bins(scores, pairs.compiled)
+        genuine_bins += torch.bincount(bin_of(genuine), minlength=BINS)
     impostor_bins = all_bins - genuine_bins
-    impostor_bins[_bin(torch.tensor([float("-inf")], device=device))] = 0  # the places without a pair
+    lowest = int(bin_of(torch.tensor([float("-inf")]))[0])
+    without_pair, impostor_bins[lowest] = int(all_bins[lowest]), 0  # places that hold no pair score −inf
     select = _Select(impostor_bins.cpu().numpy(), allowances, device)
     # Stretches of bins, each with no more distinct genuine scores than are held at a time.
     stretch = genuine_bins.clamp_max(BINS).cumsum(0) // HELD_VALUES
     for number in sorted(stretch[genuine_bins > 0].unique().tolist(), reverse=True):
         values, counts = _gather(pairs, stretch == number)
         slots = torch.zeros(2 * len(values) + 1, dtype=torch.int64, device=device)
+        slots[0] = -without_pair
         for scores, genuine in pairs.blocks():
             wanted = [] if select.done else list(select.fine)
-            at_once, fine = _place(scores, values, wanted, pairs.compiled)
-            slots += at_once - _place(genuine[None], values, [], compiled=False)[0]
-            slots[0] -= scores.numel() - int((scores > float("-inf")).sum())
+            at_once, fine = place_among(scores, values, wanted, pairs.compiled)
+            slots += at_once - place_among(genuine[None], values, [], compiled=False)[0]
             for place, bin_number in enumerate(wanted):
-                select.fine[bin_number] += fine[place] - _fine(genuine, bin_number)
+                select.fine[bin_number] += fine[place] - inside_bin(genuine, bin_number)
         select.done = True
         sweep.add(counts.cpu().numpy(), slots.cpu().numpy())
     return select.thresholds()
-
-
-def _count_bins(scores: torch.Tensor, compiled: bool) -> torch.Tensor:
-    """Scores (B, G) in each coarse bin: (BINS,) int64."""
-    if compiled:
-        return torch.from_numpy(pair_kernel.count_bins(scores.numpy()))
-    return torch.bincount(_bin(scores.reshape(-1)), minlength=BINS)
-
-
-def _place(
-    scores: torch.Tensor, values: torch.Tensor, wanted: list[int], compiled: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scores (B, G) below, at and between ``values`` (m,): (2m + 1,); and inside ``wanted`` bins: (W, BINS)."""
-    if compiled:
-        found = pair_kernel.place_among(scores.numpy(), values.numpy(), np.array(wanted, dtype=np.int64))
-        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
-    flat = scores.reshape(-1)
-    place = torch.searchsorted(values, flat)
-    tied = values[place.clamp_max(len(values) - 1)] == flat
-    slots = torch.bincount(2 * place + tied, minlength=2 * len(values) + 1)
-    fine = [_fine(flat, number) for number in wanted]
-    return slots, torch.stack(fine) if fine else slots.new_zeros(0, BINS)
-
-
-def _fine(scores: torch.Tensor, number: int) -> torch.Tensor:
-    """The scores (N,) inside one coarse bin, by the lower half of their bits: (BINS,) int64."""
-    return torch.bincount(_order(scores[_bin(scores) == number]) & (BINS - 1), minlength=BINS)
 
 
 class _Select:
@@ -374,7 +354,7 @@ class _Select:
         for number, above, allowance in zip(self.bins, self.above, self.allowances, strict=True):
             from_top = self.fine[number].cpu().numpy()[::-1].cumsum()
             place = int(np.searchsorted(from_top, allowance - above, side="right"))
-            threshold = _score(torch.tensor([(number << HALF_BITS) + BINS - 1 - place]))
+            threshold = score_of(torch.tensor([(number << HALF_BITS) + BINS - 1 - place]))
             found.append((float(threshold[0]), above + (int(from_top[place - 1]) if place else 0)))
         return found
 
@@ -383,24 +363,7 @@ def _gather(pairs: _Pairs, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Te
     """The distinct genuine scores (m,) in the bins ``wanted`` (BINS,) bool, ascending, and how often each occurs."""
     found = []
     for _, genuine in pairs.blocks():
-        found.append(torch.unique(genuine[wanted[_bin(genuine)]], return_counts=True))
+        found.append(torch.unique(genuine[wanted[bin_of(genuine)]], return_counts=True))
     values, place = torch.unique(torch.cat([part for part, _ in found]), return_inverse=True)
     counts = torch.cat([number for _, number in found])
     return values, torch.zeros(len(values), dtype=torch.int64, device=values.device).index_add_(0, place, counts)
-
-
-def _order(scores: torch.Tensor) -> torch.Tensor:
-    """Float32 scores as int64 in [0, 2^32), in the same order."""
-    bits = scores.view(torch.int32)
-    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long() + 2**31
-
-
-def _bin(scores: torch.Tensor) -> torch.Tensor:
-    """The coarse bin of each score, the upper half of its bits: (N,) int64 in [0, BINS)."""
-    return _order(scores) >> HALF_BITS
-
-
-def _score(order: torch.Tensor) -> torch.Tensor:
-    """The scores back from :func:`_order`."""
-    bits = (order - 2**31).to(torch.int32)
-    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(torch.float32)

@@ -4,22 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from compat_core.metrics import pair_kernel, verification
+from compat_core.metrics import pair_counts, pair_kernel, verification
 from compat_core.retrieval import compiled, rank_kernel
 from tests.metrics.test_verification import case
+from tests.retrieval.test_rank_kernel import WORLDS
 
 pytestmark = pytest.mark.skipif(not compiled.available(), reason="numba is not installed")
-
-WORLDS = {
-    "spread": lambda rng: rng.standard_normal((7, 501)),
-    "negative": lambda rng: -1e4 - rng.random((7, 501)),
-    "many ties": lambda rng: rng.integers(-3, 4, (7, 501)).astype(float),
-    "all equal": lambda rng: np.zeros((7, 501)),
-    "an outlier": lambda rng: np.where(rng.random((7, 501)) < 0.01, 1e30, rng.random((7, 501)) * 1e-3),
-    "left out": lambda rng: np.where(rng.random((7, 501)) < 0.2, -np.inf, rng.standard_normal((7, 501))),
-    "one rounding apart": lambda rng: 1 + np.spacing(np.float32(1)) * rng.integers(0, 3, (7, 501)),
-    "tiny": lambda rng: rng.standard_normal((7, 501)) * 1e-40,
-}
 
 
 @pytest.mark.parametrize("count", [1, 2, 60])
@@ -28,7 +18,7 @@ def test_counts_are_those_of_sorting(world, count):
     rng = np.random.default_rng(count)
     scores = WORLDS[world](rng).astype(np.float32) + np.float32(0)
     flat = scores.reshape(-1)
-    bins = verification._bin(torch.from_numpy(flat)).numpy()
+    bins = pair_counts.bin_of(torch.from_numpy(flat)).numpy()
     np.testing.assert_array_equal(pair_kernel.count_bins(scores), np.bincount(bins, minlength=pair_kernel.BINS))
     values = np.unique(rng.choice(flat[np.isfinite(flat)], count))
     wanted = np.unique(rng.choice(bins, 3))
@@ -39,7 +29,7 @@ def test_counts_are_those_of_sorting(world, count):
     expected[-1] = np.sum(flat > values[-1])
     np.testing.assert_array_equal(slots, expected)
     for number, row in zip(wanted, fine, strict=True):
-        np.testing.assert_array_equal(row, verification._fine(torch.from_numpy(flat), int(number)).numpy())
+        np.testing.assert_array_equal(row, pair_counts.inside_bin(torch.from_numpy(flat), int(number)).numpy())
 
 
 @pytest.mark.parametrize("distance", ["cosine", "l2", "dot"])
