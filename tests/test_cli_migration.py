@@ -146,3 +146,12 @@ def test_mistakes_are_one_line_and_write_nothing(arguments, says, files, monkeyp
     shown = capsys.readouterr().err
     assert says in shown and shown.count("\n") == 1, shown
     assert sorted(path.name for path in files.iterdir()) == before
+
+
+def test_the_same_adapter_goes_on_however_it_is_written_and_another_is_refused(files, capsys):
+    command = ["migrate", "--map", str(files / "m"), *pair(files), "--vectors", str(files / "old.npy")]
+    assert main([*command, "--adapter", "ridge:normalise=true", "--out", str(files / "one.npy")]) == 0
+    assert main([*command, "--adapter", "ridge:normalise= true", "--out", str(files / "two.npy")]) == 0
+    capsys.readouterr()
+    assert main([*command, "--adapter", "procrustes", "--out", str(files / "three.npy")]) == 2
+    assert "already holds another map (ridge:normalise=true)" in capsys.readouterr().err

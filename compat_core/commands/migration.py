@@ -14,6 +14,7 @@ from compat_core.errors import CompatError
 if TYPE_CHECKING:
     import numpy as np
 
+    from compat_core.spec import Spec
     from compat_core.vectors.matching import MatchedVectors
 
 FILE_HELP = ".npy, .npz, .parquet or .csv; FILE:NAME picks an array or column"
@@ -143,16 +144,12 @@ def _fit(arguments: argparse.Namespace) -> int:
 
 def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False) -> None:
     from compat_core.adapters import ADAPTERS, Pairs, save_map
-    from compat_core.spec import parse_specs
     from compat_core.vectors.checks import check_vectors
     from compat_core.vectors.matching import matched
     from compat_core.vectors.migrate import sha256
     from compat_core.vectors.sources import split_spec
 
-    specs = parse_specs(arguments.adapter)
-    if len(specs) != 1:
-        raise CompatError("--adapter", value=arguments.adapter, rule="must name one adapter")
-    spec = specs[0]
+    spec = _one_adapter(arguments.adapter)
     adapter = ADAPTERS.get(spec.name)
     config = adapter.configure(spec)
     pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
@@ -168,15 +165,26 @@ def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False)
     print(f"{adapter.title}, {ends[0]} → {ends[1]}, on {len(pairs):,} pairs: {folder}")
 
 
+def _one_adapter(text: str) -> Spec:
+    """The adapter that ``--adapter`` names. Raises CompatError for several."""
+    from compat_core.spec import parse_specs
+
+    specs = parse_specs(text)
+    if len(specs) != 1:
+        raise CompatError("--adapter", value=text, rule="must name one adapter")
+    return specs[0]
+
+
 def _migrate(arguments: argparse.Namespace) -> int:
     from compat_core.adapters.map import MANIFEST_FILE, read_manifest
     from compat_core.vectors.migrate import migrate
 
     there = (arguments.map / MANIFEST_FILE).is_file()
-    if arguments.adapter and there and read_manifest(arguments.map).get("adapter") != arguments.adapter:
-        kept = read_manifest(arguments.map).get("adapter")
-        rule = f"{arguments.map} already holds another map ({kept})"
-        raise CompatError("--adapter", value=arguments.adapter, rule=rule, fix="name another --map folder")
+    if arguments.adapter and there:
+        kept, wanted = read_manifest(arguments.map).get("adapter"), _one_adapter(arguments.adapter).label
+        if kept != wanted:
+            rule = f"{arguments.map} already holds another map ({kept})"
+            raise CompatError("--adapter", value=wanted, rule=rule, fix="name another --map folder")
     if arguments.adapter and not there:
         for name in ("old", "new"):
             if not getattr(arguments, name):
