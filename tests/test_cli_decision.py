@@ -3,7 +3,9 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from compat_core.cli import main
 from tests.vectors.worlds import better_new, unrelated
@@ -42,8 +44,53 @@ def test_decide_writes_a_folder_and_prints_the_table(decided):
     assert document["decision"]["config"]["seed"] == 0 and document["environment"]["packages"]["torch"]
     assert "Recommended: " in printed.out and "status quo" in printed.out
     assert (out / "decision.html").read_text().startswith("<!doctype html>")
+    assert document["next"][0] in ("migrate", "fit-map")
+    assert f"python -m compat_core {document['next'][0]}" in printed.out
     with np.load(out / "per_query.npz") as stored:
         assert len(stored["queries"]) == 60
+
+
+def test_decide_writes_its_tables(decided):
+    out, _ = decided
+    options, groups, lost = (pd.read_csv(out / f"{name}.csv") for name in ("options", "harm-by-group", "lost-queries"))
+    rows = {row["name"]: row for row in json.loads((out / "decision.json").read_text())["decision"]["rows"]}
+    first = options[options["metric"] == "CMC@1"].set_index("option")
+    assert set(first.index) == set(rows)
+    assert first.loc["procrustes old→new", "gain"] == pytest.approx(
+        rows["procrustes old→new"]["gain"]["CMC@1"]["value"]
+    )
+    assert set(groups["option"]) == set(rows) - {"status quo"} and set(groups["grouping"]) == {"class"}
+    for name, part in groups.groupby("option"):
+        assert (part["lost"] * part["num_queries"]).sum() / 60 == pytest.approx(rows[name]["lost"])
+        assert (lost["option"] == name).sum() == round(rows[name]["lost"] * 60)
+    labels = np.load(out.parent / "labels.npy")
+    assert (labels[lost["query"]] == labels[lost["first_before"]]).all()
+    assert (labels[lost["query"]] == lost["query_label"]).all()
+
+
+def test_pictures_from_a_folder_and_dates_from_a_csv(files, tmp_path):
+    paths = files(better_new())
+    ids = np.array([f"item-{row}" for row in range(500)])
+    np.save(tmp_path / "ids.npy", ids)
+    (tmp_path / "pictures").mkdir()
+    for row, name in enumerate(ids):
+        Image.new("RGB", (8, 8), (row % 256, row // 256, 0)).save(tmp_path / "pictures" / f"{name}.png")
+    days = np.datetime64("2024-01-01") + np.arange(500)
+    pd.DataFrame({"seen": days}).to_csv(tmp_path / "seen.csv", index=False)
+    arguments = ["decide", "--old", paths["old"], "--new", paths["new"], "--labels", paths["labels"], *QUICK]
+    more = ["--ids", str(tmp_path / "ids.npy"), "--images", str(tmp_path / "pictures")]
+    ages = ["--ages", f"{tmp_path / 'seen.csv'}:seen"]
+    assert main([*arguments, *more, *ages, "--out", str(tmp_path / "out")]) == 0
+    kept = json.loads((tmp_path / "out" / "thumbnails" / "captions.json").read_text())
+    assert kept
+    for row, caption in kept.items():
+        with Image.open(tmp_path / "out" / "thumbnails" / f"{row}.png") as image:
+            assert image.getpixel((0, 0)) == (int(row) % 256, int(row) // 256, 0)
+        assert caption.startswith(f"item-{row}, ")
+    document = json.loads((tmp_path / "out" / "decision.json").read_text())
+    assert document["inputs"]["images"]["files"] == 500
+    groups = pd.read_csv(tmp_path / "out" / "harm-by-group.csv")
+    assert (groups[groups["grouping"] == "age"].groupby("option").size() == 5).all()
 
 
 def test_an_adapter_that_is_left_out_is_named(files, tmp_path, capsys):

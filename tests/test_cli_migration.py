@@ -155,3 +155,32 @@ def test_the_same_adapter_goes_on_however_it_is_written_and_another_is_refused(f
     capsys.readouterr()
     assert main([*command, "--adapter", "procrustes", "--out", str(files / "three.npy")]) == 2
     assert "already holds another map (ridge:normalise=true)" in capsys.readouterr().err
+
+
+def test_check_looks_at_judgements_and_at_the_split(files, capsys):
+    def check(*more):
+        status = main(["check", *pair(files), *more, "--json"])
+        captured = capsys.readouterr()
+        return status, {finding["what"]: finding for finding in json.loads(captured.out or "[]")}
+
+    ids = [f"item {row}" for row in range(500)]
+    np.save(files / "ids.npy", np.array(ids).astype(str))
+    qrels = files / "qrels.txt"
+    qrels.write_text("".join(f"item{row} 0 item{row + 1} 1\n" for row in range(300)))
+    status, found = check("--qrels", str(qrels))
+    assert status == 2 and found["judgements"]["severity"] == "stop", "no ids"
+    status, found = check("--qrels", str(qrels), "--ids", str(files / "ids.npy"))
+    assert status == 2 and "item0, item1" in found["judgements"]["sentence"], "other names"
+    np.save(files / "ids.npy", np.array([name.replace(" ", "") for name in ids]))
+    status, found = check("--qrels", str(qrels), "--ids", str(files / "ids.npy"))
+    assert status == 0 and found["judgements"]["severity"] == "info" and "leakage" not in found
+    for name in ("old", "new"):
+        emb = np.load(files / f"{name}.npy")
+        emb[250:] = emb[:250] * 1.000001
+        np.save(files / f"{name}.npy", emb)
+    status, found = check()
+    assert status == 0 and found["leakage"]["severity"] == "warn"
+    for name in ("old", "new"):
+        np.save(files / f"{name}.npy", np.load(files / f"{name}.npy")[:30])
+    status, found = check()
+    assert status == 0 and "needs at least 40" in found["split"]["sentence"]

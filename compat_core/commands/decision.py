@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compat_core.commands.console import print_json, print_table
-from compat_core.commands.migration import add_pair, refuse, side_of
+from compat_core.commands.migration import QRELS_HELP, add_pair, findings_of, refuse, side_of
 from compat_core.commands.parser import Subparsers, add_runs_dir, whole
 from compat_core.errors import CompatError, unknown_name
 
@@ -39,16 +39,19 @@ def add(commands: Subparsers) -> None:
         "decide",
         help="adapt, merge, backfill or leave alone",
         description="Judge every way to move from old to new vectors on held-out items, with the bill; row i of both "
-        "files is one item. Writes DIR/decision.json and DIR/decision.html.",
+        "files is one item. Writes decision.json, decision.html and tables as CSV into DIR.",
     )
     add_pair(decide, required=False)
     decide.add_argument("--run", metavar="RUN", help="instead of files: a finished run, its methods among the options")
-    decide.add_argument("--qrels", metavar="FILE", help="relevance judgements by id, 'query 0 item relevance' per line")
+    decide.add_argument("--qrels", metavar="FILE", help=QRELS_HELP)
     decide.add_argument(
         "--group", metavar="NAME=FILE", action="append", default=[], help="a column of groups: who gets worse? several"
     )
     decide.add_argument(
-        "--images", metavar="FILE", help="what items look like: uint8 pictures (.npy), or FILE:NAME, a column of paths"
+        "--images",
+        metavar="FILE",
+        help="what items look like: uint8 pictures (.npy), FILE:NAME, a column of paths, or a folder or .zip of files "
+        "named by id, without ids in the items' order",
     )
     decide.add_argument("--ages", metavar="FILE", help="a number or date per item, larger is newer")
     decide.add_argument("--weights", metavar="FILE", help="how often each item is asked for; orders the backfill plan")
@@ -98,10 +101,12 @@ def _decide(arguments: argparse.Namespace) -> int:
     from compat_core.experiments.artefacts import write_arrays
     from compat_core.experiments.environment import snapshot
     from compat_core.experiments.files import write_json
-    from compat_core.reports.decision import decision_page, facts, headline, left_out, shown_table
+    from compat_core.reports.decision import decision_page, facts, headline, left_out, next_lines, shown_table
+    from compat_core.reports.decision_tables import write_tables
     from compat_core.vectors.checks import WARN, leakage
     from compat_core.vectors.decision import decide
     from compat_core.vectors.jobs import SCHEMA_VERSION
+    from compat_core.vectors.next_step import next_command
     from compat_core.vectors.pictures import COLUMNS, FOLDER, lost_queries, read_thumbnails, write_thumbnails
     from compat_core.vectors.studies import per_query, studies
 
@@ -122,6 +127,8 @@ def _decide(arguments: argparse.Namespace) -> int:
         "inputs": inputs,
         "environment": snapshot(),
     }
+    chosen = decided["recommended"] or decided["closest"]
+    document["next"] = next_command(chosen, _single_files(arguments), arguments.out)
     document["checks"] = [dataclasses.asdict(one) | {"rows": list(one.rows[:ROWS_KEPT])} for one in findings]
     arguments.out.mkdir(parents=True, exist_ok=True)
     arrays = per_query(given, evidence)
@@ -132,6 +139,7 @@ def _decide(arguments: argparse.Namespace) -> int:
             _tell(f"{unread} pictures could not be read")
     lost = lost_queries(arrays, looked["looked_at"])
     thumbnails = read_thumbnails(arguments.out / FOLDER, sorted({row for name in COLUMNS for row in lost[name]}))
+    write_tables(arguments.out, decided, arrays)
     page = decision_page(document, lost, thumbnails)
     (arguments.out / "decision.html").write_text(page, encoding="utf-8")
     write_json(arguments.out / "decision.json", document)  # last: a folder that has it is complete
@@ -142,7 +150,8 @@ def _decide(arguments: argparse.Namespace) -> int:
     print_table(list(table.columns), table.to_numpy().tolist())
     warnings = [f"Warning: {finding.sentence}" for finding in findings if finding.severity == WARN]
     print("", *left_out(decided), *warnings, sep="\n")
-    print(f"{facts(decided)}\n\n{headline(decided)} {decided['reason']}\n{arguments.out / 'decision.html'}")
+    print(f"{facts(decided)}\n\n{headline(decided)} {decided['reason']}")
+    print(*next_lines(document), arguments.out / "decision.html", sep="\n")
     return 0
 
 
@@ -170,7 +179,6 @@ def _config(arguments: argparse.Namespace) -> DecisionConfig:
 def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given, dict[str, Any], list[Finding]]:
     """The vectors, from files or from a run, what names them, and what was found in them."""
     from compat_core.experiments.store import RunStore
-    from compat_core.vectors.checks import check_vectors
     from compat_core.vectors.given import Given
     from compat_core.vectors.matching import matched
     from compat_core.vectors.of_run import given_from_run
@@ -187,11 +195,12 @@ def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given
         if not getattr(arguments, name):
             raise CompatError(f"--{name}", rule="is needed, or --run with a finished run")
     pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
-    findings = [*pair.findings, *check_vectors(pair.old, pair.new, pair.labels, pair.ids)]
+    judgements = read_qrels(arguments.qrels) if arguments.qrels else None
+    findings = findings_of(pair, judgements)
     refuse(findings)
     given = Given(
         pair.old, pair.new, pair.labels, pair.ids,
-        judgements=read_qrels(arguments.qrels) if arguments.qrels else None,
+        judgements=judgements,
         candidates=tuple(_candidate(text, pair) for text in arguments.option),
         groups={name: pair.column("group", read_column(path)) for name, path in map(_named, arguments.group)},
         ages=pair.column("ages", read_numbers(arguments.ages)) if arguments.ages else None,
@@ -199,9 +208,7 @@ def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given
         side=side_of(pair, arguments.side),
         pictures=_pictures(pair, arguments.images) if arguments.images else None,
     )  # fmt: skip
-    files = {name: getattr(arguments, name.replace("-", "_")) for name in FILE_OPTIONS}
-    paths = {name: path for name, path in files.items() if isinstance(path, str)}
-    inputs: dict[str, Any] = {name: described(Path(path)) for name, path in paths.items()}
+    inputs: dict[str, Any] = {name: described(Path(path)) for name, path in _single_files(arguments).items()}
     inputs |= {f"group {name}": described(Path(path)) for name, path in map(_named, arguments.group)}
     for text in arguments.option:
         name, _, pair_of = text.partition("=")
@@ -209,13 +216,21 @@ def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given
     return given, inputs, findings
 
 
+def _single_files(arguments: argparse.Namespace) -> dict[str, str]:
+    """Option -> file, of those that take one file."""
+    found = {name: getattr(arguments, name.replace("-", "_")) for name in FILE_OPTIONS}
+    return {name: path for name, path in found.items() if isinstance(path, str)}
+
+
 def _pictures(pair: MatchedVectors, spec: str) -> ItemPictures:
     import numpy as np
 
+    from compat_core.vectors.picture_files import picture_files
     from compat_core.vectors.pictures import ItemPictures, open_pictures
 
-    picture, count = open_pictures(spec)
-    rows = pair.column("images", np.arange(count))
+    by_id = pair.ids is not None and picture_files(Path(spec)) is not None
+    picture, count = open_pictures(spec, pair.ids if by_id else None)
+    rows = np.arange(count) if by_id else pair.column("images", np.arange(count))
 
     def caption(row: int) -> str:
         name = f"item {row}" if pair.ids is None else str(pair.ids[row])
@@ -244,10 +259,13 @@ def _candidate(text: str, pair: MatchedVectors) -> Candidate:
 
 
 def described(spec: Path) -> dict[str, Any]:
-    """Name, size and SHA-256 of an input file, so that a decision names what it was made on."""
+    """Name, size and SHA-256 of an input file, so that a decision names what it was made on; a folder by its files."""
     from compat_core.vectors.migrate import sha256
     from compat_core.vectors.sources import SUFFIXES, split_spec
 
+    if spec.is_dir():
+        sizes = [path.stat().st_size for path in spec.rglob("*") if path.is_file()]
+        return {"folder": spec.name, "files": len(sizes), "bytes": sum(sizes)}
     path = split_spec(spec)[0] if spec.suffix.partition(":")[0] in SUFFIXES else spec
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 

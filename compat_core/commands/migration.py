@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from compat_core.spec import Spec
+    from compat_core.vectors.checks import Finding
     from compat_core.vectors.matching import MatchedVectors
 
+QRELS_HELP = "relevance judgements by id, 'query 0 item relevance' per line"
 FILE_HELP = ".npy, .npz, .parquet or .csv; FILE:NAME picks an array or column"
 
 
@@ -25,10 +27,13 @@ def add(commands: Subparsers) -> None:
     check = commands.add_parser(
         "check",
         help="look at vectors before anything runs",
-        description="Shapes, NaN, zero and repeated rows, norms, ids, labels, and rows that look as if they came from "
-        "the other model. Exit status 2 when something would make every later number wrong.",
+        description="Shapes, NaN, zero and repeated rows, norms, ids, labels, judgements, rows that look as if they "
+        "came from the other model, and items that decide would judge on although it fits on their like. Exit status 2 "
+        "when something would make every later number wrong.",
     )
     add_pair(check)
+    check.add_argument("--qrels", metavar="FILE", help=QRELS_HELP)
+    check.add_argument("--seed", type=whole, default=0, metavar="S", help="of the split that decide makes; default: 0")
     check.add_argument("--json", action="store_true", help="as JSON, all row numbers included")
     check.set_defaults(handler=_check)
 
@@ -109,16 +114,43 @@ def add_pair(parser: argparse.ArgumentParser, required: bool = True) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from compat_core.vectors.checks import STOP, check_vectors
+    from compat_core.vectors.checks import STOP
     from compat_core.vectors.matching import matched
+    from compat_core.vectors.sources import read_qrels
 
+    judged = read_qrels(arguments.qrels) if arguments.qrels else None
     pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
-    found = [*pair.findings, *check_vectors(pair.old, pair.new, pair.labels, pair.ids)]
+    found = findings_of(pair, judged)
+    if not any(finding.severity == STOP for finding in found):
+        found += _leakage(pair, judged, arguments.seed)
     if arguments.json:
         print_json([asdict(finding) for finding in found])
     else:
         print_table(["", "found"], [[finding.severity, finding.sentence] for finding in found])
     return 2 if any(finding.severity == STOP for finding in found) else 0
+
+
+def findings_of(pair: MatchedVectors, judged: dict[str, dict[str, float]] | None) -> list[Finding]:
+    """What can be seen of matched vectors, and of judgements about them, without fitting or searching; worst first."""
+    from compat_core.vectors.checks import check_vectors, worst_first
+    from compat_core.vectors.judgements import check_judgements
+
+    found = [*pair.findings, *check_vectors(pair.old, pair.new, pair.labels, pair.ids)]
+    return worst_first(found if judged is None else [*found, *check_judgements(judged, pair.ids)])
+
+
+def _leakage(pair: MatchedVectors, judged: dict[str, dict[str, float]] | None, seed: int) -> list[Finding]:
+    """Near-identical items on both sides of the split that ``decide`` would make."""
+    from compat_core.vectors.checks import WARN, Finding, leakage
+    from compat_core.vectors.decision import DecisionConfig, split_of
+    from compat_core.vectors.given import Given
+
+    given = Given(pair.old, pair.new, pair.labels, pair.ids, judged)
+    try:
+        split = split_of(given, DecisionConfig(seed=seed))
+    except CompatError as error:  # fit-map and migrate make no split
+        return [Finding(WARN, "split", f"decide would refuse: {error}")]
+    return leakage(pair.old[split.fit], pair.old[split.judged])
 
 
 def side_of(pair: MatchedVectors, spec: str | None) -> np.ndarray | None:

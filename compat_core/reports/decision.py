@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -164,6 +165,14 @@ def rollback(decided: Decided) -> str:
     return ROLLBACK[kinds.get(decided["recommended"] or decided.get("closest"), "reference")]
 
 
+def next_lines(document: Mapping[str, Any]) -> list[str]:
+    """What to run to carry the answer out: a sentence and a command; nothing where no command of this program does."""
+    words = document.get("next")
+    if not words:
+        return []
+    return ["Fit it on all pairs and carry it out:", shlex.join(["python", "-m", "compat_core", *words])]
+
+
 def decision_page(
     document: Mapping[str, Any],
     lost: pd.DataFrame | None = None,
@@ -200,6 +209,8 @@ def decision_page(
     add_studies(page, document.get("studies") or {}, decided)
     if lost is not None and not lost.empty:
         _add_lost(page, lost, thumbnails, document["studies"]["looked_at"])
+    for line in next_lines(document):
+        page.paragraph(line)
     page.heading("If it goes wrong", 3)
     page.paragraph(rollback(decided))
     page.heading("To reproduce this", 3)

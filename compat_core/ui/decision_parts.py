@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import shown_errors
 from compat_core.ui.migrate_parts import migrate
 from compat_core.vectors.bill import CostConfig
+from compat_core.vectors.harm import changes_under
 from compat_core.vectors.jobs import DECISION_FILE, PAGE_FILE, QUERIES_FILE, DecisionJob
 from compat_core.vectors.options import STATUS_QUO
 from compat_core.vectors.outcome import with_costs
@@ -187,8 +189,8 @@ def _harm(job: DecisionJob, studies: Mapping[str, Any], document: Mapping[str, A
         "Option", names, index=names.index(looked) if looked in names else 0, key=f"harm-{job.id}",
         help="lists the queries whose first item was right under the status quo and is wrong under this option",
     )  # fmt: skip
-    harm = studies.get("harm") or []
-    if harm and option == looked:
+    harm = studies.get("harm") if option == looked else [asdict(change) for change in changes_under(found, option)]
+    if harm:
         grouping = st.segmented_control(
             "Groups", closer.groupings(harm), default=harm[0]["grouping"], required=True, key="harm-grouping"
         )

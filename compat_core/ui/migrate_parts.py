@@ -13,11 +13,11 @@ from compat_core.experiments.background import BackgroundProcess
 from compat_core.reports.decision import gain_text
 from compat_core.reports.frames import percent_text
 from compat_core.ui.frame import shown_errors
+from compat_core.vectors import next_step
 from compat_core.vectors.jobs import DecisionJob
 from compat_core.vectors.migrate import manifest_path
 from compat_core.vectors.options import GALLERY
 
-FORWARD = " old→new"
 DOWNLOAD_BYTES = 500 * 2**20
 
 
@@ -30,11 +30,11 @@ class _Migration:
 
     @property
     def adapter(self) -> str:
-        return str(self.row["name"]).partition(FORWARD)[0]
+        return str(self.row["name"]).partition(next_step.FORWARD)[0]
 
     @property
     def side(self) -> bool:
-        return not str(self.row["name"]).endswith(FORWARD)
+        return not str(self.row["name"]).endswith(next_step.FORWARD)
 
     @property
     def slug(self) -> str:
@@ -49,24 +49,21 @@ class _Migration:
         return self.job.process_named(f"migrate-{self.slug}")
 
     def start(self, given: Mapping[str, str]) -> None:
-        """Fit and migrate in a process of its own; ``given`` are the decision's arguments."""
-        names = ["--old", "--new", "--labels", "--ids", "--new-ids", *(["--side"] if self.side else [])]
-        pair = [word for name in names if name in given for word in (name, given[name])]
-        beside = ["--vectors-side", given["--side"]] if self.side else []
+        """Fit and migrate in a process of its own; ``given`` are the decision's files by option."""
         self.process.start(
-            ["migrate", "--map", str(self.job.path / f"map-{self.slug}"), "--adapter", self.adapter, *pair,
-             "--vectors", given["--old"], *beside, "--out", str(self.out)]
-        )  # fmt: skip
+            next_step.migration(str(self.row["name"]), given, self.job.path / f"map-{self.slug}", self.out)
+        )
 
 
 def migrate(job: DecisionJob, decided: Mapping[str, Any], studies: Mapping[str, Any]) -> None:
     """What was migrated, what is being migrated, and the choice of an adapter to migrate with."""
     st.subheader("Migrate")
-    given = dict(zip(job.arguments[::2], job.arguments[1::2], strict=False))
-    if "--old" not in given or "--new" not in given:
+    words = job.arguments
+    given = {option.removeprefix("--"): value for option, value in zip(words[::2], words[1::2], strict=False)}
+    if not {"old", "new"} <= set(given):
         st.caption("A decision about a run's vectors has no file to migrate.")
         return
-    rows = [row for row in decided["rows"] if row["kind"] == GALLERY and FORWARD in row["name"]]
+    rows = [row for row in decided["rows"] if row["kind"] == GALLERY and next_step.FORWARD in row["name"]]
     migrations = {row["name"]: _Migration(job, row) for row in rows}
     for migration in migrations.values():
         if migration.out.is_file():
@@ -95,7 +92,7 @@ def _choose(
     metric = decided["config"]["metric"]
     names = sorted(waiting, key=lambda name: -(waiting[name].row["values"][metric]["value"] or 0.0))
     # What migrates the rest beside a recommended part backfill, else the map chosen on the validation items.
-    wanted = ((decided["recommended"] or decided["closest"]).partition(" + ")[0], studies.get("plan_map"))
+    wanted = ((decided["recommended"] or decided["closest"]).partition(next_step.JOINED)[0], studies.get("plan_map"))
     best = next((name for name in wanted if name in names), names[0])
 
     def described(name: str) -> str:

@@ -33,7 +33,11 @@ MORE = {
     "weights": ("How often each item is asked for", "orders the backfill plan", SUFFIXES),
     "ages": ("Age of each item", "a number or date, larger is newer: who gets worse?", SUFFIXES),
     "group": ("A group per item", "shop, language, camera: who gets worse?", SUFFIXES),
-    "images": ("Pictures", "uint8, (N, H, W) or with channels; shown for queries that get worse", ["npy"]),
+    "images": (
+        "Pictures",
+        "a .zip or folder of files named by id, or in the items' order; or uint8 (N, H, W[, C])",
+        ["npy", "zip"],
+    ),
 }
 MORE_COLUMNS = 4
 SOURCES = {"upload": "Upload files", "paths": "Files on this machine", "run": "A finished run"}

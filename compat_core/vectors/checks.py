@@ -54,7 +54,7 @@ def check_vectors(
     for name, emb in (("old", old), ("new", new)):
         found += _one_side(name, emb)
     if any(finding.severity == STOP for finding in found):
-        return _sorted(found)
+        return worst_first(found)
     for name, column in (("labels", labels), ("ids", ids)):
         if column is not None and len(column) != len(old):
             found.append(Finding(STOP, f"number of {name}", f"{len(column):,} {name} for {len(old):,} vectors"))
@@ -65,7 +65,7 @@ def check_vectors(
     if old.shape[1] == new.shape[1]:
         found += _same_rows(old, new)
         found += [*_foreign("old", old, new), *_foreign("new", new, old)]
-    return _sorted(found)
+    return worst_first(found)
 
 
 def leakage(fit: np.ndarray, judged: np.ndarray) -> list[Finding]:
@@ -262,5 +262,6 @@ def _named(rows: np.ndarray | list[int]) -> str:
     return f"row {shown} is" if len(rows) == 1 else f"rows {shown}{more} are"
 
 
-def _sorted(found: list[Finding]) -> list[Finding]:
+def worst_first(found: list[Finding]) -> list[Finding]:
+    """What refuses before what warns before what informs; otherwise as they were found."""
     return sorted(found, key=lambda finding: (STOP, WARN, INFO).index(finding.severity))

@@ -127,15 +127,7 @@ def decide(
     """
     pairs = Pairs(given.old, given.new, given.labels, given.side)
     fitted_on = given.fit
-    split = split_rows(
-        len(pairs),
-        None if fitted_on is None else len(fitted_on),
-        config.pairs,
-        config.judged,
-        config.queries,
-        config.seed,
-        _askable(given, len(pairs)),
-    )
+    split = split_of(given, config)
     source = pairs if fitted_on is None else fitted_on
     fit = source.take(split.fit)
     judging, relevance = held_out(given, pairs, split.judged, split.queries, config.distance)
@@ -172,6 +164,13 @@ def decide(
         tuple(options.left_out), config,
     )  # fmt: skip
     return decision, Evidence(split, fit, judging, relevance, tuple(judged), options.best)
+
+
+def split_of(given: Given, config: DecisionConfig) -> Split:
+    """Which items :func:`decide` fits on, chooses by and judges. Raises CompatError for too few."""
+    fitted_on = None if given.fit is None else len(given.fit)
+    askable = _askable(given, len(given.old))
+    return split_rows(len(given.old), fitted_on, config.pairs, config.judged, config.queries, config.seed, askable)
 
 
 def _askable(given: Given, count: int) -> np.ndarray | None:

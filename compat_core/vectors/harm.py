@@ -9,8 +9,10 @@ import numpy as np
 
 from compat_core.metrics import bootstrap_means, interval
 from compat_core.vectors.judge import Judged
+from compat_core.vectors.options import STATUS_QUO
 
 AGE_GROUPS = 5
+GROUP = "group "  # begins the name of a stored grouping
 FEWEST = 2  # queries of a group that still give an interval
 
 
@@ -77,6 +79,22 @@ def group_changes(
             )  # fmt: skip
         found += sorted(changes, key=lambda change: change.change)
     return found
+
+
+def changes_under(found: Mapping[str, np.ndarray], option: str) -> list[GroupChange]:
+    """Every group of every grouping under one option, from what was stored of a decision.
+
+    Args:
+        found: the arrays of :func:`compat_core.vectors.studies.per_query`.
+        option: the name of one.
+    """
+    names = found["options"].tolist()
+    before, after = (
+        Judged(*(found[name][place] for name in ("average_precision", "top_1", "first_item")))
+        for place in (names.index(STATUS_QUO), names.index(option))
+    )
+    groupings = {name.removeprefix(GROUP): groups for name, groups in found.items() if name.startswith(GROUP)}
+    return group_changes(groupings, before, after)
 
 
 def age_groups(ages: np.ndarray) -> np.ndarray:

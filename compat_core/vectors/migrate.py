@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,10 +23,11 @@ from compat_core.errors import CompatError
 from compat_core.experiments.files import write_json
 from compat_core.experiments.locks import FileLock
 from compat_core.retrieval.streamed import let_go
+from compat_core.vectors.growing import GrowingFile
 from compat_core.vectors.sources import read_vectors, split_spec
 
 BATCH_ROWS = 8_192
-SYNC_BATCHES = 64  # batches between two lines of the journal: what a power cut costs at most
+SYNC_BATCHES = 64  # batches of a piece that the journal knows: what a power cut costs at most
 FREED_BATCHES = 8  # batches after which the pages of a mapped file are given back
 SAMPLED = 1_000  # rows mapped once more at the end
 TOLERANCE = 1e-5  # of a recomputed row, relative to its length
@@ -91,8 +91,7 @@ def migrate(
 ) -> SpaceManifest:
     """Map every row of ``vectors`` and write them to ``out`` (.npy, float32).
 
-    Calling it again after it was cut off goes on where the journal says; what was written after its last line is
-    written again.
+    Calling it again after it was cut off goes on after the last piece that the journal knows and the disk still has.
 
     Args:
         map_folder: what ``save_map`` wrote; its manifest names ``old_model`` and ``new_model``.
@@ -192,40 +191,23 @@ def _mapped(
     tell: Callable[[float], None],
 ) -> SpaceManifest:
     emb = source.emb
-    part, journal = out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.journal")
     weights = json.loads((Path(map_folder) / MANIFEST_FILE).read_text(encoding="utf-8"))["sha256"]
-    work = {"source": _stamp(source.path), "map_sha256": weights, "rows": len(emb), "dim": fitted.target_dim}
-    done = _resumable(journal, work) if part.is_file() else 0
-    header = _header(len(emb), fitted.target_dim)
-    row_bytes = 4 * fitted.target_dim
-    with part.open("r+b" if done else "wb") as file:
-        if not done:
-            file.write(header)
-            _note(journal, work, 0)
-        file.seek(len(header) + done * row_bytes)
-        file.truncate()
-        for number, first in enumerate(range(done, len(emb), BATCH_ROWS), 1):
+    work = {"source": _stamp(source.path), "map_sha256": weights}
+    growing = GrowingFile(out, len(emb), fitted.target_dim, SYNC_BATCHES * BATCH_ROWS, work)
+    with growing:
+        for number, first in enumerate(range(growing.done, len(emb), BATCH_ROWS), 1):
             rows = source.mapped(fitted, *source.batch(first))
-            file.write(rows.tobytes())
-            if number % SYNC_BATCHES == 0:
-                file.flush()
-                os.fsync(file.fileno())  # the journal must not know of rows that the disk does not have
-                _note(journal, work, first + len(rows))
+            growing.append(rows)
             if number % FREED_BATCHES == 0:
                 source.let_go()
             tell((first + len(rows)) / len(emb))
-        file.flush()
-        os.fsync(file.fileno())
-    if part.stat().st_size != len(header) + len(emb) * row_bytes:
-        raise CompatError(str(part), rule="has another size than its rows take", fix="delete it and migrate again")
     source.let_go()
-    _verify(fitted, source, part)
+    _verify(fitted, source, growing.part)
     start, end = described.get("old_model", ""), described.get("new_model", "")
     file_of = {"file": source.path.name, "bytes": source.path.stat().st_size, "sha256": sha256(source.path)}
-    manifest = SpaceManifest(end, start, len(emb), fitted.target_dim, sha256(part), weights, file_of)
+    manifest = SpaceManifest(end, start, len(emb), fitted.target_dim, growing.checked(), weights, file_of)
     write_manifest(out, manifest)
-    os.replace(part, out)  # last: a file of that name is whole, checked and described
-    journal.unlink(missing_ok=True)
+    growing.give_name()  # last: a file of that name is whole, checked and described
     return manifest
 
 
@@ -254,33 +236,10 @@ def _rows(emb: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _resumable(journal: Path, work: dict[str, Any]) -> int:
-    """Rows that are safely written; 0 where there is no journal or it is of other work."""
-    try:
-        noted = json.loads(journal.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return 0
-    return int(noted["done"]) if isinstance(noted, dict) and noted.get("work") == work else 0
-
-
-def _note(journal: Path, work: dict[str, Any], done: int) -> None:
-    write_json(journal, {"work": work, "done": done}, fsync=True)
-
-
 def _stamp(path: Path) -> dict[str, Any]:
     """Enough to see that a file was replaced, without reading all of it at every start."""
     stat = path.stat()
     return {"file": path.name, "bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
-
-
-def _header(rows: int, dim: int) -> bytes:
-    """What numpy.save writes before float32 rows."""
-    import io
-
-    buffer = io.BytesIO()
-    described = {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)}
-    np.lib.format.write_array_header_1_0(buffer, described)
-    return buffer.getvalue()
 
 
 def sha256(path: Path) -> str:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
+from compat_core.vectors.picture_files import ARCHIVE, picture_files
 from compat_core.vectors.sources import SUFFIXES
 
 TABLES = (".parquet", ".csv")
@@ -90,6 +91,8 @@ def peek(option: str, file: InputFile) -> tuple[int, ...] | None:
         CompatError: for a missing or empty file, one of another format than its name says, truncated, holding objects,
             no rows, or numbers or dimensions that ``option`` cannot be.
     """
+    if option == PICTURES and _is_folder_or_archive(file):
+        return None
     if isinstance(file.content, Path) and not file.content.is_file():
         raise CompatError(file.name, value=str(file.content), rule="no such file on the machine this app runs on")
     size = file.content.stat().st_size if isinstance(file.content, Path) else len(file.content)
@@ -109,6 +112,13 @@ def peek(option: str, file: InputFile) -> tuple[int, ...] | None:
         shape, dtype = _npz(file, opened) if suffix == ".npz" else _npy(file.name, opened, size)
     _fits(option, file.name, shape, dtype)
     return shape
+
+
+def _is_folder_or_archive(file: InputFile) -> bool:
+    """Whether it is a folder or zip archive of pictures. Raises CompatError for one without a picture in it."""
+    if isinstance(file.content, Path):
+        return picture_files(file.content) is not None
+    return _suffix(file) == ARCHIVE and zipfile.is_zipfile(io.BytesIO(file.content))
 
 
 def _fits(option: str, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:

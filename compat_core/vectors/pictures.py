@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from compat_core.errors import CompatError
 from compat_core.vectors.options import STATUS_QUO
+from compat_core.vectors.picture_files import picture_files
 from compat_core.vectors.sources import open_array, read_column, split_spec
 
 FOLDER = "thumbnails"
@@ -38,21 +41,27 @@ class Thumbnail:
     caption: str
 
 
-def open_pictures(spec: str | Path) -> tuple[Callable[[int], Image.Image | None], int]:
-    """Pictures of items from a file, and how many there are.
+def open_pictures(spec: str | Path, ids: np.ndarray | None = None) -> tuple[Callable[[int], Image.Image | None], int]:
+    """Pictures of items, and how many items they are of.
 
     Args:
         spec: an ``.npy`` file of uint8 pictures, ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)`` with C 1 or 3,
-            which stays on disk; or ``FILE:NAME``, a column of paths, relative ones from the file's folder.
+            which stays on disk; ``FILE:NAME``, a column of paths, relative ones from the file's folder; or a folder or
+            zip archive of picture files, see :meth:`PictureFiles.of_items`.
+        ids: ``(N,)`` of the items; only files of a folder or archive are told apart by them.
 
     Raises:
-        CompatError: for a file that is neither.
+        CompatError: for a file that is none of these.
     """
+    files = picture_files(Path(spec))
+    if files is not None:
+        named = files.of_items(ids)
+        return (lambda row: _opened(files.open, named[row])), len(named)
     path, _ = split_spec(spec)
     stored = open_array(path) if path.suffix == ".npy" else None
     if stored is None or stored.dtype.kind in "US":
         names = read_column(spec).astype(str)
-        return (lambda row: _opened(path.parent / names[row])), len(names)
+        return (lambda row: _opened(lambda name: (path.parent / name).open("rb"), names[row])), len(names)
     if stored.dtype != np.uint8 or stored.ndim not in (3, 4) or (stored.ndim == 4 and not {1, 3} & set(_ends(stored))):
         rule = f"holds {stored.dtype} of shape {stored.shape}; must be uint8 (N, H, W[, C]), or a column of paths"
         raise CompatError("--images", value=str(path), rule=rule)
@@ -71,12 +80,14 @@ def as_picture(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
 
 
-def _opened(path: Path) -> Image.Image | None:
+def _opened(opened: Callable[[str], Any], name: str | None) -> Image.Image | None:
+    if name is None:
+        return None
     try:
-        with Image.open(path) as image:
+        with opened(name) as file, Image.open(file) as image:
             image.draft("RGB", (LARGEST_PX, LARGEST_PX))
             return image.convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError):
+    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError, zipfile.BadZipFile):
         return None
 
 
@@ -88,7 +99,8 @@ def lost_queries(found: Mapping[str, np.ndarray], option: str) -> pd.DataFrame:
         option: the name of one.
 
     Returns:
-        columns query (row of the given items), first_before, first_now (rows), ap_before, ap_now (fractions).
+        columns query (row of the given items), first_before, first_now (rows), ap_before, ap_now (fractions); and
+        query_id, first_before_id, query_label, …, where the items have ids and labels.
     """
     names = found["options"].tolist()
     before, now = names.index(STATUS_QUO), names.index(option)
@@ -102,6 +114,10 @@ def lost_queries(found: Mapping[str, np.ndarray], option: str) -> pd.DataFrame:
             "ap_now": found["average_precision"][now][rows],
         }
     )
+    for name in (name for name in ("ids", "labels") if name in found):
+        for column in COLUMNS:
+            places = np.searchsorted(found["judged"], frame[column])  # judged rows are sorted, and hold all of these
+            frame[f"{column}_{name.removesuffix('s')}"] = found[name][places]
     order = (frame["ap_now"] - frame["ap_before"]).sort_values(kind="stable").index
     return frame.loc[order].reset_index(drop=True)
 

@@ -80,13 +80,34 @@ def read_column(spec: str | Path) -> np.ndarray:
 
 
 def read_numbers(spec: str | Path) -> np.ndarray:
-    """One number per item, such as an age or a weight: ``(N,)`` float64; dates count in seconds. Raises CompatError."""
+    """One number per item, such as an age or a weight: ``(N,)`` float64.
+
+    Dates count in seconds; as text they are ISO 8601, such as 2024-03-31 or 2024-03-31T12:00:00Z.
+
+    Raises:
+        CompatError: as :func:`read_column`, for a text that is no date, NaN or infinity.
+    """
     values = _column(spec)
+    if values.dtype.kind in "US":
+        values = _dates(str(spec), values.astype(str))
     if values.dtype.kind == "M":
+        if np.isnat(values).any():
+            raise CompatError(str(spec), rule=f"row {int(np.flatnonzero(np.isnat(values))[0])} holds no date")
         values = values.astype("datetime64[s]").astype(np.int64)
     if values.dtype.kind not in "fiu" or not np.isfinite(values.astype(np.float64)).all():
-        raise CompatError(str(spec), rule=f"dtype is {values.dtype}; must hold one finite number per item")
+        raise CompatError(str(spec), rule=f"dtype is {values.dtype}; must hold one finite number or date per item")
     return values.astype(np.float64)
+
+
+def _dates(spec: str, texts: np.ndarray) -> np.ndarray:
+    import pandas as pd
+
+    dates = pd.to_datetime(pd.Series(texts), format="ISO8601", utc=True, errors="coerce")
+    wrong = np.flatnonzero(dates.isna())
+    if len(wrong):
+        rule = f"row {wrong[0]} is neither a number nor a date that can be read in one way only"
+        raise CompatError(spec, value=texts[wrong[0]][:40], rule=rule, fix="write dates as 2024-03-31")
+    return dates.dt.tz_convert(None).to_numpy()
 
 
 def read_qrels(path: str | Path) -> dict[str, dict[str, float]]:

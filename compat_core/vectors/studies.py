@@ -12,7 +12,7 @@ from compat_core.vectors import options as ways
 from compat_core.vectors.decision import Decision, Evidence
 from compat_core.vectors.deployment import index_effects, threshold_shifts
 from compat_core.vectors.given import Given
-from compat_core.vectors.harm import age_groups, group_changes
+from compat_core.vectors.harm import GROUP, age_groups, group_changes
 from compat_core.vectors.option_maker import as_codes, unsure_rows
 from compat_core.vectors.options import CEILING, STATUS_QUO
 from compat_core.vectors.pair_budget import pair_budget
@@ -94,15 +94,23 @@ def per_query(given: Given, evidence: Evidence) -> dict[str, np.ndarray]:
 
     Returns:
         ``queries (Q,)`` rows of the given items; ``judged (G,)`` rows of the searched items; ``options (O,)`` names;
-        ``average_precision``, ``top_1 (O, Q)`` and ``first_item (O, Q)``, rows of the given items, −1 where skipped.
+        ``average_precision``, ``top_1 (O, Q)`` and ``first_item (O, Q)``, rows of the given items, −1 where skipped;
+        ``group NAME (Q,)`` texts for each grouping; ``ids`` and ``labels (G,)`` texts of the searched items, as given.
     """
     judged = evidence.split.judged
     first = np.stack([found.first_item for _, found in evidence.judged])
-    return {
-        "queries": judged[evidence.split.queries],
-        "judged": judged,
-        "options": np.array([option.name for option, _ in evidence.judged]),
-        "average_precision": np.stack([found.average_precision for _, found in evidence.judged]).astype(np.float32),
-        "top_1": np.stack([found.top_1 for _, found in evidence.judged]).astype(np.float32),
-        "first_item": np.where(first >= 0, judged[np.maximum(first, 0)], -1),
-    }
+    grouped = {f"{GROUP}{name}": column.astype(str) for name, column in query_groups(given, evidence).items()}
+    columns = {"ids": given.ids, "labels": given.labels}
+    called = {name: np.asarray(column)[judged].astype(str) for name, column in columns.items() if column is not None}
+    return (
+        grouped
+        | called
+        | {
+            "queries": judged[evidence.split.queries],
+            "judged": judged,
+            "options": np.array([option.name for option, _ in evidence.judged]),
+            "average_precision": np.stack([found.average_precision for _, found in evidence.judged]).astype(np.float32),
+            "top_1": np.stack([found.top_1 for _, found in evidence.judged]).astype(np.float32),
+            "first_item": np.where(first >= 0, judged[np.maximum(first, 0)], -1),
+        }
+    )

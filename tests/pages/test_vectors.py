@@ -182,6 +182,15 @@ def test_a_failed_decision_shows_its_last_words(empty, visit, started):
     assert started == [job] and not app.exception
 
 
+def test_who_gets_worse_is_told_for_every_option(decided, visit):
+    app = visit("vectors", decision=decided.id)
+    (choice,) = [box for box in app.selectbox if box.label == "Option"]
+    shown = table_with(app, "lost / won %")
+    other = next(name for name in choice.options if name != choice.value)
+    app = choice.set_value(other).run()
+    assert not app.exception and not table_with(app, "lost / won %").equals(shown)
+
+
 def test_lost_queries_are_those_that_were_right(written):
     arrays = written[1]
     option = arrays["options"].tolist()[-1]

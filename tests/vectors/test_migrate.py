@@ -65,16 +65,8 @@ def test_cut_off_and_resumed_is_byte_for_byte_the_same(world, monkeypatch, after
     folder, _ = world
     run(folder, "whole.npy")
     monkeypatch.setattr(module, "SYNC_BATCHES", synced)
-    left = after
-
-    def cut(share):
-        nonlocal left
-        left -= 1
-        if not left:
-            raise Cut
-
     with pytest.raises(Cut):
-        run(folder, tell=cut)
+        run(folder, tell=cut_after(after))
     assert not (folder / "new.npy").exists() and not manifest_path(folder / "new.npy").exists()
     with (folder / "new.npy.part").open("ab") as file:
         file.write(b"half a row that the journal does not know of")
@@ -84,8 +76,9 @@ def test_cut_off_and_resumed_is_byte_for_byte_the_same(world, monkeypatch, after
     assert len(seen) == 4 - (after - after % synced if synced <= after else 0)
 
 
-def test_killed_with_minus_9_and_resumed(world):
+def test_killed_with_minus_9_and_resumed(world, monkeypatch):
     folder, _ = world
+    monkeypatch.setattr(module, "SYNC_BATCHES", 1)
     run(folder, "whole.npy")
     script = (
         "import sys, time\nfrom pathlib import Path\nfrom compat_core.vectors import migrate as m\n"
@@ -106,14 +99,69 @@ def test_killed_with_minus_9_and_resumed(world):
     assert len(seen) < 4, "it went on where it was cut off"
 
 
-def test_another_source_is_not_resumed_into(world):
-    folder, old = world
+def cut_after(batches):
+    """Something to tell a share to that gives up after so many batches."""
+    left = [batches]
 
     def cut(share):
-        raise Cut
+        left[0] -= 1
+        if not left[0]:
+            raise Cut
 
+    return cut
+
+
+def flip_byte(path, offset):
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
+
+
+@pytest.mark.parametrize(("damaged", "mapped"), [(0, 4), (1, 3), (2, 2), (None, 1)])
+def test_a_damaged_piece_is_written_again(world, monkeypatch, damaged, mapped):
+    """One bit, in a row that no sample need meet: the pieces before it are kept, it and those behind it are not."""
+    folder, _ = world
+    run(folder, "whole.npy")
+    monkeypatch.setattr(module, "SYNC_BATCHES", 1)
     with pytest.raises(Cut):
-        run(folder, tell=cut)
+        run(folder, tell=cut_after(3))
+    if damaged is not None:
+        flip_byte(folder / "new.npy.part", 128 + (damaged * module.BATCH_ROWS + 7) * OUT_DIM * 4)
+    seen = []
+    run(folder, tell=seen.append)
+    assert sha256(folder / "new.npy") == sha256(folder / "whole.npy")
+    assert len(seen) == mapped
+
+
+def test_a_header_of_something_else_is_begun_anew(world, monkeypatch):
+    folder, _ = world
+    run(folder, "whole.npy")
+    monkeypatch.setattr(module, "SYNC_BATCHES", 1)
+    with pytest.raises(Cut):
+        run(folder, tell=cut_after(2))
+    flip_byte(folder / "new.npy.part", 20)
+    run(folder)
+    assert sha256(folder / "new.npy") == sha256(folder / "whole.npy")
+
+
+def test_what_the_disk_changed_after_it_was_written_is_found(world, monkeypatch):
+    folder, _ = world
+    monkeypatch.setattr(module, "_verify", lambda fitted, source, part: flip_byte(part, part.stat().st_size - 3))
+    with pytest.raises(CompatError, match="are not what was written"):
+        run(folder)
+    assert not (folder / "new.npy").exists()
+    monkeypatch.undo()
+    seen = []
+    run(folder, tell=seen.append)
+    assert len(seen) == 4 and (folder / "new.npy").exists()
+
+
+def test_another_source_is_not_resumed_into(world):
+    folder, old = world
+    with pytest.raises(Cut):
+        run(folder, tell=cut_after(1))
     np.save(folder / "old.npy", old + 1)
     run(folder)
     run(folder, "again.npy")

@@ -1,6 +1,7 @@
 """Pictures of items from arrays and from paths, and which queries they are kept for."""
 
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -51,11 +52,71 @@ def test_a_column_of_paths_relative_to_its_file(tmp_path):
     assert picture(1) is None and picture(2) is None
 
 
+@pytest.fixture(params=["folder", "archive"])
+def shelf(request, tmp_path):
+    """Ten files called 1 … 10, two of them deeper, one that is no picture, and what operating systems leave behind."""
+    folder = tmp_path / "shelf"
+    (folder / "top").mkdir(parents=True)
+    (folder / "__MACOSX").mkdir()
+    for number in range(1, 11):
+        where = folder / "top" if number > 8 else folder
+        Image.fromarray(np.full((4, 4), number, np.uint8)).save(where / f"{number}.png")
+    for name in ("3.png", "__MACOSX/._3.png", ".hidden.png", "notes.txt"):
+        (folder / name).write_bytes(b"no picture")
+    if request.param == "folder":
+        return folder
+    return shutil.make_archive(str(folder), "zip", folder)
+
+
+def test_files_by_id_wherever_they_lie(shelf):
+    picture, count = open_pictures(shelf, np.array(["10", "7", "3", "gone", "top/9.png", "2.png"]))
+    shown = [picture(row) for row in range(count)]
+    assert [None if one is None else one.getpixel((0, 0))[0] for one in shown] == [10, 7, None, None, 9, 2]
+    with pytest.raises(CompatError, match=r"no picture named after an id, such as a; its first is 1\.png"):
+        open_pictures(shelf, np.array(["a", "b"]))
+
+
+def test_files_in_the_order_of_their_names(shelf):
+    picture, count = open_pictures(shelf)
+    assert count == 10
+    assert [picture(row).getpixel((0, 0))[0] for row in (0, 1, 7, 8, 9)] == [1, 2, 8, 9, 10], "numbers, not letters"
+
+
+def test_two_files_of_one_name_are_refused_where_an_id_means_them(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(PIXELS[0]).save(tmp_path / folder / "x.png")
+    Image.fromarray(PIXELS[1]).save(tmp_path / "y.png")
+    assert open_pictures(tmp_path, np.array(["y", "z"]))[0](0) is not None
+    with pytest.raises(CompatError, match="several files of that name"):
+        open_pictures(tmp_path, np.array(["x"]))
+
+
+def test_folders_and_archives_without_pictures(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.zip").write_bytes(b"PK no")
+    for name, says in (("empty", "holds no picture"), ("bad.zip", "not a zip archive")):
+        with pytest.raises(CompatError, match=says):
+            open_pictures(tmp_path / name)
+
+
 @pytest.mark.parametrize("array", [PIXELS.astype(np.float32), np.zeros((5, 8, 6, 4), np.uint8), np.zeros(5, np.uint8)])
 def test_what_is_no_picture(tmp_path, array):
     np.save(tmp_path / "images.npy", array)
     with pytest.raises(CompatError, match="uint8"):
         open_pictures(tmp_path / "images.npy")
+
+
+def test_lost_queries_are_called_by_id_and_label_where_items_have_them():
+    called = FOUND | {
+        "judged": np.array([0, 1, 2, 3, 4]),
+        "ids": np.array(list("abcde")),
+        "labels": np.array(list("xxyyx")),
+    }
+    lost = lost_queries(called, "naive swap")
+    assert lost["query_id"].tolist() == ["d", "e"] and lost["first_now_id"].tolist() == ["c", "c"]
+    assert lost["query_label"].tolist() == ["y", "x"] and lost["first_before_label"].tolist() == ["x", "x"]
+    assert not [column for column in lost_queries(FOUND, "naive swap") if column.endswith(("_id", "_label"))]
 
 
 def test_lost_queries_are_kept_as_pictures_with_captions(tmp_path):

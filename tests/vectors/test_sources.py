@@ -105,8 +105,24 @@ def test_numbers_and_dates(save):
     dates = pa.array(np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[s]"))
     seconds = read_numbers(save("c.parquet", {"when": dates}) + ":when")
     assert seconds[1] - seconds[0] == 366 * 86_400
-    with pytest.raises(CompatError, match="one finite number per item"):
-        read_numbers(f"{path}:when")
+    assert read_numbers(f"{path}:when").tolist() == seconds.tolist()
+    with pytest.raises(CompatError, match="one finite number or date per item"):
+        read_numbers(save("inf.npy", np.array([1.0, np.inf])))
+
+
+def test_dates_in_a_csv_count_in_seconds(tmp_path):
+    path = tmp_path / "seen.csv"
+    path.write_text("when,other\n2024-01-01,a\n2024-01-01T01:00:00,b\n2024-01-01T03:00:00+02:00,c\n")
+    assert (read_numbers(f"{path}:when") - read_numbers(f"{path}:when")[0]).tolist() == [0, 3600, 3600]
+    np.save(tmp_path / "when.npy", np.array(["1969-12-31", "1970-01-02"]))
+    assert read_numbers(tmp_path / "when.npy").tolist() == [-86400, 86400]
+    for text in ("03/04/2024", "2024-13-01", "soon"):
+        path.write_text(f"when\n2024-01-01\n{text}\n")
+        with pytest.raises(CompatError, match=f"{text}.*row 1 is neither a number nor a date"):
+            read_numbers(path)
+    np.save(tmp_path / "nat.npy", np.array(["2024-01-01", "NaT"], dtype="datetime64[D]"))
+    with pytest.raises(CompatError, match="row 1 holds no date"):
+        read_numbers(tmp_path / "nat.npy")
 
 
 def test_qrels(tmp_path):

@@ -10,7 +10,7 @@ from compat_core.vectors import options as ways
 from compat_core.vectors.decision import decide
 from compat_core.vectors.deployment import map_latency, threshold_shifts
 from compat_core.vectors.given import Given
-from compat_core.vectors.harm import age_groups, group_changes
+from compat_core.vectors.harm import age_groups, changes_under, group_changes
 from compat_core.vectors.judge import Judged
 from compat_core.vectors.pair_budget import budget_sizes, pairs_wanted
 from compat_core.vectors.studies import per_query, studies
@@ -171,6 +171,18 @@ def test_per_query_arrays_name_rows_of_the_given_items(decided):
     valid = ~np.isnan(arrays["average_precision"][place])
     mean = arrays["average_precision"][place][valid].mean()
     assert mean == pytest.approx(decision.row("full backfill").values["mAP"]["value"], abs=1e-6)
+
+
+def test_what_is_stored_tells_who_gets_worse_under_any_option(found, decided):
+    given, decision, evidence = decided
+    arrays = per_query(given, evidence)
+    again = changes_under(arrays, found["looked_at"])
+    assert [(entry.grouping, entry.group) for entry in again] == [(e["grouping"], e["group"]) for e in found["harm"]]
+    assert [e.change for e in again] == pytest.approx([e["change"] for e in found["harm"]], abs=1e-6)
+    assert not any(entry.change for entry in changes_under(arrays, "status quo"))
+    ceiling = [entry for entry in changes_under(arrays, "full backfill") if entry.grouping == "class"]
+    lost = sum(entry.lost * entry.num_queries for entry in ceiling) / decision.num_queries
+    assert lost == pytest.approx(decision.row("full backfill").lost)
 
 
 def test_uncertain_maps_add_the_sigma_ordering():
