@@ -67,6 +67,15 @@ def _again(job: DecisionJob) -> None:
         _delete(job)
 
 
+def _rename(job: DecisionJob) -> None:
+    with st.popover("Rename", icon=":material/edit:"), st.form("decision-rename", border=False):
+        title = st.text_input("Title", job.title, key=f"title-{job.id}")
+        if st.form_submit_button("Rename it"):
+            with shown_errors():
+                job.rename(title)
+                st.rerun()
+
+
 def _delete(job: DecisionJob) -> None:
     with st.popover("Delete", icon=":material/delete:"):
         st.write("Its files are removed for good, uploads included.")
@@ -235,6 +244,7 @@ def _take_along(job: DecisionJob) -> None:
                 name, data=(job.path / name).read_bytes, file_name=f"{job.id}-{name}", mime=mime, key=f"get-{name}",
                 icon=":material/download:", on_click="ignore",
             )  # fmt: skip
+        _rename(job)
         _delete(job)
     st.caption("The same from the command line:")
     st.code(f"python -m compat_core decide {' '.join(job.arguments)} --out DIR", language="bash")

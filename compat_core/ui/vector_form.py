@@ -12,7 +12,7 @@ import streamlit as st
 from compat_core.adapters import ADAPTERS
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import store
-from compat_core.ui.pickers import available_runs, in_address, run_title, to_address
+from compat_core.ui.pickers import available_runs, follow_choice, in_address, run_title, to_address, touched
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import DecisionConfig
 from compat_core.vectors.jobs import DecisionJob, DecisionStore
@@ -98,6 +98,7 @@ def pick_decision() -> DecisionJob | None:
         chosen = st.selectbox(
             "Decision", list(jobs), key=in_address("decision", list(jobs)),
             format_func=lambda name: f"{jobs[name].title} · {jobs[name].created} · {states[name]}",
+            on_change=touched, args=("decision",),
         )  # fmt: skip
     unfinished = [job for name, job in jobs.items() if states[name] in ("failed", "cancelled")]
     if unfinished:
@@ -107,7 +108,7 @@ def pick_decision() -> DecisionJob | None:
                 for job in unfinished:
                     job.delete()
                 st.rerun()
-    to_address("decision", chosen)
+    follow_choice("decision", chosen)
     return jobs[chosen]
 
 

@@ -59,6 +59,12 @@ class DecisionJob:
         """What it is called."""
         return str(self._request().get("title") or self.id)
 
+    def rename(self, title: str) -> None:
+        """Call it something else; spaces around are dropped. Raises CompatError for nothing."""
+        if not title.strip():
+            raise CompatError("title", value=title, rule="must hold something")
+        write_json(self.path / REQUEST_FILE, self._request() | {"title": title.strip()})
+
     @property
     def arguments(self) -> list[str]:
         """The command line after ``decide``, without ``--out``."""

@@ -182,6 +182,24 @@ def test_a_failed_decision_shows_its_last_words(empty, visit, started):
     assert started == [job] and not app.exception
 
 
+def test_the_address_names_a_decision_once_somebody_chose_it(decided, empty, visit):
+    other = DecisionStore(empty.root).create("broken", [])
+    app = visit("vectors")
+    assert "decision" not in app.query_params, "Back leaves the page in one press"
+    (choice,) = [box for box in app.selectbox if box.label == "Decision"]
+    app = choice.set_value(decided.id if choice.value == other.id else other.id).run()
+    assert app.query_params["decision"] == choice.value
+
+
+def test_a_decision_is_renamed(decided, visit):
+    app = visit("vectors", decision=decided.id)
+    (field,) = [text for text in app.text_input if text.label == "Title"]
+    field.set_value("shop, spring")
+    (button,) = [one for one in app.button if one.label == "Rename it"]
+    app = button.click().run()
+    assert not app.exception and decided.title == "shop, spring"
+
+
 def test_who_gets_worse_is_told_for_every_option(decided, visit):
     app = visit("vectors", decision=decided.id)
     (choice,) = [box for box in app.selectbox if box.label == "Option"]

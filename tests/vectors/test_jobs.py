@@ -85,3 +85,14 @@ def test_the_step_is_the_last_one_that_was_said(tmp_path):
     assert job.steps == ""
     job.process.log.write_text("option 1 of 9: status quo\noption 2 of 9: full backfill\nsome warning\n")
     assert job.steps == "option 2 of 9: full backfill"
+
+
+def test_a_decision_can_be_renamed_and_keeps_the_rest(tmp_path):
+    store = DecisionStore(tmp_path)
+    job = store.create("old.npy → new.npy", ["--pairs", "50"])
+    job.rename("  shop, spring  ")
+    (again,) = store.list()
+    assert (again.title, again.arguments, again.created) == ("shop, spring", ["--pairs", "50"], job.created)
+    with pytest.raises(CompatError, match="must hold something"):
+        job.rename("  ")
+    assert job.title == "shop, spring"
