@@ -15,6 +15,8 @@ from compat_core.commands.parser import Subparsers, add_runs_dir, whole
 from compat_core.errors import CompatError, unknown_name
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from compat_core.vectors.checks import Finding
     from compat_core.vectors.decision import DecisionConfig
     from compat_core.vectors.given import Candidate, Given
@@ -182,7 +184,7 @@ def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given
     from compat_core.vectors.given import Given
     from compat_core.vectors.matching import matched
     from compat_core.vectors.of_run import given_from_run
-    from compat_core.vectors.sources import read_column, read_numbers, read_qrels
+    from compat_core.vectors.sources import read_column, read_ids, read_qrels
 
     if arguments.run:
         mixed = [name for name in FILE_OPTIONS if getattr(arguments, name.replace("-", "_"))]
@@ -202,9 +204,11 @@ def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given
         pair.old, pair.new, pair.labels, pair.ids,
         judgements=judgements,
         candidates=tuple(_candidate(text, pair) for text in arguments.option),
-        groups={name: pair.column("group", read_column(path)) for name, path in map(_named, arguments.group)},
-        ages=pair.column("ages", read_numbers(arguments.ages)) if arguments.ages else None,
-        weights=pair.column("weights", read_numbers(arguments.weights)) if arguments.weights else None,
+        groups={
+            name: pair.column("group", read_column(path), read_ids(path)) for name, path in map(_named, arguments.group)
+        },
+        ages=_numbers(pair, "ages", arguments.ages),
+        weights=_numbers(pair, "weights", arguments.weights),
         side=side_of(pair, arguments.side),
         pictures=_pictures(pair, arguments.images) if arguments.images else None,
     )  # fmt: skip
@@ -214,6 +218,12 @@ def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given
         name, _, pair_of = text.partition("=")
         inputs[f"option {name}"] = [described(Path(path)) for path in pair_of.split(",", 1)]
     return given, inputs, findings
+
+
+def _numbers(pair: MatchedVectors, name: str, spec: str | None) -> np.ndarray | None:
+    from compat_core.vectors.sources import read_ids, read_numbers
+
+    return None if spec is None else pair.column(name, read_numbers(spec), read_ids(spec))
 
 
 def _single_files(arguments: argparse.Namespace) -> dict[str, str]:
@@ -227,10 +237,14 @@ def _pictures(pair: MatchedVectors, spec: str) -> ItemPictures:
 
     from compat_core.vectors.picture_files import picture_files
     from compat_core.vectors.pictures import ItemPictures, open_pictures
+    from compat_core.vectors.sources import read_ids
 
-    by_id = pair.ids is not None and picture_files(Path(spec)) is not None
+    files = picture_files(Path(spec)) is not None
+    by_id = files and pair.ids is not None
     picture, count = open_pictures(spec, pair.ids if by_id else None)
-    rows = np.arange(count) if by_id else pair.column("images", np.arange(count))
+    rows = np.arange(count)
+    if not by_id:
+        rows = pair.column("images", rows, None if files else read_ids(spec))
 
     def caption(row: int) -> str:
         name = f"item {row}" if pair.ids is None else str(pair.ids[row])
@@ -254,7 +268,8 @@ def _candidate(text: str, pair: MatchedVectors) -> Candidate:
     query, comma, gallery = paths.partition(",")
     if not (name and equals and comma):
         raise CompatError("--option", value=text, rule="must be NAME=QUERY,GALLERY", fix="two files of vectors")
-    sides = [pair.column("option", read_vectors(path).emb) for path in (query, gallery)]
+    read = [read_vectors(path) for path in (query, gallery)]
+    sides = [pair.column("option", side.emb, side.ids) for side in read]
     return Candidate(name, sides[0], sides[1], f"{name}: made elsewhere, counted as one training.")
 
 

@@ -157,7 +157,10 @@ def side_of(pair: MatchedVectors, spec: str | None) -> np.ndarray | None:
     """The side-information of matched items ``(N, D_side)``, from a file with a row per old vector; None for none."""
     from compat_core.vectors.sources import read_vectors
 
-    return None if spec is None else pair.column("side", read_vectors(spec).emb)
+    if spec is None:
+        return None
+    side = read_vectors(spec)
+    return pair.column("side", side.emb, side.ids)
 
 
 def refuse(findings: list[Any]) -> None:

@@ -76,7 +76,7 @@ def migrate(job: DecisionJob, decided: Mapping[str, Any], studies: Mapping[str, 
         if not migration.out.is_file() and migration.process.last_words() is not None:
             name = migration.row["name"]
             st.error(f"The migration with {name} was not finished; started again, it goes on where it stopped.")
-            st.code(migration.process.last_words(), language=None)
+            st.code(migration.process.last_words(), language=None, wrap_lines=True)
     waiting = {name: one for name, one in migrations.items() if not one.out.is_file()}
     if waiting:
         _choose(waiting, decided, studies, given, again=len(waiting) < len(migrations))

@@ -81,6 +81,8 @@ def in_address(key: str, options: Sequence[str], multiple: bool = False, shared:
         st.session_state[widget] = [value for value in kept if value in options]
     elif kept is not None and kept not in options:
         del st.session_state[widget]
+    elif kept is not None:  # said anew: the browser goes on showing the words it has, though a name or state changed
+        st.session_state[widget] = kept
     return widget
 
 

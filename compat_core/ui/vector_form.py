@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import streamlit as st
@@ -16,7 +15,7 @@ from compat_core.ui.pickers import available_runs, follow_choice, in_address, ru
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import DecisionConfig
 from compat_core.vectors.jobs import DecisionJob, DecisionStore
-from compat_core.vectors.peek import InputFile, peek_errors
+from compat_core.vectors.peek import InputFile, column_choices, peek_errors
 
 UPLOADS = {
     "old": "Vectors of the old model, one row per item",
@@ -55,7 +54,7 @@ def new_decision() -> None:
         "Where they are", list(SOURCES), default="upload", required=True, format_func=SOURCES.__getitem__,
         key="vectors-source",
     )  # fmt: skip
-    uploads: dict[str, tuple[str, bytes]] = {}
+    uploads: dict[str, InputFile] = {}
     if how == "run":
         arguments, title = _of_run()
         ready = bool(arguments)
@@ -66,7 +65,7 @@ def new_decision() -> None:
         arguments = []
         for option, field in files.items():
             if isinstance(field.file.content, bytes):
-                uploads[field.argument] = (Path(field.file.name).suffix.lower(), field.file.content)
+                uploads[field.argument] = field.file
             else:
                 _, named, group = field.argument.partition("=")
                 arguments += [f"--{option}", f"{group}={field.file.spec}" if named else field.file.spec]
@@ -129,13 +128,22 @@ def _fields(ask: Callable[[str, str, str, list[str]], InputFile | None]) -> dict
         with column:
             file = ask(name, label, "", SUFFIXES)
             if file is not None:
-                found[name] = _Field(name, file, st.container())
+                found[name] = _Field(name, _with_column(name, file), st.container())
     with st.expander("More about the items (optional)"):
         for name, (label, use, kinds) in _more():
             file = ask(name, label, use, kinds)
             if file is not None:
-                found[name] = _Field(_group() if name == "group" else name, file, st.container())
+                file = _with_column(name, file)
+                found[name] = _Field(_group(file) if name == "group" else name, file, st.container())
     return found
+
+
+def _with_column(option: str, file: InputFile) -> InputFile:
+    """The file with the column that is meant, asked for where several could be."""
+    names = column_choices(option, file)
+    if not names:
+        return file
+    return replace(file, column=st.selectbox(f"Column of {file.name}", names, key=f"vectors-column-{option}"))
 
 
 def _shown_faults(files: Mapping[str, _Field]) -> bool:
@@ -154,7 +162,7 @@ def _upload(name: str, label: str, use: str, kinds: list[str]) -> InputFile | No
 
 
 def _path(name: str, label: str, use: str, kinds: list[str]) -> InputFile | None:
-    example = "/path/to/items.csv:column" if use else "/path/to/vectors.npy"
+    example = "/path/to/items.csv" if use else "/path/to/vectors.npy"
     help_text = use or "on the machine this app runs on; nothing is copied"
     spec = st.text_input(label, key=f"vectors-path-{name}", placeholder=example, help=help_text).strip()
     return InputFile.at(spec) if spec else None
@@ -168,9 +176,10 @@ def _more() -> Iterator[tuple[str, tuple[str, str, list[str]]]]:
             yield item
 
 
-def _group() -> str:
+def _group(file: InputFile) -> str:
     """``group=NAME``, as the command line takes it; asked for beside its file."""
-    name = st.text_input("What the groups are", "group", key="vectors-group-name", help="a word for tables").strip()
+    called = file.column or "group"
+    name = st.text_input("What the groups are", called, key=f"vectors-group-{called}", help="a word for tables").strip()
     return f"group={name.replace('=', ' ') or 'group'}"
 
 

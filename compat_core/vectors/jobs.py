@@ -18,6 +18,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments.background import BackgroundProcess
 from compat_core.experiments.files import read_json, write_json
 from compat_core.experiments.store import runs_root
+from compat_core.vectors.peek import InputFile
 
 FOLDER = "decisions"
 SCHEMA_VERSION = 1
@@ -151,24 +152,27 @@ class DecisionStore:
         self.root = runs_root(root) / FOLDER
 
     def create(
-        self, title: str, arguments: Sequence[str], uploads: Mapping[str, tuple[str, bytes]] | None = None
+        self, title: str, arguments: Sequence[str], uploads: Mapping[str, InputFile] | None = None
     ) -> DecisionJob:
         """Make the folder of a new decision; nothing is started.
 
         Args:
             title: for people.
             arguments: of ``decide``, without ``--out`` and without those of the uploads.
-            uploads: option name (``old``, or ``group=NAME``) -> (suffix such as ``.npy``, content); each is written and
-                named by ``--option``. The file name that somebody uploaded is never used as a path.
+            uploads: option name (``old``, or ``group=NAME``) -> what was uploaded, as bytes; each is written and named
+                by ``--option``, with its column. The file name that somebody uploaded is never used as a path.
         """
         path = self.root / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         (path / "inputs").mkdir(parents=True)
         named = []
-        for option, (suffix, content) in (uploads or {}).items():
+        for option, file in (uploads or {}).items():
+            if not isinstance(file.content, bytes):
+                raise TypeError(f"{file.name} lies on this machine: name it among the arguments")
             option, named_so, name = option.partition("=")
-            target = path / "inputs" / f"{option}{suffix}"
-            target.write_bytes(content)
-            named += [f"--{option}", f"{name}={target}" if named_so else str(target)]
+            target = path / "inputs" / f"{option}{Path(file.name).suffix.lower()}"
+            target.write_bytes(file.content)
+            spec = f"{target}:{file.column}" if file.column else str(target)
+            named += [f"--{option}", f"{name}={spec}" if named_so else spec]
         write_json(path / REQUEST_FILE, {"title": title, "arguments": [*named, *arguments], "created_at": time.time()})
         return DecisionJob(path)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from compat_core.errors import CompatError
 from compat_core.vectors.checks import INFO, Finding
-from compat_core.vectors.sources import read_column, read_vectors
+from compat_core.vectors.sources import ID_COLUMN, LABEL_COLUMN, read_column, read_ids, read_vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,19 @@ class MatchedVectors:
     old_rows: int
     findings: tuple[Finding, ...] = ()
 
-    def column(self, name: str, values: np.ndarray) -> np.ndarray:
-        """A column of the old file's items, for the kept ones. Raises CompatError for another length."""
+    def column(self, name: str, values: np.ndarray, ids: np.ndarray | None = None) -> np.ndarray:
+        """A column of the old file's items, for the kept ones: by id where both sides have ids, else by row.
+
+        Args:
+            name: of the option it was given with.
+            values: ``(M, …)``.
+            ids: ``(M,)`` texts that stand beside the values, or None.
+
+        Raises:
+            CompatError: for another length than the old file's, an item without a value, or an id that occurs twice.
+        """
+        if ids is not None and self.ids is not None:
+            return values[_places(f"--{name}", ids, self.ids)]
         if len(values) != self.old_rows:
             rule = f"{len(values):,} entries; must be one for each of the old file's {self.old_rows:,} rows"
             raise CompatError(f"--{name}", rule=rule)
@@ -47,16 +58,20 @@ def matched(
     into memory; items on one side only are dropped and counted. Otherwise row i is one item.
 
     Args:
-        old, new, labels, ids, new_ids: ``FILE`` or ``FILE:NAME``. Labels and ids belong to the old file's rows.
+        old, new, labels, ids, new_ids: ``FILE`` or ``FILE:NAME``. Labels and ids belong to the old file's rows; labels
+            from a table with an ``id`` column are brought to them by id.
 
     Raises:
         CompatError: for files that cannot be read, ids of another number than rows, an id that occurs twice, or no id
             in common.
     """
     one, other = read_vectors(old), read_vectors(new)
-    old_ids = read_column(ids).astype(str) if ids else one.ids
-    their_ids = read_column(new_ids).astype(str) if new_ids else other.ids
-    given = read_column(labels) if labels else (one.labels if one.labels is not None else other.labels)
+    old_ids = read_column(ids, ID_COLUMN).astype(str) if ids else one.ids
+    their_ids = read_column(new_ids, ID_COLUMN).astype(str) if new_ids else other.ids
+    given = read_column(labels, LABEL_COLUMN) if labels else (one.labels if one.labels is not None else other.labels)
+    beside = read_ids(labels) if labels else None
+    if given is not None and beside is not None and old_ids is not None:
+        given = given[_places("--labels", beside, old_ids)]
     from_new = not labels and one.labels is None
     if new_ids and old_ids is None:
         raise CompatError("--new-ids", rule="ids of both sides are needed to match rows", fix="add --ids")
@@ -87,3 +102,16 @@ def matched(
         one.emb[rows], other.emb[theirs], taken, old_ids[rows], rows, len(one.emb),
         (Finding(INFO, "id overlap", sentence),),
     )  # fmt: skip
+
+
+def _places(name: str, ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where each of ``wanted (N,)`` stands among ``ids (M,)``. Raises CompatError for one that is missing or twice."""
+    place = {str(item): row for row, item in enumerate(ids)}
+    if len(place) < len(ids):
+        names, counts = np.unique(ids.astype(str), return_counts=True)
+        raise CompatError(name, value=str(names[counts > 1][0]), rule="this id occurs more than once")
+    missing = [str(item) for item in wanted if str(item) not in place]
+    if missing:
+        what = f"no value for {len(missing):,} of {len(wanted):,} items, such as {missing[0]}"
+        raise CompatError(name, rule=f"holds {what}; its ids are {ids[0]} and so on")
+    return np.array([place[str(item)] for item in wanted], dtype=np.int64)

@@ -13,12 +13,12 @@ import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
 from compat_core.vectors.picture_files import ARCHIVE, picture_files
-from compat_core.vectors.sources import SUFFIXES
+from compat_core.vectors.sources import ID_COLUMN, LABEL_COLUMN, SUFFIXES, TABLES, only_column
 
-TABLES = (".parquet", ".csv")
 VECTORS = ("old", "new", "side")  # options that take two dimensions
 FREE_FORM = ("qrels",)  # options that take no file of arrays
 PICTURES = "images"
+USUAL = {"ids": ID_COLUMN, "new-ids": ID_COLUMN, "labels": LABEL_COLUMN}  # the column an option takes unless told
 MAGIC = b"\x93NUMPY"
 
 
@@ -84,6 +84,42 @@ def peek_errors(files: Mapping[str, InputFile]) -> dict[str, str]:
     return errors
 
 
+def column_choices(option: str, file: InputFile) -> list[str]:
+    """The columns of a table, or arrays of an .npz, that could be meant, the likeliest first.
+
+    Args:
+        option: of ``decide``.
+        file: what was given for it.
+
+    Returns:
+        two names or more; nothing where there is nothing to choose: another kind of file, a name given already, one
+        column only, vectors (which take all columns of a table), or a file that cannot be read.
+    """
+    suffix = _suffix(file)
+    if file.column or option in FREE_FORM or (suffix in TABLES and option in VECTORS):
+        return []
+    try:
+        with _opened(file) as opened:
+            if suffix == ".npz":
+                with zipfile.ZipFile(opened) as archive:
+                    names = [name.removesuffix(".npy") for name in archive.namelist()]
+            elif suffix == ".csv":
+                import pandas as pd
+
+                names = [str(name) for name in pd.read_csv(opened, nrows=0).columns]
+            elif suffix == ".parquet":
+                import pyarrow.parquet
+
+                names = list(pyarrow.parquet.ParquetFile(opened).schema_arrow.names)
+            else:
+                return []
+    except (ImportError, ValueError, OSError, zipfile.BadZipFile):  # peek says what is wrong
+        return []
+    likeliest = only_column(names, USUAL.get(option, ""))
+    names.sort(key=lambda name: (name != likeliest, name == ID_COLUMN))
+    return names if len(names) > 1 else []
+
+
 def peek(option: str, file: InputFile) -> tuple[int, ...] | None:
     """The shape that the file's header states; None where only reading it all would tell.
 
@@ -103,7 +139,7 @@ def peek(option: str, file: InputFile) -> tuple[int, ...] | None:
         return None
     if suffix not in SUFFIXES:
         raise CompatError(file.name, rule=f"must end in one of {', '.join(SUFFIXES)}", fix="convert it")
-    with file.content.open("rb") if isinstance(file.content, Path) else io.BytesIO(file.content) as opened:
+    with _opened(file) as opened:
         if suffix == ".parquet":
             return _parquet(file.name, opened)
         if suffix == ".csv":
@@ -112,6 +148,10 @@ def peek(option: str, file: InputFile) -> tuple[int, ...] | None:
         shape, dtype = _npz(file, opened) if suffix == ".npz" else _npy(file.name, opened, size)
     _fits(option, file.name, shape, dtype)
     return shape
+
+
+def _opened(file: InputFile) -> BinaryIO:
+    return file.content.open("rb") if isinstance(file.content, Path) else io.BytesIO(file.content)
 
 
 def _is_folder_or_archive(file: InputFile) -> bool:

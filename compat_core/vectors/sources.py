@@ -19,6 +19,7 @@ from compat_core.retrieval.inputs import check_keys
 from compat_core.vectors.parquet import open_parquet, parquet_vectors
 
 SUFFIXES = (".npy", ".npz", ".parquet", ".csv")
+TABLES = (".parquet", ".csv")
 ID_COLUMN, LABEL_COLUMN = "id", "label"
 RESERVED = (ID_COLUMN, LABEL_COLUMN)
 
@@ -68,15 +69,36 @@ def read_vectors(spec: str | Path) -> VectorFile:
     return VectorFile(_vectors(str(spec), emb), None if ids is None else ids.astype(str), labels)
 
 
-def read_column(spec: str | Path) -> np.ndarray:
+def read_column(spec: str | Path, usual: str = "") -> np.ndarray:
     """One value per item: labels, ids, groups. Whole numbers or texts ``(N,)``.
 
-    A table without a name gives its ``label`` or ``id`` column, or its only one.
+    A table without a name gives the ``usual`` column where it has one, or its only one beside ``id`` and ``label``.
 
     Raises:
         CompatError: as :func:`read_vectors`, for a column that is not there, or numbers that are not whole.
     """
-    return _keys(str(spec), _column(spec))
+    return _keys(str(spec), _column(spec, usual))
+
+
+def read_ids(spec: str | Path) -> np.ndarray | None:
+    """The ``id`` column ``(N,)`` of a table, as texts; None where there is none. Raises CompatError for an empty id."""
+    path, _ = split_spec(spec)
+    if path.suffix not in TABLES or ID_COLUMN not in table_columns(path):
+        return None
+    return _column(f"{path}:{ID_COLUMN}").astype(str)
+
+
+def table_columns(path: Path) -> list[str]:
+    """The names of a table's columns. Raises CompatError for a file that cannot be read."""
+    return list(_csv(path).columns) if path.suffix == ".csv" else list(open_parquet(path).schema_arrow.names)
+
+
+def only_column(names: list[str], usual: str = "") -> str:
+    """The column that is meant where nobody named one: ``usual``, or the only one; empty where several could be."""
+    if usual in names:
+        return usual
+    rest = [name for name in names if name not in RESERVED] or names
+    return rest[0] if len(rest) == 1 else ""
 
 
 def read_numbers(spec: str | Path) -> np.ndarray:
@@ -218,7 +240,7 @@ def _refuse_stray_text(spec: str, column: Any) -> None:
         raise CompatError(spec, value=str(column.iloc[row])[:40], rule=rule, fix="mend that cell")
 
 
-def _column(spec: str | Path) -> np.ndarray:
+def _column(spec: str | Path, usual: str = "") -> np.ndarray:
     path, name = split_spec(spec)
     if path.suffix == ".npy":
         values = open_array(path)
@@ -227,11 +249,11 @@ def _column(spec: str | Path) -> np.ndarray:
     else:
         frame = _csv(path) if path.suffix == ".csv" else None
         names = list(frame.columns) if frame is not None else open_parquet(path).schema_arrow.names
+        name = name or only_column(names, usual)
         if not name:
-            known = [column for column in (LABEL_COLUMN, ID_COLUMN) if column in names]
-            if not known and len(names) != 1:
-                raise CompatError(str(spec), rule=f"has {len(names)} columns", fix=f"say which: {path}:{names[0]}")
-            name = known[0] if known else names[0]
+            raise CompatError(
+                str(spec), rule=f"has {len(names)} columns", fix=f"say which: {path}:NAME ({', '.join(names[:8])})"
+            )
         if name not in names:
             raise unknown_name(f"column in {path}", name, names)
         column = frame[name] if frame is not None else open_parquet(path).read([name]).to_pandas()[name]
@@ -239,6 +261,10 @@ def _column(spec: str | Path) -> np.ndarray:
         if len(empty):
             rule = f"{len(empty):,} empty, the first in row {empty[0]}; every item needs a value"
             raise CompatError(f"column {name} of {path}", rule=rule, fix="fill them, with a name of their own perhaps")
+        if isinstance(column.iloc[0], (list, tuple, np.ndarray)):
+            raise CompatError(
+                str(spec), rule=f"column {name} holds lists; must hold one entry per item", fix="name another column"
+            )
         # By way of objects: pandas' own strings become an array of one character each.
         values = column.to_numpy() if column.dtype.kind in "iufbM" else column.astype(object).to_numpy().astype(str)
     if values.ndim != 1:

@@ -79,6 +79,24 @@ def test_two_uploads_start_a_decision(empty, visit, started):
     np.testing.assert_array_equal(np.load(job.inputs / "old.npy"), given.old)
 
 
+def test_the_column_of_an_uploaded_table_is_asked_for(empty, visit, started):
+    app = visit("vectors")
+    given = better_new()
+    for name in ("old", "new"):
+        app.file_uploader(key=f"vectors-{name}").upload(
+            f"{name}.npy", npy(getattr(given, name)), "application/x-npy"
+        ).run()
+    rows = "".join(f"{row},{row % 7},{row % 3}\n" for row in range(500))
+    app.file_uploader(key="vectors-group").upload("items.csv", f"id,shelf,shop\n{rows}".encode(), "text/csv").run()
+    choice = app.selectbox(key="vectors-column-group")
+    assert choice.options == ["shelf", "shop", "id"] and choice.label == "Column of items.csv"
+    app = choice.set_value("shop").run()
+    app.button(key="vectors-start").click().run()
+    assert not app.exception
+    words = started[0].arguments
+    assert words[words.index("--group") + 1] == f"shop={started[0].inputs / 'group.csv'}:shop"
+
+
 def test_paths_that_are_not_there_are_said_and_kept_and_hide_nothing(empty, visit, started, tmp_path):
     np.save(tmp_path / "new.npy", better_new().new)
     app = visit("vectors")

@@ -7,18 +7,27 @@ import pytest
 from compat_core.errors import CompatError
 from compat_core.experiments.store import RunStore
 from compat_core.vectors.jobs import DecisionStore
+from compat_core.vectors.peek import InputFile
 
 
 def test_uploads_are_named_by_their_option_and_never_by_the_user(tmp_path):
     job = DecisionStore(tmp_path).create(
-        "../../evil", ["--pairs", "50"], {"old": (".npy", b"x"), "new": (".npy", b"y")}
+        "../../evil",
+        ["--pairs", "50"],
+        {
+            "old": InputFile("../x.NPY", b"x"),
+            "new": InputFile("y.npy", b"y"),
+            "group=shop": InputFile("i.csv", b"z", "at"),
+        },
     )
-    assert sorted(path.name for path in job.inputs.iterdir()) == ["new.npy", "old.npy"]
+    assert sorted(path.name for path in job.inputs.iterdir()) == ["group.csv", "new.npy", "old.npy"]
     assert job.arguments == [
         "--old",
         str(job.inputs / "old.npy"),
         "--new",
         str(job.inputs / "new.npy"),
+        "--group",
+        f"shop={job.inputs / 'group.csv'}:at",
         "--pairs",
         "50",
     ]

@@ -59,3 +59,23 @@ def test_ids_of_another_number(tmp_path):
         matched(str(tmp_path / "o.npy"), new, ids=str(tmp_path / "ids.npy"))
     with pytest.raises(CompatError, match="add --ids"):
         matched(str(tmp_path / "o.npy"), str(tmp_path / "o.npy"), new_ids=str(tmp_path / "ids.npy"))
+
+
+def test_columns_of_a_table_with_ids_follow_the_ids(tmp_path):
+    """A table of one's own is in its own order: taking it row by row would mislabel every item without a word."""
+    np.save(tmp_path / "o.npy", EMB)
+    np.save(tmp_path / "ids.npy", np.array(list("abcde")))
+    pd.DataFrame({"id": list("xedcba"), "label": [9, 5, 4, 3, 2, 1]}).to_csv(tmp_path / "items.csv", index=False)
+    files, ids = str(tmp_path / "o.npy"), str(tmp_path / "ids.npy")
+    pair = matched(files, files, str(tmp_path / "items.csv"), ids)
+    assert pair.labels.tolist() == [1, 2, 3, 4, 5]
+    assert pair.column("ages", np.arange(6), np.array(list("xedcba"))).tolist() == [5, 4, 3, 2, 1]
+    assert matched(files, files, ids=ids).column("ages", np.arange(5), None).tolist() == [0, 1, 2, 3, 4]
+    for beside, says in ((list("abcdf"), "no value for 1 of 5 items, such as e"), (list("abcdd"), "more than once")):
+        with pytest.raises(CompatError, match=rf"--ages.*{says}"):
+            pair.column("ages", np.arange(5), np.array(beside))
+    pd.DataFrame({"id": list("abcd"), "label": [1, 2, 3, 4]}).to_csv(tmp_path / "items.csv", index=False)
+    with pytest.raises(CompatError, match=r"--labels.*such as e"):
+        matched(files, files, str(tmp_path / "items.csv"), ids)
+    with pytest.raises(CompatError, match="4 labels"):
+        matched(files, files, str(tmp_path / "items.csv"))

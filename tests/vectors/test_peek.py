@@ -1,12 +1,13 @@
 """Files are looked at before anything is started, and called by the names people gave them."""
 
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from compat_core.vectors.peek import InputFile, peek_errors
+from compat_core.vectors.peek import InputFile, column_choices, peek_errors
 
 
 def npy(array):
@@ -21,7 +22,8 @@ def npz(**arrays):
     return buffer.getvalue()
 
 
-GOOD = npy(np.zeros((5, 3), dtype=np.float32))
+GOOD_ROWS = np.zeros((5, 3), dtype=np.float32)
+GOOD = npy(GOOD_ROWS)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,35 @@ def test_paths_with_a_column_and_with_a_tilde(tmp_path, monkeypatch):
     assert "did you mean 'one'" in peek_errors({"old": InputFile.at("~/vectors.npz:ome")})["old"]
     assert "no such file" in peek_errors({"old": InputFile.at("~/gone.npy")})["old"]
     assert InputFile.at("odd:name.npy").content == Path("odd:name.npy").absolute()
+
+
+def test_columns_to_choose_among_the_likeliest_first(tmp_path):
+    table = b"id,label,shop,price\na,1,s,2\n"
+    assert column_choices("group", InputFile("t.csv", table)) == ["label", "shop", "price", "id"]
+    assert column_choices("ids", InputFile("t.csv", table))[0] == "id"
+    assert column_choices("labels", InputFile("t.csv", table))[0] == "label"
+    assert column_choices("ages", InputFile("t.csv", b"id,label,when\n"))[0] == "when", "the only one of its own"
+    assert column_choices("old", InputFile("t.csv", table)) == [], "vectors take all columns"
+    assert column_choices("group", InputFile("t.csv", table, "shop")) == [], "named already"
+    assert column_choices("group", InputFile("t.csv", b"shop\ns\n")) == []
+    assert column_choices("old", InputFile("a.npz", npz(one=GOOD_ROWS, two=GOOD_ROWS))) == ["one", "two"]
+    for name, content in (("t.csv", b""), ("a.npz", b"PK no"), ("t.parquet", b"no"), ("a.npy", GOOD), ("q.qrels", b"")):
+        assert column_choices("qrels" if name == "q.qrels" else "group", InputFile(name, content)) == []
+    (tmp_path / "t.csv").write_bytes(table)
+    assert column_choices("group", InputFile.at(str(tmp_path / "t.csv")))[0] == "label"
+    assert column_choices("group", InputFile.at(str(tmp_path / "gone.csv"))) == []
+
+
+def test_pictures_may_be_a_folder_or_an_archive(tmp_path):
+    def errors(file):
+        return peek_errors({"images": file}).get("images", "")
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.png", b"")
+    assert errors(InputFile("p.zip", buffer.getvalue())) == ""
+    assert "must end in" in errors(InputFile("p.zip", b"PK no"))
+    (tmp_path / "p").mkdir()
+    assert "holds no picture" in errors(InputFile.at(str(tmp_path / "p")))
+    (tmp_path / "p" / "a.jpg").touch()
+    assert errors(InputFile.at(str(tmp_path / "p"))) == ""

@@ -11,7 +11,7 @@ import pytest
 from compat_core.errors import CompatError
 from compat_core.retrieval.streamed import let_go
 from compat_core.vectors import parquet
-from compat_core.vectors.sources import read_column, read_numbers, read_qrels, read_vectors, split_spec
+from compat_core.vectors.sources import read_column, read_ids, read_numbers, read_qrels, read_vectors, split_spec
 
 EMB = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -73,7 +73,9 @@ def test_parquet_lists_with_ids_and_labels(save, fixed):
         found = read_vectors(spec)
         np.testing.assert_array_equal(found.emb, EMB)
     assert found.ids.tolist() == ["a", "b", "c", "d"] and found.labels.tolist() == [1, 1, 2, 2]
-    assert read_column(path).tolist() == [1, 1, 2, 2] and read_column(f"{path}:id").tolist() == list("abcd")
+    assert read_column(path, "label").tolist() == [1, 1, 2, 2] and read_column(f"{path}:id").tolist() == list("abcd")
+    with pytest.raises(CompatError, match="column emb holds lists"):
+        read_column(path)
 
 
 @pytest.mark.parametrize("limit", [0, 10**9])
@@ -108,6 +110,17 @@ def test_numbers_and_dates(save):
     assert read_numbers(f"{path}:when").tolist() == seconds.tolist()
     with pytest.raises(CompatError, match="one finite number or date per item"):
         read_numbers(save("inf.npy", np.array([1.0, np.inf])))
+
+
+def test_the_column_that_is_meant_where_nobody_names_one(save):
+    items = {"id": list("ab"), "label": ["x", "y"], "shop": ["s", "t"]}
+    path = save("items.csv", items)
+    assert read_column(path, "label").tolist() == ["x", "y"] and read_column(path, "id").tolist() == ["a", "b"]
+    assert read_column(path).tolist() == ["s", "t"], "the only one beside id and label"
+    assert read_ids(path).tolist() == ["a", "b"]
+    assert read_ids(save("plain.csv", {"shop": ["s"]})) is None and read_ids(save("v.npy", EMB)) is None
+    with pytest.raises(CompatError, match=r"has 3 columns; say which: .*NAME \(id, size, price\)"):
+        read_numbers(save("many.csv", {"id": list("ab"), "size": [1, 2], "price": [3, 4]}))
 
 
 def test_dates_in_a_csv_count_in_seconds(tmp_path):
