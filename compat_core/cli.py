@@ -13,7 +13,17 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from compat_core import __version__
-from compat_core.commands import catalogue, claims, decision, experiment, migration, reproduction, results, vectors
+from compat_core.commands import (
+    catalogue,
+    claims,
+    decision,
+    experiment,
+    gate,
+    migration,
+    reproduction,
+    results,
+    vectors,
+)
 from compat_core.commands.parser import Parser, parse
 from compat_core.errors import Cancelled, CompatError
 from compat_core.experiments.advice import advise, is_bug
@@ -31,7 +41,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"CompatBench {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for module in (experiment, catalogue, results, claims, reproduction, vectors, decision, migration):
+    for module in (experiment, catalogue, results, claims, reproduction, vectors, decision, gate, migration):
         module.add(commands)
     return parser
 

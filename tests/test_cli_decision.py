@@ -1,6 +1,7 @@
 """``decide`` and ``gate`` as a script uses them."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -161,3 +162,19 @@ def test_mistakes_are_one_line_and_write_nothing(arguments, says, tmp_path, monk
     shown = capsys.readouterr().err
     assert says in shown and shown.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--group", "shop=a.npy", "--group", "shop=b.npy"], "--group.*named twice"),
+        (["--option", "mine=a.npy,b.npy", "--option", "mine=a.npy,b.npy"], "--option.*named twice"),
+        (["--option", "mine=a.npy"], "NAME=QUERY,GALLERY"),
+        (["--group", "a.npy"], "NAME=FILE"),
+        (["--run", "r"], "--old.*comes with the run"),
+    ],
+)
+def test_malformed_options_are_refused_before_anything_is_read(more, says, tmp_path, capsys):
+    assert main(["decide", "--old", "o.npy", "--new", "n.npy", *more, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert re.search(says, error) and error.count("\n") == 1 and not (tmp_path / "out").exists()

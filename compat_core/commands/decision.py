@@ -1,4 +1,4 @@
-"""``decide``: what to do with the vectors one has; ``gate``: hold a decision against a rule, for pipelines."""
+"""``decide``: what to do with the vectors one has."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ import dataclasses
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from compat_core.commands.console import print_json, print_table
-from compat_core.commands.migration import QRELS_HELP, add_pair, findings_of, refuse, side_of
+from compat_core.commands.migration import QRELS_HELP, add_pair
 from compat_core.commands.parser import Subparsers, add_runs_dir, whole
-from compat_core.errors import CompatError, unknown_name
+from compat_core.errors import CompatError
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterable
 
     from compat_core.vectors.checks import Finding
     from compat_core.vectors.decision import DecisionConfig
-    from compat_core.vectors.given import Candidate, Given
-    from compat_core.vectors.matching import MatchedVectors
-    from compat_core.vectors.pictures import ItemPictures
+    from compat_core.vectors.given import Given
+    from compat_core.vectors.of_files import DecisionFiles
 
+T = TypeVar("T")
 ROWS_KEPT = 1_000  # row numbers of a finding that the JSON names
-FILE_OPTIONS = (
-    "old", "new", "labels", "ids", "new-ids", "side", "images", "qrels", "ages", "weights", "group", "option",
-)  # fmt: skip
-REFUSED = 3  # exit status of a gate that stays shut
+FILE_OPTIONS = ("old", "new", "labels", "ids", "new-ids", "side", "images", "qrels", "ages", "weights")
 # Options that set a field of the bill: option -> (field, type)
 COSTS: dict[str, Any] = {
     "items": whole, "items-per-s": float, "gpu-price": float, "gpus": whole, "training-gpu-hours": float,
@@ -78,19 +75,6 @@ def add(commands: Subparsers) -> None:
     add_runs_dir(decide)
     decide.set_defaults(handler=_decide)
 
-    gate = commands.add_parser(
-        "gate",
-        help="hold a decision against a rule",
-        description="Exit with 0 when an option of a decision meets every rule given, with 3 when it does not.",
-    )
-    gate.add_argument("decision", metavar="decision.json", type=Path, help="what decide wrote")
-    gate.add_argument("--option", metavar="NAME", help="default: the recommended option")
-    gate.add_argument("--min-gain", type=float, metavar="X", help="lower bound of the gain must reach this fraction")
-    gate.add_argument("--min-recovered", type=float, metavar="X", help="share of the possible gain must reach this")
-    gate.add_argument("--max-lost", type=float, metavar="X", help="at most this share of first hits may be lost")
-    gate.add_argument("--max-money", type=float, metavar="X", help="the bill may be at most this")
-    gate.set_defaults(handler=_gate)
-
 
 def _cost_help(option: str) -> str:
     from compat_core.vectors.bill import CostConfig
@@ -109,6 +93,7 @@ def _decide(arguments: argparse.Namespace) -> int:
     from compat_core.vectors.decision import decide
     from compat_core.vectors.jobs import SCHEMA_VERSION
     from compat_core.vectors.next_step import next_command
+    from compat_core.vectors.of_files import given_from_files
     from compat_core.vectors.pictures import COLUMNS, FOLDER, lost_queries, read_thumbnails, write_thumbnails
     from compat_core.vectors.studies import per_query, studies
 
@@ -117,7 +102,14 @@ def _decide(arguments: argparse.Namespace) -> int:
         raise CompatError("--out", value=str(arguments.out), rule="is a file; must be a folder, or not there yet")
     if arguments.threshold is not None and not math.isfinite(arguments.threshold):
         raise CompatError("--threshold", value=arguments.threshold, rule="must be a finite number")
-    given, inputs, findings = _given(arguments, config)
+    if arguments.run:
+        given, inputs = _of_run(arguments, config)
+        findings: list[Finding] = []
+        files: dict[str, str] = {}
+    else:
+        named = _files(arguments)
+        given, findings = given_from_files(named)
+        inputs, files = named.described(), named.single()
     decision, evidence = decide(given, config, _tell)
     findings += leakage(evidence.fit.source, evidence.judging.old.numpy())
     looked = studies(given, decision, evidence, arguments.threshold, _tell)
@@ -130,7 +122,7 @@ def _decide(arguments: argparse.Namespace) -> int:
         "environment": snapshot(),
     }
     chosen = decided["recommended"] or decided["closest"]
-    document["next"] = next_command(chosen, _single_files(arguments), arguments.out)
+    document["next"] = next_command(chosen, files, arguments.out)
     document["checks"] = [dataclasses.asdict(one) | {"rows": list(one.rows[:ROWS_KEPT])} for one in findings]
     arguments.out.mkdir(parents=True, exist_ok=True)
     arrays = per_query(given, evidence)
@@ -178,79 +170,41 @@ def _config(arguments: argparse.Namespace) -> DecisionConfig:
     )
 
 
-def _given(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given, dict[str, Any], list[Finding]]:
-    """The vectors, from files or from a run, what names them, and what was found in them."""
-    from compat_core.experiments.store import RunStore
-    from compat_core.vectors.given import Given
-    from compat_core.vectors.matching import matched
-    from compat_core.vectors.of_run import given_from_run
-    from compat_core.vectors.sources import read_column, read_ids, read_qrels
+def _files(arguments: argparse.Namespace) -> DecisionFiles:
+    """The files that were named. Raises CompatError for a missing or malformed one."""
+    from compat_core.vectors.of_files import DecisionFiles
 
-    if arguments.run:
-        mixed = [name for name in FILE_OPTIONS if getattr(arguments, name.replace("-", "_"))]
-        if mixed:
-            raise CompatError(f"--{mixed[0]}", rule="comes with the run", fix="leave it out, or leave --run out")
-        run = RunStore(arguments.runs_dir).get(arguments.run)
-        given = given_from_run(run, config.seed, config.pairs)
-        return given, {"run": {"id": run.id, "seed": config.seed, "config": run.config_dict()}}, []
     for name in ("old", "new"):
         if not getattr(arguments, name):
             raise CompatError(f"--{name}", rule="is needed, or --run with a finished run")
-    pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
-    judgements = read_qrels(arguments.qrels) if arguments.qrels else None
-    findings = findings_of(pair, judgements)
-    refuse(findings)
-    given = Given(
-        pair.old, pair.new, pair.labels, pair.ids,
-        judgements=judgements,
-        candidates=tuple(_candidate(text, pair) for text in arguments.option),
-        groups={
-            name: pair.column("group", read_column(path), read_ids(path)) for name, path in map(_named, arguments.group)
-        },
-        ages=_numbers(pair, "ages", arguments.ages),
-        weights=_numbers(pair, "weights", arguments.weights),
-        side=side_of(pair, arguments.side),
-        pictures=_pictures(pair, arguments.images) if arguments.images else None,
-    )  # fmt: skip
-    inputs: dict[str, Any] = {name: described(Path(path)) for name, path in _single_files(arguments).items()}
-    inputs |= {f"group {name}": described(Path(path)) for name, path in map(_named, arguments.group)}
-    for text in arguments.option:
-        name, _, pair_of = text.partition("=")
-        inputs[f"option {name}"] = [described(Path(path)) for path in pair_of.split(",", 1)]
-    return given, inputs, findings
+    single = {name: getattr(arguments, name.replace("-", "_")) for name in FILE_OPTIONS}
+    return DecisionFiles(
+        **{name.replace("-", "_"): path for name, path in single.items()},
+        groups=_by_name("group", map(_named, arguments.group)),
+        options=_by_name("option", map(_two_files, arguments.option)),
+    )
 
 
-def _numbers(pair: MatchedVectors, name: str, spec: str | None) -> np.ndarray | None:
-    from compat_core.vectors.sources import read_ids, read_numbers
-
-    return None if spec is None else pair.column(name, read_numbers(spec), read_ids(spec))
-
-
-def _single_files(arguments: argparse.Namespace) -> dict[str, str]:
-    """Option -> file, of those that take one file."""
-    found = {name: getattr(arguments, name.replace("-", "_")) for name in FILE_OPTIONS}
-    return {name: path for name, path in found.items() if isinstance(path, str)}
+def _by_name(option: str, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
+    found: dict[str, T] = {}
+    for name, value in pairs:
+        if name in found:
+            raise CompatError(f"--{option}", value=name, rule="is named twice", fix="give each its own name")
+        found[name] = value
+    return found
 
 
-def _pictures(pair: MatchedVectors, spec: str) -> ItemPictures:
-    import numpy as np
+def _of_run(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Given, dict[str, Any]]:
+    """The vectors of a run, and what names them. Raises CompatError for files beside the run."""
+    from compat_core.experiments.store import RunStore
+    from compat_core.vectors.of_run import given_from_run
 
-    from compat_core.vectors.picture_files import picture_files
-    from compat_core.vectors.pictures import ItemPictures, open_pictures
-    from compat_core.vectors.sources import read_ids
-
-    files = picture_files(Path(spec)) is not None
-    by_id = files and pair.ids is not None
-    picture, count = open_pictures(spec, pair.ids if by_id else None)
-    rows = np.arange(count)
-    if not by_id:
-        rows = pair.column("images", rows, None if files else read_ids(spec))
-
-    def caption(row: int) -> str:
-        name = f"item {row}" if pair.ids is None else str(pair.ids[row])
-        return name if pair.labels is None else f"{name}, {pair.labels[row]}"
-
-    return ItemPictures(lambda row: picture(int(rows[row])), caption)
+    mixed = [name for name in (*FILE_OPTIONS, "group", "option") if getattr(arguments, name.replace("-", "_"))]
+    if mixed:
+        raise CompatError(f"--{mixed[0]}", rule="comes with the run", fix="leave it out, or leave --run out")
+    run = RunStore(arguments.runs_dir).get(arguments.run)
+    given = given_from_run(run, config.seed, config.pairs)
+    return given, {"run": {"id": run.id, "seed": config.seed, "config": run.config_dict()}}
 
 
 def _named(text: str) -> tuple[str, str]:
@@ -260,62 +214,9 @@ def _named(text: str) -> tuple[str, str]:
     return name, path
 
 
-def _candidate(text: str, pair: MatchedVectors) -> Candidate:
-    from compat_core.vectors.given import Candidate
-    from compat_core.vectors.sources import read_vectors
-
+def _two_files(text: str) -> tuple[str, tuple[str, str]]:
     name, equals, paths = text.partition("=")
     query, comma, gallery = paths.partition(",")
     if not (name and equals and comma):
         raise CompatError("--option", value=text, rule="must be NAME=QUERY,GALLERY", fix="two files of vectors")
-    read = [read_vectors(path) for path in (query, gallery)]
-    sides = [pair.column("option", side.emb, side.ids) for side in read]
-    return Candidate(name, sides[0], sides[1], f"{name}: made elsewhere, counted as one training.")
-
-
-def described(spec: Path) -> dict[str, Any]:
-    """Name, size and SHA-256 of an input file, so that a decision names what it was made on; a folder by its files."""
-    from compat_core.vectors.migrate import sha256
-    from compat_core.vectors.sources import SUFFIXES, split_spec
-
-    if spec.is_dir():
-        sizes = [path.stat().st_size for path in spec.rglob("*") if path.is_file()]
-        return {"folder": spec.name, "files": len(sizes), "bytes": sum(sizes)}
-    path = split_spec(spec)[0] if spec.suffix.partition(":")[0] in SUFFIXES else spec
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
-
-
-def _gate(arguments: argparse.Namespace) -> int:
-    from compat_core.vectors.jobs import read_decision
-
-    if not arguments.decision.is_file():
-        raise CompatError("decision", value=str(arguments.decision), rule="no such file", fix="write it with decide")
-    decided = read_decision(arguments.decision)["decision"]
-    rules = {name: getattr(arguments, name) for name in ("min_gain", "min_recovered", "max_lost", "max_money")}
-    rules = {name: value for name, value in rules.items() if value is not None}
-    if not rules:
-        raise CompatError("gate", rule="needs at least one rule", fix="for example --min-gain 0 --max-lost 0.05")
-    name = arguments.option or decided["recommended"]
-    if not name:
-        print(f"shut: nothing is recommended. {decided['reason']}")
-        return REFUSED
-    rows = {row["name"]: row for row in decided["rows"]}
-    if name not in rows:
-        raise unknown_name("option in this decision", name, rows)
-    row, metric = rows[name], decided["config"]["metric"]
-    found = {
-        "min_gain": row["gain"][metric]["ci_low"],
-        "min_recovered": (row["recovered"][metric] or {}).get("value"),
-        "max_lost": row["lost"],
-        "max_money": row["bill"]["money"],
-    }
-    failed = [rule for rule, limit in rules.items() if not _meets(rule, found[rule], limit)]
-    for rule, limit in rules.items():
-        print(f"{'FAILED' if rule in failed else 'ok':7}{rule.replace('_', ' ')} {limit:g}: {name} has {found[rule]}")
-    return REFUSED if failed else 0
-
-
-def _meets(rule: str, value: float | None, limit: float) -> bool:
-    if value is None:
-        return False
-    return value >= limit if rule.startswith("min") else value <= limit
+    return name, (query, gallery)

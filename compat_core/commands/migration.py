@@ -5,18 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compat_core.commands.console import print_json, print_table
 from compat_core.commands.parser import Subparsers, whole
 from compat_core.errors import CompatError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from compat_core.spec import Spec
-    from compat_core.vectors.checks import Finding
-    from compat_core.vectors.matching import MatchedVectors
 
 QRELS_HELP = "relevance judgements by id, 'query 0 item relevance' per line"
 FILE_HELP = ".npy, .npz, .parquet or .csv; FILE:NAME picks an array or column"
@@ -115,61 +111,20 @@ def _check(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from compat_core.vectors.checks import STOP
+    from compat_core.vectors.inspection import inspect, inspect_split
     from compat_core.vectors.matching import matched
     from compat_core.vectors.sources import read_qrels
 
     judged = read_qrels(arguments.qrels) if arguments.qrels else None
     pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
-    found = findings_of(pair, judged)
+    found = inspect(pair, judged)
     if not any(finding.severity == STOP for finding in found):
-        found += _leakage(pair, judged, arguments.seed)
+        found += inspect_split(pair, judged, arguments.seed)
     if arguments.json:
         print_json([asdict(finding) for finding in found])
     else:
         print_table(["", "found"], [[finding.severity, finding.sentence] for finding in found])
     return 2 if any(finding.severity == STOP for finding in found) else 0
-
-
-def findings_of(pair: MatchedVectors, judged: dict[str, dict[str, float]] | None) -> list[Finding]:
-    """What can be seen of matched vectors, and of judgements about them, without fitting or searching; worst first."""
-    from compat_core.vectors.checks import check_vectors, worst_first
-    from compat_core.vectors.judgements import check_judgements
-
-    found = [*pair.findings, *check_vectors(pair.old, pair.new, pair.labels, pair.ids)]
-    return worst_first(found if judged is None else [*found, *check_judgements(judged, pair.ids)])
-
-
-def _leakage(pair: MatchedVectors, judged: dict[str, dict[str, float]] | None, seed: int) -> list[Finding]:
-    """Near-identical items on both sides of the split that ``decide`` would make."""
-    from compat_core.vectors.checks import WARN, Finding, leakage
-    from compat_core.vectors.decision import DecisionConfig, split_of
-    from compat_core.vectors.given import Given
-
-    given = Given(pair.old, pair.new, pair.labels, pair.ids, judged)
-    try:
-        split = split_of(given, DecisionConfig(seed=seed))
-    except CompatError as error:  # fit-map and migrate make no split
-        return [Finding(WARN, "split", f"decide would refuse: {error}")]
-    return leakage(pair.old[split.fit], pair.old[split.judged])
-
-
-def side_of(pair: MatchedVectors, spec: str | None) -> np.ndarray | None:
-    """The side-information of matched items ``(N, D_side)``, from a file with a row per old vector; None for none."""
-    from compat_core.vectors.sources import read_vectors
-
-    if spec is None:
-        return None
-    side = read_vectors(spec)
-    return pair.column("side", side.emb, side.ids)
-
-
-def refuse(findings: list[Any]) -> None:
-    """Raise CompatError for the first finding that makes every later number wrong."""
-    from compat_core.vectors.checks import STOP
-
-    for finding in findings:
-        if finding.severity == STOP:
-            raise CompatError("vectors", rule=finding.sentence, fix="see: check")
 
 
 def _fit(arguments: argparse.Namespace) -> int:
@@ -179,7 +134,7 @@ def _fit(arguments: argparse.Namespace) -> int:
 
 def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False) -> None:
     from compat_core.adapters import ADAPTERS, Pairs, save_map
-    from compat_core.vectors.checks import check_vectors
+    from compat_core.vectors.inspection import inspect, refuse
     from compat_core.vectors.matching import matched
     from compat_core.vectors.migrate import sha256
     from compat_core.vectors.sources import split_spec
@@ -188,8 +143,9 @@ def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False)
     adapter = ADAPTERS.get(spec.name)
     config = adapter.configure(spec)
     pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
-    refuse(check_vectors(pair.old, pair.new, pair.labels, pair.ids))
-    pairs = Pairs(pair.old, pair.new, pair.labels, side_of(pair, arguments.side))
+    refuse(inspect(pair))
+    side = pair.vectors("side", arguments.side) if arguments.side else None
+    pairs = Pairs(pair.old, pair.new, pair.labels, side)
     ends = (arguments.old_model, arguments.new_model)
     if to_old:
         pairs, ends = pairs.swapped(), ends[::-1]

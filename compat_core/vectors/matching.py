@@ -48,6 +48,11 @@ class MatchedVectors:
             raise CompatError(f"--{name}", rule=rule)
         return values[self.rows]
 
+    def vectors(self, name: str, spec: str) -> np.ndarray:
+        """Vectors of the old file's items ``(N, D)`` from another file, for the kept ones; as :meth:`column`."""
+        found = read_vectors(spec)
+        return self.column(name, found.emb, found.ids)
+
 
 def matched(
     old: str, new: str, labels: str | None = None, ids: str | None = None, new_ids: str | None = None

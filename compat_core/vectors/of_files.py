@@ -1,0 +1,119 @@
+"""The vectors that somebody has as files, brought to a decision with all that is known of the items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compat_core.vectors.checks import Finding
+from compat_core.vectors.given import Candidate, Given
+from compat_core.vectors.inspection import inspect, refuse
+from compat_core.vectors.matching import MatchedVectors, matched
+from compat_core.vectors.migrate import sha256
+from compat_core.vectors.picture_files import picture_files
+from compat_core.vectors.pictures import ItemPictures, open_pictures
+from compat_core.vectors.sources import SUFFIXES, read_column, read_ids, read_numbers, read_qrels, split_spec
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFiles:
+    """The files of a decision, each ``FILE`` or ``FILE:NAME``; the fields are called as the options of ``decide``.
+
+    Attributes:
+        old, new, labels, ids, new_ids: see :func:`~compat_core.vectors.matching.matched`.
+        side: vectors stored beside the old ones.
+        images: see :func:`~compat_core.vectors.pictures.open_pictures`.
+        qrels: see :func:`~compat_core.vectors.sources.read_qrels`.
+        ages, weights: see :func:`~compat_core.vectors.sources.read_numbers`.
+        groups: name -> a column.
+        options: name -> two files of vectors, every item as a query and as a gallery row of an option made elsewhere.
+    """
+
+    old: str
+    new: str
+    labels: str | None = None
+    ids: str | None = None
+    new_ids: str | None = None
+    side: str | None = None
+    images: str | None = None
+    qrels: str | None = None
+    ages: str | None = None
+    weights: str | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def single(self) -> dict[str, str]:
+        """Option -> file, of those that take one file."""
+        found = {one.name.replace("_", "-"): getattr(self, one.name) for one in fields(self)}
+        return {name: path for name, path in found.items() if isinstance(path, str)}
+
+    def described(self) -> dict[str, Any]:
+        """Name, size and SHA-256 of every file, by option: what a decision was made on."""
+        found: dict[str, Any] = {name: describe(Path(path)) for name, path in self.single().items()}
+        found |= {f"group {name}": describe(Path(path)) for name, path in self.groups.items()}
+        return found | {f"option {name}": [describe(Path(one)) for one in two] for name, two in self.options.items()}
+
+
+def given_from_files(files: DecisionFiles) -> tuple[Given, list[Finding]]:
+    """Read the files, bring them together, and look at them.
+
+    Returns:
+        what a decision is made on, and what was found, nothing of it a reason to refuse.
+
+    Raises:
+        CompatError: for a file that cannot be read or does not belong to the others, and for a finding that would make
+            every later number wrong.
+    """
+    pair = matched(files.old, files.new, files.labels, files.ids, files.new_ids)
+    judgements = read_qrels(files.qrels) if files.qrels else None
+    findings = inspect(pair, judgements)
+    refuse(findings)
+    groups = {name: pair.column("group", read_column(path), read_ids(path)) for name, path in files.groups.items()}
+    given = Given(
+        pair.old, pair.new, pair.labels, pair.ids,
+        judgements=judgements,
+        candidates=tuple(_candidate(name, pair, two) for name, two in files.options.items()),
+        groups=groups,
+        ages=_numbers("ages", pair, files.ages),
+        weights=_numbers("weights", pair, files.weights),
+        side=pair.vectors("side", files.side) if files.side else None,
+        pictures=_pictures(pair, files.images) if files.images else None,
+    )  # fmt: skip
+    return given, findings
+
+
+def describe(spec: Path) -> dict[str, Any]:
+    """Name, size and SHA-256 of an input file; a folder by the number and size of its files."""
+    if spec.is_dir():
+        sizes = [path.stat().st_size for path in spec.rglob("*") if path.is_file()]
+        return {"folder": spec.name, "files": len(sizes), "bytes": sum(sizes)}
+    path = split_spec(spec)[0] if spec.suffix.partition(":")[0] in SUFFIXES else spec
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def _numbers(name: str, pair: MatchedVectors, spec: str | None) -> np.ndarray | None:
+    return None if spec is None else pair.column(name, read_numbers(spec), read_ids(spec))
+
+
+def _candidate(name: str, pair: MatchedVectors, files: tuple[str, str]) -> Candidate:
+    query, gallery = (pair.vectors("option", path) for path in files)
+    return Candidate(name, query, gallery, f"{name}: made elsewhere, counted as one training.")
+
+
+def _pictures(pair: MatchedVectors, spec: str) -> ItemPictures:
+    files = picture_files(Path(spec)) is not None
+    by_id = files and pair.ids is not None
+    picture, count = open_pictures(spec, pair.ids if by_id else None)
+    rows = np.arange(count)
+    if not by_id:
+        rows = pair.column("images", rows, None if files else read_ids(spec))
+
+    def caption(row: int) -> str:
+        name = f"item {row}" if pair.ids is None else str(pair.ids[row])
+        return name if pair.labels is None else f"{name}, {pair.labels[row]}"
+
+    return ItemPictures(lambda row: picture(int(rows[row])), caption)
