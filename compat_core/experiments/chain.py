@@ -76,6 +76,7 @@ def _versions(
             old_config=config.old if step == 1 else config.new,
             job=execution.job(seed, f"{spec.label} v{step + 1}"),
             cache={},
+            distance=config.distance,
             role=f"new{step + 1}",
         )
         versions.append(execution.chained(context, spec, f"{spec.label} v{step + 1}"))

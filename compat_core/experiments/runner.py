@@ -170,6 +170,7 @@ class Execution:
             old_config=self.config.old,
             job=self.job(seed, "shared"),
             cache={},
+            distance=self.config.distance,
         )
         upgrades = {spec.label: self.upgrade(context, spec) for spec in self.config.methods}
         self.stage(f"seed {seed}: evaluation")

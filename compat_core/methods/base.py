@@ -93,6 +93,7 @@ class Context:
         old_config: how the old model was made.
         job: device, reporter and checkpoint of the method's own stage.
         cache: what was computed for several methods.
+        distance: how the shared space will be searched: ``cosine``, ``l2`` or ``dot``.
         role: names the random streams of new models; the paragon's.
         trained: the last new model that ``train_new`` made, with its classifier.
         encoders: side-information encoders that were trained for several methods, by what they are.
@@ -108,6 +109,7 @@ class Context:
     old_config: VersionConfig
     job: Job
     cache: dict[str, torch.Tensor]
+    distance: str = "cosine"
     role: str = "new"
     trained: TrainedModel | None = None
     encoders: dict[str, Embedder] = dataclasses.field(default_factory=dict)

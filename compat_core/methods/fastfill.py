@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -24,6 +25,13 @@ class FastFillConfig(FctConfig):
         1.0, "μ, weight of the new classifier's loss on mapped rows", low=0.0, high=1e3, paper="1"
     )
     label_smoothing: float = param(0.1, "of the class term", low=0.0, high=0.9, paper="0.1 (FastFill code)")
+    error: str = param(
+        "searched",
+        "of which vectors the squared error is taken, and so what σ predicts: raw ones, their directions, or what the "
+        "run's distance compares",
+        choices=("searched", "raw", "directions"),
+        paper="raw, searched by l2 (FastFill code)",
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "fastfill")
@@ -43,7 +51,8 @@ class FastFillUpgrade(FctUpgrade):
 class UncertainMapTraining(MapTraining):
     """``mean ½ e^{−s} ℓ + ½ s`` with ``ℓ = mean_d (h − n)² / v + μ · CE(κ_new(h), y)`` and ``s = log σ²``.
 
-    v is the mean variance of the new embeddings' dimensions: μ then means the same whatever their length is.
+    v is the mean variance of the new embeddings' dimensions: μ then means the same whatever their length is. With
+    ``error="directions"`` h, n and v are those of vectors of length 1.
 
     Args:
         transformation, old, side, new: as :class:`~compat_core.methods.fct.MapTraining`.
@@ -66,12 +75,13 @@ class UncertainMapTraining(MapTraining):
     ) -> None:
         super().__init__(transformation, old, side, new, config.bn_eval_at)
         self.head, self.labels, self.config = head, labels, config
-        self.new_variance = new[0].var(dim=0).mean()  # of the plain view
+        self.new_variance = self._compared(new[0]).var(dim=0).mean()  # of the plain view
 
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """The uncertainty-weighted error of one batch."""
         mapped, log_variance = self.module(self.old[self.view, indices], self.side[self.view, indices])
-        error = (mapped.float() - self.new[self.view, indices]).square().mean(1) / self.new_variance
+        gap = self._compared(mapped.float()) - self._compared(self.new[self.view, indices])
+        error = gap.square().mean(1) / self.new_variance
         classes = F.cross_entropy(
             self.head.logits(mapped.float()),
             self.labels[indices],
@@ -82,6 +92,9 @@ class UncertainMapTraining(MapTraining):
             "error": error.mean(),
             "classes": classes.mean(),
         }
+
+    def _compared(self, emb: torch.Tensor) -> torch.Tensor:
+        return F.normalize(emb) if self.config.error == "directions" else emb
 
 
 def uncertain_loss(item_loss: torch.Tensor, log_variance: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -96,6 +109,8 @@ def uncertain_loss(item_loss: torch.Tensor, log_variance: torch.Tensor) -> dict[
 
 def fit(context: Context, config: FastFillConfig) -> FastFillUpgrade:
     """Train ψ on the old data, then h_σ on stored embeddings with the frozen new classifier."""
+    if config.error == "searched":
+        config = dataclasses.replace(config, error="directions" if context.distance == "cosine" else "raw")
     training = functools.partial(
         UncertainMapTraining, head=context.paragon.head, labels=context.train_images.labels, config=config
     )
@@ -115,8 +130,12 @@ METHODS.add(
         needs=("labels", "the new model's classifier", "images at fitting time"),
         departs="As FCT: embeddings are stored for a few augmented views instead of being computed in every step. The "
         "squared error is divided by the variance of the new embeddings: the published models' embeddings are long, "
-        "those trained by a cosine loss are short, and μ = 1 would leave the class term alone. σ predicts this whole "
-        "loss, class term included, and need not follow the angle error that cosine search sees.",
+        "those trained by a cosine loss are short, and μ = 1 would leave the class term alone. Under cosine distance "
+        "the error is that of directions: the published runs search by l2, where the raw error is what a search "
+        "suffers; under cosine the raw error follows the length of a vector, which no search sees, and σ then "
+        "backfills long and sure rows first. σ predicts the whole loss, class term included: where that is the larger "
+        "part, as for a new model that fits its training data badly, it orders by class difficulty, which no backfill "
+        "mends.",
         fit=fit,
         upgrade=FastFillUpgrade,
     )

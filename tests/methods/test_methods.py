@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
@@ -266,7 +267,7 @@ def test_fastfill_is_least_sure_of_the_rows_it_maps_worst(fitted):
     old, new = embed(upgrade.old, images, cpu), embed(upgrade.new, images, cpu)
     side = embed(upgrade.side, images, cpu)
     sure = upgrade.uncertainty(old, side)
-    error = (upgrade.gallery_old(old, side) - new).square().mean(1)
+    error = 1 - F.cosine_similarity(upgrade.gallery_old(old, side), new)  # toys are searched by cosine
     half = len(images) // 2
     order = sure.argsort(descending=True)
     assert error[order[:half]].mean() > error[order[half:]].mean()

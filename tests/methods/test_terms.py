@@ -223,15 +223,17 @@ def test_uncertain_loss_by_hand_and_its_optimum():
     assert best.grad.abs().max() < 1e-6
 
 
-def test_fastfill_losses_are_squared_error_and_class_term(context):
+@pytest.mark.parametrize("error", ["raw", "directions"])
+def test_fastfill_losses_are_squared_error_and_class_term(context, error):
     from compat_core.methods.fastfill import FastFillConfig, UncertainMapTraining
     from compat_core.models.transformation import UncertainTransformation
 
     net = UncertainTransformation(16, 16, 16, 8).eval()
     old, new = context.old_emb()[None], torch.randn(1, len(context.train_images), 16)
-    config = FastFillConfig(class_weight=2.0, label_smoothing=0.1)
+    config = FastFillConfig(class_weight=2.0, label_smoothing=0.1, error=error)
+    compared = unit if error == "directions" else list
     training = UncertainMapTraining(net, old, old, new, context.paragon.head, context.train_images.labels, config)
-    columns = np.array(new[0].tolist()).T
+    columns = np.array([compared(row) for row in new[0].tolist()]).T
     variance = np.mean([np.var(column, ddof=1) for column in columns])
     indices = torch.tensor([3, 70])
     parts = training.losses(indices, torch.Generator(), 0.0)
@@ -240,7 +242,7 @@ def test_fastfill_losses_are_squared_error_and_class_term(context):
     for row, target, label, s in zip(
         mapped.tolist(), new[0, indices].tolist(), training.labels[indices].tolist(), log_variance.tolist(), strict=True
     ):
-        error = sum((a - b) ** 2 for a, b in zip(row, target, strict=True)) / 16 / variance
+        error = sum((a - b) ** 2 for a, b in zip(compared(row), compared(target), strict=True)) / 16 / variance
         odds = softmax([16 * dot(unit(row), unit(weight)) for weight in context.paragon.head.weight.tolist()])
         smooth = [(0.9 if k == label else 0) + 0.1 / 6 for k in range(6)]
         classes = -sum(p * math.log(q) for p, q in zip(smooth, odds, strict=True))
