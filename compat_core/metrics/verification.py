@@ -1,37 +1,21 @@
 """1:1 verification: are two items of the same label? Every query × gallery pair, exactly, in bounded memory.
 
-The pairs are scored block by block, three times over, and no pair's score is kept but the genuine ones': first the
-scores are counted in 2^16 coarse bins, then the distinct genuine scores are gathered and sorted, then every impostor
-score is placed among them. Those counts hold the whole ROC curve. Scores are float32 and ties are ties of float32.
-On a processor the counting is done by a compiled kernel where numba is installed and the problem is large.
+The pairs are scored block by block (:mod:`compat_core.metrics.scored_pairs`), three times over, and counted
+(:mod:`compat_core.metrics.roc_sweep`): no pair's score is kept but the genuine ones'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from compat_core.device import pick_device
-from compat_core.errors import CompatError
 from compat_core.metrics.operating_points import CURVE_RATES, FEWEST, OperatingPoint, allowed, check_rates, refuse
-from compat_core.metrics.pair_counts import (
-    BINS,
-    HALF_BITS,
-    bin_of,
-    count_bins,
-    inside_bin,
-    place_among,
-    score_of,
-)
-from compat_core.retrieval.inputs import check_embeddings, check_ids, check_keys, check_pair, shared_codes
-from compat_core.retrieval.ranking import Relevance, exclude, is_compiled, relate, relevant_columns, rows_per_block
-from compat_core.retrieval.scores import ScoreSource, prepare
-
-HELD_VALUES = 2**23  # distinct genuine scores held at a time, about 250 MB with their counts
+from compat_core.metrics.roc_sweep import Sweep, fill
+from compat_core.metrics.scored_pairs import all_pairs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,15 +109,15 @@ def verify(
         (1.0, 0.0, None)
     """
     rates = check_rates("fars", fars)
-    pairs, num_genuine, num_pairs = _all_pairs(
+    pairs, num_genuine, num_pairs = all_pairs(
         query_emb, query_labels, gallery_emb, gallery_labels, query_ids, gallery_ids, distance, device, block_rows
     )
     relevance, ids = pairs.relevance, pairs.ids
     num_impostor = num_pairs - num_genuine
     resolved = [rate for rate in rates if allowed(rate, num_impostor) >= FEWEST]
     curve = [rate for rate in CURVE_RATES if allowed(rate, num_impostor) >= FEWEST]
-    sweep = _Sweep(num_genuine, num_impostor, [allowed(rate, num_impostor) for rate in resolved + curve])
-    thresholds = _run(pairs, sweep, [allowed(rate, num_impostor) for rate in resolved])
+    sweep = Sweep(num_genuine, num_impostor, [allowed(rate, num_impostor) for rate in resolved + curve])
+    thresholds = fill(pairs, sweep, [allowed(rate, num_impostor) for rate in resolved])
     tar = [int(accepted) / num_genuine for accepted in sweep.accepted]
     points = {rate: refuse("TAR@FAR", rate, num_impostor, "impostor pairs") for rate in rates}
     for rate, value, (threshold, admitted) in zip(resolved, tar, thresholds, strict=False):
@@ -181,189 +165,10 @@ def accepted_genuine(
     Raises:
         CompatError: as :func:`verify`.
     """
-    pairs, *_ = _all_pairs(
+    pairs, *_ = all_pairs(
         query_emb, query_labels, gallery_emb, gallery_labels, query_ids, gallery_ids, distance, device, block_rows
     )
     return np.concatenate([
         torch.stack([(genuine > cut).sum(dim=1) for cut in thresholds], dim=1).cpu().numpy()
         for _, genuine in pairs.padded_blocks()
     ])  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Pairs:
-    """All pairs' scores, block by block; the same blocks with the same scores every time."""
-
-    source: ScoreSource
-    relevance: Relevance
-    ids: tuple[np.ndarray, np.ndarray] | None
-    step: int
-    compiled: bool
-
-    def padded_blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Scores (B, Ng padded) of all pairs and (B, P) of the genuine ones, −inf where there is no pair.
-
-        They are overwritten by the next block.
-        """
-        device, num_queries = self.source.query.device, len(self.relevance.counts)
-        room = self.source.room(min(self.step, num_queries))
-        for begin in range(0, num_queries, self.step):
-            queries = np.arange(begin, min(begin + self.step, num_queries))
-            rows = torch.from_numpy(queries).to(device)
-            scores = self.source.block(rows, room)
-            exclude(scores, self.relevance, queries)
-            scores = self.source.public(scores, rows).add_(0.0)  # turns −0.0 into 0.0, which is the same score
-            columns, own = relevant_columns(self.relevance, queries)
-            genuine = scores.gather(1, torch.from_numpy(columns).to(device))
-            yield scores, genuine.masked_fill_(~torch.from_numpy(own).to(device), float("-inf"))
-
-    def blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Scores (B, Ng padded), −inf where there is no pair, and the genuine ones among them (N,)."""
-        for scores, genuine in self.padded_blocks():
-            yield scores, genuine[genuine > float("-inf")]
-
-
-def _all_pairs(
-    query_emb: Any,
-    query_labels: Any,
-    gallery_emb: Any,
-    gallery_labels: Any,
-    query_ids: Any,
-    gallery_ids: Any,
-    distance: str,
-    device: str,
-    block_rows: int | None,
-) -> tuple[_Pairs, int, int]:
-    """The checked pairs, how many of them are genuine, and how many there are."""
-    query, gallery = check_embeddings("query_emb", query_emb), check_embeddings("gallery_emb", gallery_emb)
-    check_pair(query, gallery)
-    labels = shared_codes(
-        "labels",
-        check_keys("query_labels", query_labels, len(query), "query_emb"),
-        check_keys("gallery_labels", gallery_labels, len(gallery), "gallery_emb"),
-    )
-    ids = check_ids(query_ids, gallery_ids, len(query), len(gallery))
-    relevance = relate(*labels, ids)
-    num_genuine, num_pairs = int(relevance.counts.sum()), int(relevance.candidates.sum())
-    if num_genuine in (0, num_pairs):
-        kind, both = ("genuine", "equal") if not num_genuine else ("impostor", "different")
-        raise CompatError(
-            "verification",
-            rule=f"none of {num_pairs} pairs is {kind} (of {both} label)",
-            fix="check that both label files belong together and hold at least two classes",
-        )
-    source = prepare(query, gallery, distance, pick_device(device).device)
-    compiles = is_compiled(source.query.device, len(query) * len(gallery))
-    pairs = _Pairs(source, relevance, ids, rows_per_block(source, block_rows), compiles)
-    return pairs, num_genuine, num_pairs
-
-
-class _Sweep:
-    """Counts read off while the threshold falls from above every genuine score to below all of them."""
-
-    def __init__(self, num_genuine: int, num_impostor: int, allowances: list[int]) -> None:
-        self.num_genuine, self.num_impostor = num_genuine, num_impostor
-        self.allowances = np.array(allowances, dtype=np.int64)
-        self.accepted = np.zeros(len(allowances), dtype=np.int64)  # genuine pairs, with so many impostors allowed
-        self.wins = 0.0  # Σ over genuine pairs of the share of impostors they beat, ties half
-        self.passed = 0  # genuine pairs above the threshold so far
-        self.last = (0.0, 1.0)  # FAR and FRR of the last threshold with FAR < FRR
-        self.crossing: float | None = None
-
-    def add(self, genuine: np.ndarray, slots: np.ndarray) -> None:
-        """The next lower stretch of m distinct genuine scores.
-
-        Args:
-            genuine: (m,) pairs at each distinct score, scores ascending.
-            slots: (2m + 1,) impostor pairs: below the first score, at it, between it and the second, at that, …
-        """
-        beaten = slots.cumsum()
-        reaching = self.num_impostor - beaten[0:-1:2][::-1]  # (m,) impostors at or above each score, scores descending
-        beyond = self.num_impostor - beaten[1::2][::-1]  # strictly above
-        genuine = genuine[::-1]
-        half = self.num_impostor - (reaching + beyond) / 2
-        self.wins += float((genuine * (half / self.num_impostor)).sum())
-        upto = np.concatenate([[0], genuine.cumsum()])
-        self.accepted += upto[np.searchsorted(reaching, self.allowances, side="right")]
-        far = np.stack([beyond, reaching], axis=1).reshape(-1) / self.num_impostor
-        frr = 1 - (self.passed + np.stack([upto[:-1], upto[1:]], axis=1).reshape(-1)) / self.num_genuine
-        self._cross(far, frr)
-        self.passed += int(upto[-1])
-
-    def eer(self) -> float:
-        self._cross(np.ones(1), np.zeros(1))  # accepting everything ends the curve
-        if self.crossing is None:
-            raise ValueError("the end of the curve always crosses")
-        return self.crossing
-
-    def _cross(self, far: np.ndarray, frr: np.ndarray) -> None:
-        over = far >= frr
-        if self.crossing is None and over.any():
-            at = int(over.argmax())
-            far0, frr0 = (float(far[at - 1]), float(frr[at - 1])) if at else self.last
-            gap, next_gap = frr0 - far0, float(far[at] - frr[at])
-            self.crossing = far0 + gap / (gap + next_gap) * (float(far[at]) - far0)
-        self.last = (float(far[-1]), float(frr[-1]))
-
-
-def _run(pairs: _Pairs, sweep: _Sweep, allowances: list[int]) -> list[tuple[float, int]]:
-    """Fill the sweep, and find the impostor threshold of each allowance: (threshold, impostors strictly above it).
-
-    Every pair is counted, and the genuine ones, which are few, are taken off again.
-    """
-    device = pairs.source.query.device
-    all_bins, genuine_bins = (torch.zeros(BINS, dtype=torch.int64, device=device) for _ in range(2))
-    for scores, genuine in pairs.blocks():
-        all_bins += count_bins(scores, pairs.compiled)
-        genuine_bins += torch.bincount(bin_of(genuine), minlength=BINS)
-    impostor_bins = all_bins - genuine_bins
-    lowest = int(bin_of(torch.tensor([float("-inf")]))[0])
-    without_pair, impostor_bins[lowest] = int(all_bins[lowest]), 0  # places that hold no pair score −inf
-    select = _Select(impostor_bins.cpu().numpy(), allowances, device)
-    # Stretches of bins, each with no more distinct genuine scores than are held at a time.
-    stretch = genuine_bins.clamp_max(BINS).cumsum(0) // HELD_VALUES
-    for number in sorted(stretch[genuine_bins > 0].unique().tolist(), reverse=True):
-        values, counts = _gather(pairs, stretch == number)
-        slots = torch.zeros(2 * len(values) + 1, dtype=torch.int64, device=device)
-        slots[0] = -without_pair
-        for scores, genuine in pairs.blocks():
-            wanted = [] if select.done else list(select.fine)
-            at_once, fine = place_among(scores, values, wanted, pairs.compiled)
-            slots += at_once - place_among(genuine[None], values, [], compiled=False)[0]
-            for place, bin_number in enumerate(wanted):
-                select.fine[bin_number] += fine[place] - inside_bin(genuine, bin_number)
-        select.done = True
-        sweep.add(counts.cpu().numpy(), slots.cpu().numpy())
-    return select.thresholds()
-
-
-class _Select:
-    """The (a + 1)-th highest impostor score for each allowance a: its coarse bin first, then its place in the bin."""
-
-    def __init__(self, bins: np.ndarray, allowances: list[int], device: torch.device) -> None:
-        from_top = bins[::-1].cumsum()
-        self.bins = [BINS - 1 - int(np.searchsorted(from_top, a, side="right")) for a in allowances]
-        self.above = [int(bins[number + 1 :].sum()) for number in self.bins]  # impostors in higher bins
-        self.allowances = allowances
-        self.fine = {number: torch.zeros(BINS, dtype=torch.int64, device=device) for number in self.bins}
-        self.done = False
-
-    def thresholds(self) -> list[tuple[float, int]]:
-        """(threshold, impostors strictly above it) for each allowance."""
-        found = []
-        for number, above, allowance in zip(self.bins, self.above, self.allowances, strict=True):
-            from_top = self.fine[number].cpu().numpy()[::-1].cumsum()
-            place = int(np.searchsorted(from_top, allowance - above, side="right"))
-            threshold = score_of(torch.tensor([(number << HALF_BITS) + BINS - 1 - place]))
-            found.append((float(threshold[0]), above + (int(from_top[place - 1]) if place else 0)))
-        return found
-
-
-def _gather(pairs: _Pairs, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The distinct genuine scores (m,) in the bins ``wanted`` (BINS,) bool, ascending, and how often each occurs."""
-    found = []
-    for _, genuine in pairs.blocks():
-        found.append(torch.unique(genuine[wanted[bin_of(genuine)]], return_counts=True))
-    values, place = torch.unique(torch.cat([part for part, _ in found]), return_inverse=True)
-    counts = torch.cat([number for _, number in found])
-    return values, torch.zeros(len(values), dtype=torch.int64, device=values.device).index_add_(0, place, counts)

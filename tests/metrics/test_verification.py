@@ -1,5 +1,4 @@
 import math
-import sys
 from fractions import Fraction
 from itertools import pairwise
 
@@ -9,7 +8,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from compat_core.errors import CompatError
-from compat_core.metrics import templates, verify
+from compat_core.metrics import operating_points, roc_sweep, templates, verify
 from compat_core.retrieval import DISTANCES
 from tests.metrics.retrieval_oracle import score
 
@@ -118,12 +117,8 @@ def test_equal_ids_are_left_out_and_both_orders_counted():
 @pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("held", [1, 40])
 def test_memory_limit_changes_nothing(monkeypatch, distance, held):
-    monkeypatch.setattr(verification_module(), "HELD_VALUES", held)
+    monkeypatch.setattr(roc_sweep, "HELD_VALUES", held)
     check(case(3, dim=2, grid=distance != "cosine"), distance, block_rows=3)
-
-
-def verification_module():
-    return sys.modules[verify.__module__]
 
 
 def test_block_rows_change_nothing():
@@ -171,8 +166,8 @@ def test_refusal_at_the_limit():
 
 
 def test_rates_are_read_as_decimals():
-    assert verification_module().allowed(0.29, 100) == 29  # 0.29 * 100 is 28.999999999999996 in floats
-    assert verification_module().allowed(1e-5, 10**6) == 10
+    assert operating_points.allowed(0.29, 100) == 29  # 0.29 * 100 is 28.999999999999996 in floats
+    assert operating_points.allowed(1e-5, 10**6) == 10
 
 
 def test_texts_zero_vectors_and_python_floats():
