@@ -1,0 +1,46 @@
+"""``evaluate`` on any vectors."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from compat_core.cli import main
+from tests.commands.stage import one_error_line
+
+
+@pytest.fixture
+def vectors(tmp_path) -> list[str]:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(5), 4)
+    arguments = ["evaluate"]
+    for side in ("query", "gallery"):
+        emb = np.eye(5)[labels] + 0.3 * rng.normal(size=(20, 5))
+        np.save(tmp_path / f"{side}.npy", emb.astype(np.float32))
+        np.save(tmp_path / f"{side}-labels.npy", labels)
+        np.save(tmp_path / f"{side}-ids.npy", np.arange(20))
+        arguments += [f"--{side}", str(tmp_path / f"{side}.npy")]
+        arguments += [f"--{side}-labels", str(tmp_path / f"{side}-labels.npy")]
+    return [*arguments, "--device", "cpu"]
+
+
+def test_evaluate_gives_metrics_of_any_vectors(vectors, tmp_path, capsys):
+    from compat_core.metrics import evaluate_retrieval
+
+    assert main([*vectors, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    arrays = {
+        name: np.load(tmp_path / f"{name}.npy") for name in ("query", "query-labels", "gallery", "gallery-labels")
+    }
+    assert repr(evaluate_retrieval(*arrays.values()).mean_ap)[:8] in json.dumps(summary)
+    assert main([*vectors, "--ci"]) == 0 and "mAP" in capsys.readouterr().out
+
+
+def test_evaluate_refuses_bad_files(vectors, tmp_path, capsys):
+    assert main([*vectors, "--query-ids", str(tmp_path / "query-ids.npy")]) == 2
+    assert "--gallery-ids" in one_error_line(capsys)
+    (tmp_path / "query.npy").write_bytes(b"no array")
+    assert main(vectors) == 2
+    assert "query.npy" in one_error_line(capsys)

@@ -1,0 +1,67 @@
+"""``runs``, ``show``, ``table`` and ``report``: results as text, files and pages."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from compat_core.cli import main
+from compat_core.experiments.config import ExperimentConfig
+from compat_core.experiments.status import RunStatus
+from tests.commands.stage import RESULTS, one_error_line
+
+
+def test_runs_lists_what_there_is(store, capsys):
+    assert main(["runs"]) == 0 and "compat_core demo" in capsys.readouterr().out
+    assert main(["runs", "--json"]) == 0 and json.loads(capsys.readouterr().out) == []
+
+
+def test_runs_show_and_table(finished, store, capsys):
+    lost = store.create(ExperimentConfig())
+    lost.write_status(RunStatus(state="running"))
+    assert main(["runs"]) == 0
+    shown = capsys.readouterr().out
+    assert "60.0" in next(line for line in shown.splitlines() if finished.id in line)
+    assert "lost" in next(line for line in shown.splitlines() if lost.id in line)
+    assert main(["runs", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [entry["state"] for entry in listed] == ["lost", "done"]
+    assert listed[1]["headline"]["best_method"] == "fct" and listed[0]["headline"] is None
+
+    assert main(["show", finished.id[:-1]]) == 0
+    assert "verdict" in capsys.readouterr().out
+    assert main(["show", finished.id, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["results"]["rows"] == RESULTS["rows"]
+    assert main(["show", lost.id]) == 0 and "lost" in capsys.readouterr().out
+
+    assert main(["table", finished.id, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == finished.rows()
+    assert main(["table", finished.id, lost.id]) == 2
+    assert "has no results, it is lost" in one_error_line(capsys)
+
+
+@pytest.mark.parametrize("format", ["csv", "md", "latex", "parquet"])
+def test_tables_in_every_format(finished, tmp_path, capsys, format):
+    out = tmp_path / "table"
+    assert main(["table", finished.id, "--format", format, "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "" and out.stat().st_size > 100
+    assert main(["table", finished.id, "--format", format, "--out", str(tmp_path / "no" / "where")]) == 2
+    assert "cannot be written" in one_error_line(capsys)
+
+
+def test_a_damaged_run_does_not_hide_the_others(finished, store, capsys):
+    damaged = store.create(ExperimentConfig())
+    (damaged.path / "config.json").write_text("{")
+    assert main(["runs", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert [entry["run"] for entry in json.loads(captured.out)] == [finished.id]
+    assert damaged.id in captured.err and "not valid JSON" in captured.err
+
+
+def test_report_writes_a_page(finished, tmp_path):
+    pytest.importorskip("plotly")
+    out = tmp_path / "report.html"
+    assert main(["report", finished.id, "--out", str(out)]) == 0
+    assert "<html" in out.read_text(encoding="utf-8").lower()
