@@ -54,7 +54,7 @@ class Given:
         fit: pairs of other items to fit adapters on; None: some of the given items are set aside for that.
         candidates: options made elsewhere, judged on the same items.
         groups: name -> ``(N,)`` texts; who gets worse is answered for each.
-        ages: ``(N,)`` numbers, larger is newer, or None.
+        ages: ``(N,)`` numbers or datetime64, larger is newer, or None.
         weights: ``(N,)`` how often an item is asked for, or None; orders a backfill.
         side: ``(N, D_side)`` side-information stored with the old vectors, or None; FCT and FastFill use it.
         pictures: what items look like and are called, or None.

@@ -98,12 +98,21 @@ def changes_under(found: Mapping[str, np.ndarray], option: str) -> list[GroupCha
 
 
 def age_groups(ages: np.ndarray) -> np.ndarray:
-    """Items in fifths by age, larger numbers being newer. Shape: ``(N,)`` → ``(N,)`` texts."""
-    edges = np.quantile(ages, np.linspace(0, 1, AGE_GROUPS + 1)[1:-1])
-    place = np.searchsorted(edges, ages, side="right")
-    names = np.array([f"{fifth + 1} of {AGE_GROUPS}, {word}" for fifth, word in enumerate(_words())])
-    return names[place]
+    """Items in fifths by age, larger numbers or later dates being newer. Shape: ``(N,)`` → ``(N,)`` texts.
+
+    A text says which fifth it is and from where to where its ages go, dates to the day.
+    """
+    rank = ages.astype(np.int64) if ages.dtype.kind == "M" else ages
+    edges = np.quantile(rank, np.linspace(0, 1, AGE_GROUPS + 1)[1:-1])
+    place = np.searchsorted(edges, rank, side="right")
+    words = ["oldest", *["between"] * (AGE_GROUPS - 2), "newest"]
+    names = np.array([f"{fifth + 1} of {AGE_GROUPS}, {word}" for fifth, word in enumerate(words)], dtype=object)
+    for fifth in np.unique(place):
+        inside = ages[place == fifth]
+        ends = dict.fromkeys((_in_words(inside.min()), _in_words(inside.max())))
+        names[fifth] += f": {' … '.join(ends)}"
+    return names[place].astype(str)
 
 
-def _words() -> list[str]:
-    return ["oldest", *["between"] * (AGE_GROUPS - 2), "newest"]
+def _in_words(age: np.generic) -> str:
+    return str(np.datetime_as_string(age, unit="D")) if isinstance(age, np.datetime64) else f"{age:g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from compat_core.vectors.matching import MatchedVectors, matched
 from compat_core.vectors.migrate import sha256
 from compat_core.vectors.picture_files import picture_files
 from compat_core.vectors.pictures import ItemPictures, open_pictures
-from compat_core.vectors.sources import SUFFIXES, read_column, read_ids, read_numbers, read_qrels, split_spec
+from compat_core.vectors.sources import SUFFIXES, read_ages, read_column, read_ids, read_numbers, read_qrels, split_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class DecisionFiles:
         side: vectors stored beside the old ones.
         images: see :func:`~compat_core.vectors.pictures.open_pictures`.
         qrels: see :func:`~compat_core.vectors.sources.read_qrels`.
-        ages, weights: see :func:`~compat_core.vectors.sources.read_numbers`.
+        ages: see :func:`~compat_core.vectors.sources.read_ages`.
+        weights: see :func:`~compat_core.vectors.sources.read_numbers`.
         groups: name -> a column.
         options: name -> two files of vectors, every item as a query and as a gallery row of an option made elsewhere.
     """
@@ -78,8 +79,8 @@ def given_from_files(files: DecisionFiles) -> tuple[Given, list[Finding]]:
         judgements=judgements,
         candidates=tuple(_candidate(name, pair, two) for name, two in files.options.items()),
         groups=groups,
-        ages=_numbers("ages", pair, files.ages),
-        weights=_numbers("weights", pair, files.weights),
+        ages=_beside("ages", pair, files.ages, read_ages),
+        weights=_beside("weights", pair, files.weights, read_numbers),
         side=pair.vectors("side", files.side) if files.side else None,
         pictures=_pictures(pair, files.images) if files.images else None,
     )  # fmt: skip
@@ -95,8 +96,8 @@ def describe(spec: Path) -> dict[str, Any]:
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
-def _numbers(name: str, pair: MatchedVectors, spec: str | None) -> np.ndarray | None:
-    return None if spec is None else pair.column(name, read_numbers(spec), read_ids(spec))
+def _beside(name: str, pair: MatchedVectors, spec: str | None, read: Callable[[str], np.ndarray]) -> np.ndarray | None:
+    return None if spec is None else pair.column(name, read(spec), read_ids(spec))
 
 
 def _candidate(name: str, pair: MatchedVectors, files: tuple[str, str]) -> Candidate:

@@ -102,23 +102,33 @@ def only_column(names: list[str], usual: str = "") -> str:
 
 
 def read_numbers(spec: str | Path) -> np.ndarray:
-    """One number per item, such as an age or a weight: ``(N,)`` float64.
-
-    Dates count in seconds; as text they are ISO 8601, such as 2024-03-31 or 2024-03-31T12:00:00Z.
+    """One finite number per item, such as a weight: ``(N,)`` float64.
 
     Raises:
-        CompatError: as :func:`read_column`, for a text that is no date, NaN or infinity.
+        CompatError: as :func:`read_column`, for a text, NaN or infinity.
+    """
+    values = _column(spec)
+    if values.dtype.kind not in "fiu" or not np.isfinite(values.astype(np.float64)).all():
+        raise CompatError(str(spec), rule=f"dtype is {values.dtype}; must hold one finite number per item")
+    return values.astype(np.float64)
+
+
+def read_ages(spec: str | Path) -> np.ndarray:
+    """One number or date per item, larger or later being newer: ``(N,)`` float64 or datetime64[s].
+
+    Dates as text are ISO 8601, such as 2024-03-31 or 2024-03-31T12:00:00Z.
+
+    Raises:
+        CompatError: as :func:`read_numbers`, and for a text that is no date or a date that is missing.
     """
     values = _column(spec)
     if values.dtype.kind in "US":
         values = _dates(str(spec), values.astype(str))
-    if values.dtype.kind == "M":
-        if np.isnat(values).any():
-            raise CompatError(str(spec), rule=f"row {int(np.flatnonzero(np.isnat(values))[0])} holds no date")
-        values = values.astype("datetime64[s]").astype(np.int64)
-    if values.dtype.kind not in "fiu" or not np.isfinite(values.astype(np.float64)).all():
-        raise CompatError(str(spec), rule=f"dtype is {values.dtype}; must hold one finite number or date per item")
-    return values.astype(np.float64)
+    if values.dtype.kind != "M":
+        return read_numbers(spec)
+    if np.isnat(values).any():
+        raise CompatError(str(spec), rule=f"row {int(np.flatnonzero(np.isnat(values))[0])} holds no date")
+    return values.astype("datetime64[s]")
 
 
 def _dates(spec: str, texts: np.ndarray) -> np.ndarray:

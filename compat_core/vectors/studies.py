@@ -85,7 +85,7 @@ def query_groups(given: Given, evidence: Evidence) -> dict[str, np.ndarray]:
     if given.labels is not None:
         groupings = {"class": np.asarray(given.labels)[rows].astype(str), **groupings}
     if given.ages is not None:
-        groupings["age"] = age_groups(np.asarray(given.ages, dtype=np.float64))[rows]
+        groupings["age"] = age_groups(np.asarray(given.ages))[rows]
     return groupings
 
 

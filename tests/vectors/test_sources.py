@@ -11,7 +11,15 @@ import pytest
 from compat_core.errors import CompatError
 from compat_core.retrieval.streamed import let_go
 from compat_core.vectors import parquet
-from compat_core.vectors.sources import read_column, read_ids, read_numbers, read_qrels, read_vectors, split_spec
+from compat_core.vectors.sources import (
+    read_ages,
+    read_column,
+    read_ids,
+    read_numbers,
+    read_qrels,
+    read_vectors,
+    split_spec,
+)
 
 EMB = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -104,12 +112,15 @@ def test_csv_of_numbers(save):
 def test_numbers_and_dates(save):
     path = save("c.csv", {"when": ["2020-01-01", "2021-01-01"], "size": [1.5, 2.0]})
     assert read_numbers(f"{path}:size").tolist() == [1.5, 2.0]
-    dates = pa.array(np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[s]"))
-    seconds = read_numbers(save("c.parquet", {"when": dates}) + ":when")
-    assert seconds[1] - seconds[0] == 366 * 86_400
-    assert read_numbers(f"{path}:when").tolist() == seconds.tolist()
-    with pytest.raises(CompatError, match="one finite number or date per item"):
-        read_numbers(save("inf.npy", np.array([1.0, np.inf])))
+    assert read_ages(f"{path}:size").tolist() == [1.5, 2.0]
+    dates = np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[s]")
+    for spec in (save("c.parquet", {"when": pa.array(dates)}) + ":when", f"{path}:when"):
+        np.testing.assert_array_equal(read_ages(spec), dates, strict=True)
+    with pytest.raises(CompatError, match="one finite number per item"):
+        read_numbers(f"{path}:when")
+    for read in (read_numbers, read_ages):
+        with pytest.raises(CompatError, match="one finite number per item"):
+            read(save("inf.npy", np.array([1.0, np.inf])))
 
 
 def test_the_column_that_is_meant_where_nobody_names_one(save):
@@ -123,19 +134,20 @@ def test_the_column_that_is_meant_where_nobody_names_one(save):
         read_numbers(save("many.csv", {"id": list("ab"), "size": [1, 2], "price": [3, 4]}))
 
 
-def test_dates_in_a_csv_count_in_seconds(tmp_path):
+def test_dates_in_a_csv_are_instants(tmp_path):
     path = tmp_path / "seen.csv"
     path.write_text("when,other\n2024-01-01,a\n2024-01-01T01:00:00,b\n2024-01-01T03:00:00+02:00,c\n")
-    assert (read_numbers(f"{path}:when") - read_numbers(f"{path}:when")[0]).tolist() == [0, 3600, 3600]
+    instants = read_ages(f"{path}:when")
+    assert (instants - instants[0]).astype(int).tolist() == [0, 3600, 3600]
     np.save(tmp_path / "when.npy", np.array(["1969-12-31", "1970-01-02"]))
-    assert read_numbers(tmp_path / "when.npy").tolist() == [-86400, 86400]
+    assert read_ages(tmp_path / "when.npy").astype(int).tolist() == [-86400, 86400]
     for text in ("03/04/2024", "2024-13-01", "soon"):
         path.write_text(f"when\n2024-01-01\n{text}\n")
         with pytest.raises(CompatError, match=f"{text}.*row 1 is neither a number nor a date"):
-            read_numbers(path)
+            read_ages(path)
     np.save(tmp_path / "nat.npy", np.array(["2024-01-01", "NaT"], dtype="datetime64[D]"))
     with pytest.raises(CompatError, match="row 1 holds no date"):
-        read_numbers(tmp_path / "nat.npy")
+        read_ages(tmp_path / "nat.npy")
 
 
 def test_qrels(tmp_path):

@@ -53,7 +53,15 @@ def test_a_single_query_gives_no_interval():
 def test_ages_in_fifths():
     groups = age_groups(np.arange(100))
     names, counts = np.unique(groups, return_counts=True)
-    assert counts.tolist() == [20] * 5 and groups[0] == names[0] == "1 of 5, oldest" and groups[-1] == "5 of 5, newest"
+    assert counts.tolist() == [20] * 5
+    assert groups[0] == names[0] == "1 of 5, oldest: 0 … 19" and groups[-1] == "5 of 5, newest: 80 … 99"
+
+
+def test_dates_in_fifths_are_dates_and_equal_ages_stay_together():
+    days = np.datetime64("2024-02-28") + np.arange(10)
+    groups = age_groups(days.astype("datetime64[s]"))
+    assert groups[0] == groups[1] == "1 of 5, oldest: 2024-02-28 … 2024-02-29"
+    assert set(age_groups(np.full(10, days[0]))) == {"5 of 5, newest: 2024-02-28"}
 
 
 def test_groupings_are_class_own_columns_and_age(found, decided):
