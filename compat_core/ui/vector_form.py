@@ -41,6 +41,7 @@ MORE = {
 MORE_COLUMNS = 4
 SOURCES = {"upload": "Upload files", "paths": "Files on this machine", "run": "A finished run"}
 UPLOAD_MB = 1000
+OPEN, STARTED = "vectors-bring", "vectors-started"  # keys of the session: is the form open, and was it just sent off
 
 
 def decisions() -> DecisionStore:
@@ -49,7 +50,15 @@ def decisions() -> DecisionStore:
 
 
 def new_decision() -> None:
-    """The whole form, and the button that starts."""
+    """The form in an expander, open while there is nothing to show and closed once a decision has been started."""
+    if st.session_state.pop(STARTED, False):
+        st.session_state[OPEN] = False
+    st.session_state.setdefault(OPEN, not decisions().list())
+    with st.expander("Bring vectors", icon=":material/upload_file:", key=OPEN, on_change="rerun"):
+        _form()
+
+
+def _form() -> None:
     how = st.segmented_control(
         "Where they are", list(SOURCES), default="upload", required=True, format_func=SOURCES.__getitem__,
         key="vectors-source",
@@ -81,6 +90,7 @@ def new_decision() -> None:
         job = decisions().create(title, [*arguments, *config], uploads)
         job.start()
         st.session_state["decision-choice"] = job.id
+        st.session_state[STARTED] = True
         to_address("decision", job.id)
         st.rerun()
 
