@@ -15,8 +15,10 @@ begin("Runs", "Every run is a folder; deleting the folder deletes the run. Runs 
 
 with st.container(horizontal=True):
     text = st.text_input("Filter", key="runs-text", placeholder="name, tag, data set, method", bind="query-params")
-    wanted = st.multiselect("State", list(STATE_MARKS), key="runs-states", placeholder="all states")
-archived = st.toggle("Show archived", key="runs-archived")
+    wanted = st.multiselect(
+        "State", list(STATE_MARKS), key="runs-states", bind="query-params", placeholder="all states"
+    )
+archived = st.toggle("Show archived", key="runs-archived", bind="query-params")
 
 drawn = states(store())
 chosen = choose(store(), run_rows(store(), text, wanted, archived))

@@ -81,7 +81,7 @@ def show(source: Source, costs: CostConfig, items: int) -> None:
         "Axis", list(AXES), default="share", required=True, format_func=lambda name: AXES[name], key="backfill-axis"
     )
     orders = [curve.order for curve in source.curves]
-    chosen = st.multiselect("Orderings", orders, key="backfill-orders", placeholder="all")
+    chosen = st.multiselect("Orderings", orders, key="backfill-orders", bind="query-params", placeholder="all")
     curves = [curve for curve in source.curves if not chosen or curve.order in chosen]
     figure = priced_figure(curves, priced, axis or "share", source.metric, source.title, source.references)
     alt = f"{source.metric} of {source.title} against {AXES[axis or 'share']}, per ordering"
@@ -106,12 +106,12 @@ def _of_run(run: Run) -> Source:
     left, middle, right = st.columns(3)
     methods = list(dict.fromkeys(entry["method"] for entry in entries))
     with left:
-        method = st.selectbox("Method", methods, index=len(methods) - 1, key="backfill-method")
+        method = st.selectbox("Method", methods, index=len(methods) - 1, key="backfill-method", bind="query-params")
     with middle:
-        metric = st.selectbox("Metric", ["mAP", "CMC@1"], key="backfill-metric")
+        metric = st.selectbox("Metric", ["mAP", "CMC@1"], key="backfill-metric", bind="query-params")
     seeds = [entry["seed"] for entry in entries if entry["method"] == method]
     with right:
-        seed = st.selectbox("Seed", list(dict.fromkeys(seeds)), key="backfill-seed")
+        seed = st.selectbox("Seed", list(dict.fromkeys(seeds)), key="backfill-seed", bind="query-params")
     wanted = [one for one in entries if (one["method"], one["metric"], one["seed"]) == (method, metric, seed)]
     files = Artefacts(run.path)
     old = files.embedding(seed, "old", "old")

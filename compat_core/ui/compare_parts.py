@@ -102,7 +102,7 @@ def curves(results: Results) -> None:
     """CMC and precision–recall curves of old, naive, migrated, new and ceiling, overlaid."""
     st.subheader("Curves")
     results, known = lettered(results), labels(results)
-    chosen = st.multiselect("Methods drawn", known, default=known[-1:], key="curve-methods")
+    chosen = st.multiselect("Methods drawn", known, default=known[-1:], key="curve-methods", bind="query-params")
     if not chosen:
         st.caption("Choose at least one method.")
         return
@@ -143,9 +143,9 @@ def backfill(results: Results) -> None:
     known = labels(drawn)
     left, right = st.columns(2)
     with left:
-        method = st.selectbox("Method", known, index=len(known) - 1, key="backfill-method")
+        method = st.selectbox("Method", known, index=len(known) - 1, key="backfill-method", bind="query-params")
     with right:
-        metric = st.selectbox("Metric", ["mAP", "CMC@1"], key="backfill-metric")
+        metric = st.selectbox("Metric", ["mAP", "CMC@1"], key="backfill-metric", bind="query-params")
     one = next(one for one in drawn if method in labels([one]))
     figure = backfill_figure(one, method, metric)
     _draw(figure, "backfill", f"{metric} of {method} against the share of the gallery backfilled, per ordering")
@@ -188,7 +188,9 @@ def flips(results: Results) -> None:
 def classes(results: Results, metric: str) -> None:
     """Per-class change against the status quo, worst first; in mAP where the metric is not kept per class."""
     st.subheader("Classes, worst first")
-    method = st.selectbox("Method", labels(results), index=len(labels(results)) - 1, key="class-method")
+    method = st.selectbox(
+        "Method", labels(results), index=len(labels(results)) - 1, key="class-method", bind="query-params"
+    )
     kept = {name for one in results for line in one.get("per_class", ()) for name in line}
     asked, metric = metric, metric if metric in kept else "mAP"
     table = per_class_table(results, metric)

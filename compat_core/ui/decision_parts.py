@@ -99,7 +99,12 @@ def _decided(job: DecisionJob) -> None:
     for finding in document.get("checks") or ():
         {"warn": st.warning, "stop": st.error}.get(finding["severity"], st.caption)(finding["sentence"])
     metric = st.segmented_control(
-        "Metric", ["mAP", "CMC@1"], default=decided["config"]["metric"], required=True, key="decision-metric"
+        "Metric",
+        ["mAP", "CMC@1"],
+        default=decided["config"]["metric"],
+        required=True,
+        key="decision-metric",
+        bind="query-params",
     )
     _options(decided, metric)
     st.caption(f"If it goes wrong: {report.rollback(decided)}")

@@ -34,7 +34,9 @@ def protocols(results: Results) -> None:
     if not drawn:
         return
     st.subheader("Verification and identification")
-    method = st.selectbox("Method", curve_methods(drawn), index=len(curve_methods(drawn)) - 1, key="protocol-method")
+    method = st.selectbox(
+        "Method", curve_methods(drawn), index=len(curve_methods(drawn)) - 1, key="protocol-method", bind="query-params"
+    )
     for place, one in enumerate(drawn):
         for protocol in protocols_of(one):
             _protocol(one, place, protocol, method)

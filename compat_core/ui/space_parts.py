@@ -90,8 +90,15 @@ def _map(run: Run, config: ProjectionConfig, points: dict[str, np.ndarray]) -> N
         versions = st.multiselect(
             "Versions", list(dict.fromkeys(points["version"].tolist())), key="space-versions", placeholder="all"
         )
-        classes = st.multiselect("Classes", sorted(set(frame["label"])), key="space-classes", placeholder="all")
-        lines = st.toggle("Lines old → new", key="space-lines", help="Where each item moves when it is re-embedded.")
+        classes = st.multiselect(
+            "Classes", sorted(set(frame["label"])), key="space-classes", bind="query-params", placeholder="all"
+        )
+        lines = st.toggle(
+            "Lines old → new",
+            key="space-lines",
+            bind="query-params",
+            help="Where each item moves when it is re-embedded.",
+        )
     shown = frame
     if versions:
         shown = shown[shown["version"].isin(versions)]
