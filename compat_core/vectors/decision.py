@@ -170,7 +170,17 @@ def split_of(given: Given, config: DecisionConfig) -> Split:
     """Which items :func:`decide` fits on, chooses by and judges. Raises CompatError for too few."""
     fitted_on = None if given.fit is None else len(given.fit)
     askable = _askable(given, len(given.old))
-    return split_rows(len(given.old), fitted_on, config.pairs, config.judged, config.queries, config.seed, askable)
+    return split_rows(
+        len(given.old), fitted_on, config.pairs, config.judged, config.queries, config.seed, askable, _strangers(given)
+    )
+
+
+def _strangers(given: Given) -> np.ndarray | None:
+    """The classes of the pairs set apart ``(M,)``, where the given items are all of other classes; else None."""
+    if given.fit is None or given.fit.labels is None or given.labels is None:
+        return None
+    fitted, judged = (np.asarray(labels).astype(str) for labels in (given.fit.labels, given.labels))
+    return None if np.isin(judged, fitted).any() else fitted
 
 
 def _askable(given: Given, count: int) -> np.ndarray | None:

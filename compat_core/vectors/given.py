@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from compat_core.vectors.pictures import ItemPictures
 
 FEWEST = 40
+FEWEST_CLASSES = 4  # to set two of them apart
 FEWEST_QUERIES = 10
 VALIDATED = 2_000  # most items that choices between fitted options are made on
 
@@ -96,8 +97,12 @@ def split_rows(
     queries: int,
     seed: int,
     askable: np.ndarray | None = None,
+    classes: np.ndarray | None = None,
 ) -> Split:
     """A random but fixed split.
+
+    Choices are made on items as strange to the fit as the judged ones: with ``classes`` these are whole classes of
+    which nothing is fitted on, else single items. A map that knows its classes by heart would win among items of them.
 
     Args:
         count: given items.
@@ -106,6 +111,7 @@ def split_rows(
         pairs: most items to fit on and choose by; judged, queries: most items judged, and querying.
         seed: of the split.
         askable: ``(count,)`` bool, items that may query; None: all.
+        classes: ``(fitted,)`` of the pairs to fit on, where none of these classes is judged.
 
     Raises:
         CompatError: for fewer than 40 items, or fewer than 10 that may query among those to be judged.
@@ -119,7 +125,7 @@ def split_rows(
     chosen = np.sort(order[: min(judged, count if fitted is not None else count // 2)])
     rest = order[len(chosen) :] if fitted is None else np.random.default_rng(seed + 2).permutation(fitted)
     rest = rest[:pairs]
-    validate = np.sort(rest[: min(VALIDATED, len(rest) // 5)])
+    chosen_by = _set_apart(rest, min(VALIDATED, len(rest) // 5), classes, seed)
     asking = np.random.default_rng(seed + 1).permutation(len(chosen))
     if askable is not None:
         asking = asking[askable[chosen[asking]]]
@@ -129,7 +135,17 @@ def split_rows(
                 "relevance judgements", value=f"{len(asking)} of them", rule=rule, fix="judge more queries"
             )
     asking = asking[:queries]
-    return Split(np.sort(rest[len(validate) :]), validate, chosen, np.sort(asking))
+    return Split(np.sort(rest[~chosen_by]), np.sort(rest[chosen_by]), chosen, np.sort(asking))
+
+
+def _set_apart(rows: np.ndarray, most: int, classes: np.ndarray | None, seed: int) -> np.ndarray:
+    """Which of ``rows (R,)`` choices are made on ``(R,)`` bool: the first ``most``, or whole classes, two at least."""
+    if classes is not None:
+        names, codes, sizes = np.unique(classes[rows], return_inverse=True, return_counts=True)
+        if len(names) >= FEWEST_CLASSES:
+            drawn = np.random.default_rng(seed + 3).permutation(len(names))
+            return np.isin(codes, drawn[: max(2, int((sizes[drawn].cumsum() <= most).sum()))])
+    return np.arange(len(rows)) < most
 
 
 def held_out(

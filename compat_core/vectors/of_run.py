@@ -95,11 +95,12 @@ def given_from_run(run: Run, seed: int, pairs: int, device: DeviceChoice | None 
         summary = f"{spec.label} of this run: {'the new model is untouched' if free else 'a model of its own'}; {how}."
         # The forward transformations are fitted on images, not on pairs alone, but train no embedding model again.
         candidates.append(Candidate(spec.label, query, rows, summary, upgrade.maps_old, not free))
-    fit = Pairs(found.fit_old, found.fit_new, found.fit_labels)
     gallery = files.gallery()
+    names = np.array(gallery.class_names)  # training and evaluation images are numbered alike
+    fit = Pairs(found.fit_old, found.fit_new, names[found.fit_labels])
     pictures = ItemPictures(
         lambda row: as_picture(gallery.images[row]), lambda row: gallery.class_names[int(gallery.labels[row])]
     )
     return Given(
-        found.old, found.new, found.labels, found.ids, fit=fit, candidates=tuple(candidates), pictures=pictures
+        found.old, found.new, names[found.labels], found.ids, fit=fit, candidates=tuple(candidates), pictures=pictures
     )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+
+from compat_core.retrieval.scores import ScoreSource, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +29,34 @@ class Judging:
 
     def space(self, query: torch.Tensor, gallery: torch.Tensor) -> Space:
         """Scores of ``gallery (G, D)`` for rows of ``query (G, D)`` that are queries."""
-        query = query[torch.from_numpy(self.queries)]
-        if self.distance == "cosine":
-            query, gallery = F.normalize(query), F.normalize(gallery)
-        return Space(query, gallery, self.distance)
+        return Space(prepare(query[torch.from_numpy(self.queries)], gallery, self.distance, query.device))
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """One vector space that is searched: scores every gallery item for some queries.
+    """One vector space that is searched: scores every gallery item for some queries, to the bit as evaluation does."""
 
-    Attributes:
-        query: ``(Q, D)``; gallery: ``(G, D)``; both of length 1 where the distance is ``cosine``.
-        distance: ``cosine``, ``l2`` or ``dot``.
-    """
-
-    query: torch.Tensor
-    gallery: torch.Tensor
-    distance: str
+    source: ScoreSource
 
     def __call__(self, positions: np.ndarray) -> torch.Tensor:
-        products = self.query[torch.from_numpy(positions)] @ self.gallery.T  # (B, D) @ (D, G) -> (B, G)
-        # −½‖q − g‖² ranks as −‖q − g‖ does, and loses a term that is the same for all of a query's items.
-        return products - 0.5 * self.gallery.square().sum(dim=1) if self.distance == "l2" else products
+        scores = self.source.block(torch.from_numpy(positions))  # (B, G padded)
+        return scores[:, : self.source.num_gallery].contiguous()
 
     def public(self, positions: np.ndarray) -> torch.Tensor:
         """Scores as a user sees them, ``(B, G)``: cosine, dot product, or minus the Euclidean distance."""
-        query = self.query[torch.from_numpy(positions)]
-        return -torch.cdist(query, self.gallery) if self.distance == "l2" else query @ self.gallery.T
+        return self.source.public(self(positions), torch.from_numpy(positions))
+
+    @property
+    def query(self) -> torch.Tensor:
+        """``(Q, D)``, of length 1 where the distance is ``cosine``, shifted as the gallery is under ``l2``."""
+        return self.source.query
+
+    @property
+    def gallery(self) -> torch.Tensor:
+        """``(G, D)``, as ``query``."""
+        return self.source.gallery[: self.source.num_gallery]
+
+    @property
+    def distance(self) -> str:
+        """``cosine``, ``l2`` or ``dot``."""
+        return self.source.distance

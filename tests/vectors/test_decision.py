@@ -8,7 +8,7 @@ import pytest
 from compat_core.adapters import ADAPTERS, Pairs
 from compat_core.errors import CompatError
 from compat_core.vectors.bill import CostConfig
-from compat_core.vectors.decision import decide
+from compat_core.vectors.decision import decide, split_of
 from compat_core.vectors.given import Candidate, Given, split_rows
 from compat_core.vectors.studies import studies
 from tests.vectors.worlds import better_new, quick, rotated, unrelated
@@ -126,6 +126,20 @@ def test_nothing_judged_was_fitted_on():
     split = split_rows(500, None, pairs=200, judged=150, queries=40, seed=3)
     assert not set(split.judged) & (set(split.fit) | set(split.validate)) and not set(split.fit) & set(split.validate)
     assert (len(split.judged), len(split.fit) + len(split.validate), len(split.queries)) == (150, 200, 40)
+
+
+def test_where_strange_classes_are_judged_choices_are_made_on_classes_nothing_was_fitted_on():
+    given = better_new()
+    seen = given.labels < np.median(given.labels)
+    pairs = Pairs(given.old[seen], given.new[seen], given.labels[seen])
+    strange = Given(given.old[~seen], given.new[~seen], given.labels[~seen], fit=pairs)
+    split = split_of(strange, quick())
+    chosen_by, fitted = set(pairs.labels[split.validate]), set(pairs.labels[split.fit])
+    assert len(chosen_by) > 1 and fitted and not chosen_by & fitted
+    assert len(split.validate) + len(split.fit) == min(len(pairs), quick().pairs)
+    alike = Given(given.old, given.new, given.labels, fit=pairs)
+    split = split_of(alike, quick())
+    assert set(pairs.labels[split.validate]) & set(pairs.labels[split.fit])
 
 
 def test_pairs_set_apart_leave_every_item_to_be_judged():
