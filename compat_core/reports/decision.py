@@ -24,7 +24,8 @@ from compat_core.vectors.pictures import COLUMNS, PICTURED, Thumbnail, enlarged
 Decided = Mapping[str, Any]  # Decision.to_dict(), as decision.json holds it under "decision"
 
 LOST_LISTED = 50
-TINY = 1e-4  # amounts below are shown in powers of ten
+TINY = 1e-3  # amounts below are not told apart: in hours, days, gigabytes and money they are nothing anyone plans with
+LOG_FROM = 100  # times the smallest cost, from which costs are drawn in powers of ten
 KINDS = ("reference", "migrate", "map queries", "two spaces", "part backfill", "retrain")
 ROLLBACK = {
     "reference": "Nothing to roll back: the old gallery is untouched until the new index has replaced it.",
@@ -104,7 +105,7 @@ def amount_text(amount: float) -> str:
     if amount == 0:
         return "0"
     if amount < TINY:
-        return f"{amount:.1e}"
+        return f"<{TINY:g}"
     return f"{amount:,.{max(0, 2 - math.floor(math.log10(amount)))}f}"
 
 
@@ -125,9 +126,13 @@ def trade_off_figure(decided: Decided, metric: str | None = None) -> go.Figure:
             marker={"color": METHOD_COLORS[place], "symbol": METHOD_SYMBOLS[place], "size": 11},
             hovertemplate="%{text}<br>%{y:+.1f} points for %{x:,.3~r}<extra></extra>",
         )  # fmt: skip
-    figure.add_hline(y=0, line={"color": "#7F7F7F", "dash": "dash"}, annotation_text="status quo")
+    figure.add_hline(
+        y=0, line={"color": "#7F7F7F", "dash": "dash"}, annotation_text="status quo", annotation_position="top left"
+    )
+    spread = 0 < LOG_FROM * table["money"].min() < table["money"].max()  # a training dwarfs everything else
     return figure.update_layout(
         title=f"Cost against gain in {metric}", xaxis_title="money",
+        xaxis={"type": "log", "dtick": 1, "exponentformat": "none"} if spread else {},
         yaxis_title=f"gain over the status quo, {metric} (points)", height=460,
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", uirevision="decision",
         legend={"orientation": "h", "y": -0.2, "x": 0},
@@ -190,7 +195,6 @@ def decision_page(
     page = HtmlPage()
     page.heading(headline(decided))
     page.paragraph(decided["reason"])
-    page.note(facts(decided))
     for finding in document.get("checks") or ():
         if finding["severity"] == "warn":
             page.paragraph(f"Warning: {finding['sentence']}")

@@ -1,5 +1,6 @@
 """A decision as tables, figures and a page that loads nothing."""
 
+import copy
 import json
 import re
 
@@ -15,6 +16,7 @@ from compat_core.reports.decision import (
     option_table,
     rollback,
     shown_table,
+    trade_off_figure,
 )
 from compat_core.reports.decision_studies import budget_sentence, harm_table, plan_table, threshold_table
 from compat_core.vectors.decision import decide
@@ -56,6 +58,17 @@ def test_page_says_the_answer_and_loads_nothing(found):
         assert section in page
 
 
+def test_a_training_beside_options_that_cost_next_to_nothing_is_drawn_in_powers_of_ten(found):
+    decided = copy.deepcopy(found["decision"])
+    for number, row in enumerate(decided["rows"]):
+        row["bill"]["money"] = 1.0 + number
+    assert trade_off_figure(decided).layout.xaxis.type is None
+    decided["rows"][-1]["bill"]["money"] = 1e4
+    assert trade_off_figure(decided).layout.xaxis.type == "log"
+    decided["rows"][0]["bill"]["money"] = 0.0  # has no place on such an axis
+    assert trade_off_figure(decided).layout.xaxis.type is None
+
+
 def test_page_of_no_recommendation(found):
     nothing = document(unrelated())
     page = decision_page(nothing)
@@ -65,7 +78,7 @@ def test_page_of_no_recommendation(found):
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [(0, "0"), (4e-7, "4.0e-07"), (0.00412, "0.00412"), (0.5, "0.500"), (12.345, "12.3"), (1234.5, "1,234")],
+    [(0, "0"), (4e-7, "<0.001"), (0.00412, "0.00412"), (0.5, "0.500"), (12.345, "12.3"), (1234.5, "1,234")],
 )
 def test_small_amounts_keep_their_digits(amount, text):
     assert amount_text(amount) == text
