@@ -25,6 +25,7 @@ def add(commands: Subparsers) -> None:
 
 def _claims(arguments: argparse.Namespace) -> int:
     from compat_core.reports.claims import CLAIMS, answer
+    from compat_core.reports.frames import points_text
 
     store = RunStore(arguments.runs_dir)
     runs = [store.get(name) for name in arguments.run]
@@ -39,7 +40,7 @@ def _claims(arguments: argparse.Namespace) -> int:
         print(f"{one.outcome.upper():14} {one.claim.statement}")
         print(f"{'':14} {one.claim.source}")
         for finding in one.findings:
-            interval = f"{100 * finding.ci_low:+.1f} … {100 * finding.ci_high:+.1f}"
-            value = f"{100 * finding.value:+.1f} points ({interval})"
+            interval = f"{points_text(finding.ci_low)} … {points_text(finding.ci_high)}"
+            value = f"{points_text(finding.value)} points ({interval})"
             print(f"{'':14} {finding.outcome}: {finding.what} = {value}; {finding.budget}; {finding.run}")
     return 0

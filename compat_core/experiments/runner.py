@@ -39,10 +39,11 @@ from compat_core.training.loop import Job
 
 
 def check_names(config: ExperimentConfig) -> None:
-    """Refuse unknown methods, losses, backbones and parameters before anything is trained.
+    """Refuse unknown methods, losses, backbones and parameters, and versions that a method cannot serve, before
+    anything is trained.
 
     Raises:
-        CompatError: naming what is unknown, and the nearest known name.
+        CompatError: naming what is unknown, and the nearest known name, or the method.
     """
     for spec in config.methods:
         method = METHODS.get(spec.name)
@@ -54,13 +55,10 @@ def check_names(config: ExperimentConfig) -> None:
                 rule="a chain needs methods that leave old vectors as they are",
                 fix="leave it out, or use bct, bct-sys, lce …",
             )
-        if config.old.dim != config.new.dim and "equal dimensions" in method.needs:
-            raise CompatError(
-                f"method {spec.label}",
-                value=f"old {config.old.dim}, new {config.new.dim} dimensions",
-                rule="needs equal dimensions",
-                fix="give both models the same dim, or leave this method out",
-            )
+        try:
+            method.accepts(config.old, config.new)
+        except CompatError as error:
+            raise CompatError(f"method {spec.label}", rule=str(error)) from None
     for version in (config.old, config.new):
         BACKBONES.get(version.arch)
         LOSSES.get(version.loss.name).configure(version.loss)

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from compat_core.config import check_ranges, param
-from compat_core.errors import CompatError
-from compat_core.methods.base import METHODS, Context, Method, class_means
+from compat_core.methods.base import METHODS, Context, Method, class_means, equal_dimensions
 from compat_core.methods.upgrade import Upgrade
 from compat_core.models.embedder import Embedder
 from compat_core.training.embedding import Batch, Term
@@ -121,14 +120,7 @@ def class_radii(emb: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor) 
 
 def fit(context: Context, config: AdvBctConfig) -> Upgrade:
     """Train a new model with both terms. Raises CompatError when the dimensions differ."""
-    old_dim, new_dim = context.old_config.dim, context.new_config.dim
-    if old_dim != new_dim:
-        raise CompatError(
-            "method advbct",
-            value=f"old {old_dim}, new {new_dim} dimensions",
-            rule="needs equal dimensions: one discriminator sees both embeddings",
-            fix="set new.dim = old.dim, or use hot-refresh",
-        )
+    equal_dimensions(context.old_config, context.new_config)  # one discriminator sees both embeddings
     images = context.train_images
     centres = class_means(context.old_emb(), images.labels, images.num_classes, normalise=True)
     radii = class_radii(context.old_emb(), images.labels, centres)
@@ -154,5 +146,6 @@ METHODS.add(
             "Radii come from the old embeddings of the new training set."
         ),
         fit=fit,
+        accepts=equal_dimensions,
     )
 )

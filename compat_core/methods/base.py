@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from compat_core.config import from_dict
 from compat_core.data.images import ImageSet
+from compat_core.errors import CompatError
 from compat_core.losses import ClassificationLoss, build_loss
 from compat_core.methods.upgrade import Upgrade
 from compat_core.models.embedder import Embedder
@@ -30,6 +31,21 @@ class NoConfig:
     """A method without parameters."""
 
 
+def any_versions(old: VersionConfig, new: VersionConfig) -> None:
+    """Accepts whatever old and new version there are."""
+
+
+def equal_dimensions(old: VersionConfig, new: VersionConfig) -> None:
+    """Accepts versions whose embeddings have the same dimension. Raises CompatError for others."""
+    if old.dim != new.dim:
+        raise CompatError(
+            "dim",
+            value=f"old {old.dim}, new {new.dim}",
+            rule="needs equal dimensions",
+            fix="give both models the same dim, or leave this method out",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """Registry entry of an upgrade method.
@@ -41,6 +57,8 @@ class Method:
         formula: what it adds or learns, in LaTeX.
         config: its config dataclass; each field says unit, range, the paper's value and what it does.
         needs: what must be at hand (labels, the old classifier, images at update time, equal dimensions …).
+        accepts: refuses, by a CompatError, an old and a new version that it cannot serve, before anything is trained:
+            ``accepts(old, new)`` with their configurations.
         departs: where it departs from the paper, and why; empty when nowhere.
         fit: trains or fits it: ``fit(context, config) -> Upgrade``.
         upgrade: makes the Upgrade again from saved parts, called as ``upgrade(old=…, new=…, **parts)``.
@@ -57,6 +75,7 @@ class Method:
     departs: str
     fit: Callable[[Context, Any], Upgrade]
     upgrade: Callable[..., Upgrade] = Upgrade
+    accepts: Callable[[VersionConfig, VersionConfig], None] = any_versions
 
     def configure(self, spec: Spec) -> Any:
         """The method's config for ``spec``. Raises CompatError for a parameter it does not have."""

@@ -5,33 +5,31 @@ from __future__ import annotations
 import torch
 
 from compat_core.errors import CompatError
-from compat_core.methods.base import METHODS, Context, Method, NoConfig
+from compat_core.methods.base import METHODS, Context, Method, NoConfig, equal_dimensions
 from compat_core.methods.upgrade import Upgrade
+from compat_core.training.config import VersionConfig
 
 
-def check_shared_rows(context: Context) -> None:
-    """Refuse versions whose class rows are not the same vertices.
-
-    Raises:
-        CompatError: when a version was trained with another loss, the dimensions differ, or the old model's classes
-            are not the first ones of the new training set.
-    """
-    old, new = context.old_config, context.new_config
+def shared_rows(old: VersionConfig, new: VersionConfig) -> None:
+    """Accepts versions whose class rows are the same vertices. Raises CompatError for other losses or dimensions."""
     losses = (old.loss.name, new.loss.name)
     if losses != ("simplex", "simplex"):
         raise CompatError(
-            "method d-simplex",
-            value=f"old loss {losses[0]}, new loss {losses[1]}",
+            "loss",
+            value=f"old {losses[0]}, new {losses[1]}",
             rule="both versions must be trained with the fixed classifier",
-            fix="set old.loss and new.loss to simplex",
+            fix="set old.loss and new.loss to simplex, or leave this method out",
         )
-    if old.dim != new.dim:
-        raise CompatError(
-            "method d-simplex",
-            value=f"old {old.dim}, new {new.dim} dimensions",
-            rule="needs equal dimensions: simplices of two dimensions share no vertices",
-            fix="set new.dim = old.dim",
-        )
+    equal_dimensions(old, new)  # simplices of two dimensions share no vertices
+
+
+def fit(context: Context, config: NoConfig) -> Upgrade:
+    """The paragon as it is: under this loss independent training is the method.
+
+    Raises:
+        CompatError: as :func:`shared_rows`, and when the old model's classes are not the first of the new ones.
+    """
+    shared_rows(context.old_config, context.new_config)
     classes = context.old.classes
     if not torch.equal(classes, torch.arange(len(classes), device=classes.device)):
         raise CompatError(
@@ -39,11 +37,6 @@ def check_shared_rows(context: Context) -> None:
             value=f"old classes {classes.tolist()[:10]}",
             rule="the old model's classes must be the first of the new ones, to stand at the same vertices",
         )
-
-
-def fit(context: Context, config: NoConfig) -> Upgrade:
-    """The paragon as it is: under this loss independent training is the method."""
-    check_shared_rows(context)
     return Upgrade(context.old.embedder, context.paragon.embedder)
 
 
@@ -63,5 +56,6 @@ METHODS.add(
             "itself trained on the fixed rows."
         ),
         fit=fit,
+        accepts=shared_rows,
     )
 )

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from compat_core.config import check_ranges, param
-from compat_core.errors import CompatError
-from compat_core.methods.base import METHODS, Context, Method
+from compat_core.methods.base import METHODS, Context, Method, equal_dimensions
 from compat_core.methods.upgrade import Upgrade
 from compat_core.models.embedder import Embedder
 from compat_core.training.embedding import Batch, Term
@@ -53,14 +52,7 @@ class L2Term(Term):
 
 def fit(context: Context, config: L2Config) -> Upgrade:
     """Train a new model with the distance term. Raises CompatError when the dimensions differ."""
-    old_dim, new_dim = context.old_config.dim, context.new_config.dim
-    if old_dim != new_dim:
-        raise CompatError(
-            "method l2",
-            value=f"old {old_dim}, new {new_dim} dimensions",
-            rule="needs equal dimensions",
-            fix="set new.dim = old.dim, or use bct",
-        )
+    equal_dimensions(context.old_config, context.new_config)
     seen = torch.zeros(len(context.train_images), dtype=torch.bool, device=context.device)
     seen[context.old_indices] = True
     model = context.train_new(L2Term(context.old.embedder, seen, config.weight))
@@ -79,5 +71,6 @@ METHODS.add(
         needs=("labels", "old model at training time", "equal dimensions"),
         departs="The paper gives no λ; ours is a field, 1 by default.",
         fit=fit,
+        accepts=equal_dimensions,
     )
 )

@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from compat_core.reports.decision_studies import add_studies
-from compat_core.reports.frames import MISSING, percent_text
+from compat_core.reports.frames import MISSING, percent_text, points_text
 from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.markup import Panel, frame_panel
 from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
@@ -66,13 +66,13 @@ def shown_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
     metric = metric or decided["config"]["metric"]
     lines = []
     for line in table.to_dict("records"):
-        low, high = gain_text(line["gain_low"]), gain_text(line["gain_high"])
+        low, high = points_text(line["gain_low"]), points_text(line["gain_high"])
         lines.append(
             {
                 "": "→" if line["recommended"] else "≈" if line["option"] == decided.get("closest") else "",
                 "option": line["option"],
                 f"{metric} %": percent_text(line["value"]),
-                "gain, points (95 %)": f"{gain_text(line['gain'])} ({low} … {high})",
+                "gain, points (95 %)": f"{points_text(line['gain'])} ({low} … {high})",
                 "of the possible gain": MISSING if pd.isna(line["recovered"]) else _whole_percent(line["recovered"]),
                 "top hit lost / won %": f"{percent_text(line['lost'])} / {percent_text(line['won'])}",
                 "embed again": f"{100 * line['backfilled']:.0f} %",
@@ -245,11 +245,3 @@ def _facts(title: str, values: Mapping[str, str]) -> Panel:
 
 def _whole_percent(fraction: float) -> str:
     return f"{round(100 * fraction)} %".replace("-", "−")
-
-
-def gain_text(fraction: float | None) -> str:
-    """A difference in points with its sign; nothing measured is a dash."""
-    if fraction is None or pd.isna(fraction):
-        return MISSING
-    shown = f"{100 * fraction:+.1f}"
-    return "0.0" if shown in ("+0.0", "-0.0") else shown.replace("-", "−")

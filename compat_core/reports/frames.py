@@ -103,6 +103,14 @@ def percent_text(mean: float | None, std: float | None = None) -> str:
     return shown if std is None or pd.isna(std) else f"{shown} ± {100 * std:.1f}"
 
 
+def points_text(fraction: float | None, decimals: int = 1) -> str:
+    """A difference of fractions in points with its sign: ``+1.2``, ``−0.3``, ``0.0``, or a dash for null."""
+    if fraction is None or pd.isna(fraction):
+        return MISSING
+    shown = f"{100 * fraction:+.{decimals}f}"
+    return shown.replace("-", "−") if shown.strip("+-0.") else shown[1:]
+
+
 def of_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The part of an aggregated table about ``metric``. Raises CompatError, with a suggestion, when it has none."""
     if table.empty:

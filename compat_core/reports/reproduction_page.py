@@ -10,7 +10,7 @@ import numpy as np
 
 from compat_core.metrics.protocols import IDENTIFICATION, VERIFICATION
 from compat_core.reports.claims import CLAIMS, Finding, pool
-from compat_core.reports.frames import MISSING, percent_text
+from compat_core.reports.frames import MISSING, percent_text, points_text
 from compat_core.reports.published import PUBLISHED
 from compat_core.reports.reproduction import METRICS
 from compat_core.reports.verdicts import MARKS, pooled_verdict
@@ -153,8 +153,8 @@ def _claims(kept: Sequence[Mapping[str, Any]]) -> str:
         if not findings:
             lines.append([*first, MISSING, MISSING, MISSING, MISSING])
         for place, finding in enumerate(findings):
-            bounds = f"{_points(finding.ci_low)} … {_points(finding.ci_high)}"
-            numbers = [f"{finding.outcome}: {finding.what}", _points(finding.value), bounds, finding.budget]
+            bounds = f"{points_text(finding.ci_low)} … {points_text(finding.ci_high)}"
+            numbers = [f"{finding.outcome}: {finding.what}", points_text(finding.value), bounds, finding.budget]
             lines.append([*(first if place == 0 else ("", "")), *numbers])
     note = (
         "A claim holds when the whole interval of its difference lies on the claimed side and every seed agrees; one "
@@ -180,19 +180,16 @@ def _difference(one: Mapping[str, Any], method: str, metric: str, what: str) -> 
         if (line["method"], line["metric"], line["what"]) == (method, metric, what):
             if line["value"] is None:
                 return MISSING
-            bounds = "" if line["ci_low"] is None else f" ({_points(line['ci_low'])} … {_points(line['ci_high'])})"
-            return f"{_points(line['value'])}{bounds}"
+            bounds = (
+                "" if line["ci_low"] is None else f" ({points_text(line['ci_low'])} … {points_text(line['ci_high'])})"
+            )
+            return f"{points_text(line['value'])}{bounds}"
     return MISSING
 
 
 def _mark(one: Mapping[str, Any], method: str, metric: str) -> str:
     chosen = [v["outcome"] for v in one["verdicts"] if (v["method"], v["metric"]) == (method, metric)]
     return MARKS.get(pooled_verdict(chosen), "") if chosen else ""
-
-
-def _points(fraction: float) -> str:
-    shown = f"{100 * fraction:+.1f}"
-    return "0.0" if shown in ("+0.0", "-0.0") else shown.replace("-", "−")
 
 
 def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:

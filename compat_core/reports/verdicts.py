@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from compat_core.reports.frames import Results, Row, as_list, result_rows, rows_frame
+from compat_core.reports.frames import Results, Row, as_list, points_text, result_rows, rows_frame
 
 COMPATIBLE, NOT_COMPATIBLE, UNDECIDED, MIXED = "compatible", "not compatible", "undecided", "mixed/undecided"
 MARKS = {COMPATIBLE: "✓", NOT_COMPATIBLE: "✗", UNDECIDED: "?", MIXED: "?"}
@@ -155,7 +155,7 @@ class _Facts:
         if gain is None and cross is not None and status_quo is not None:
             gain = cross - status_quo
         parts = [f"{self.metric} {_percent(cross)} against the status quo {_percent(status_quo)}"]
-        parts += [] if gain is None else [f"{_points(gain)} points"]
+        parts += [] if gain is None else [f"{points_text(gain)} points"]
         if span is not None:
             bounds = f"{100 * span[0]:.1f}…{100 * span[1]:.1f}".replace("-", "−")
             parts.append(f"95 % interval {bounds}" if seeds <= 1 else f"95 % intervals of {seeds} seeds span {bounds}")
@@ -187,7 +187,7 @@ class _Facts:
         if round(100 * abs(cost), 1) == 0 and (span is None or max(map(abs, span)) < 0.0005):
             return ["costs the new model nothing"]
         if span is not None and span[0] <= 0 <= span[1]:
-            return [f"what it costs the new model, {_points(cost)} points, cannot be told from zero"]
+            return [f"what it costs the new model, {points_text(cost)} points, cannot be told from zero"]
         if cost < 0:
             return [f"its new model is {100 * -cost:.1f} points above the paragon"]
         return [f"costs the new model {100 * cost:.1f} points"]
@@ -195,7 +195,3 @@ class _Facts:
 
 def _percent(fraction: float | None) -> str:
     return "not measured" if fraction is None else f"{100 * fraction:.1f} %"
-
-
-def _points(fraction: float) -> str:
-    return f"{100 * fraction:+.1f}".replace("-", "−")

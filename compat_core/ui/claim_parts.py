@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from compat_core.reports.claims import CLAIMS, OUTCOMES, answer
+from compat_core.reports.frames import points_text
 from compat_core.reports.tables import frame_to_format
 from compat_core.ui.downloads import download_table
 from compat_core.ui.frame import store
@@ -62,9 +63,10 @@ def detail(entry: dict[str, Any]) -> None:
         st.markdown(f"**{MARKS[entry['outcome']]}** · {entry['statement']}")
         st.caption(f"{entry['source']} · refuted by: {entry['refuted_by']}")
         for finding in entry["findings"]:
-            seeds = ", ".join(f"{100 * value:+.1f}" for value in finding["per_seed"])
+            seeds = ", ".join(map(points_text, finding["per_seed"]))
+            value, low, high = (points_text(finding[key]) for key in ("value", "ci_low", "ci_high"))
             st.markdown(
-                f"{MARKS[finding['outcome']]}: {finding['what']} = **{100 * finding['value']:+.1f} points** "
-                f"({100 * finding['ci_low']:+.1f} … {100 * finding['ci_high']:+.1f}; seeds {seeds}; "
-                f"{finding['num_queries']:,} queries) · at {finding['budget']} · `{finding['run']}`"
+                f"{MARKS[finding['outcome']]}: {finding['what']} = **{value} points** "
+                f"({low} … {high}; seeds {seeds}; {finding['num_queries']:,} queries) · at {finding['budget']} · "
+                f"`{finding['run']}`"
             )

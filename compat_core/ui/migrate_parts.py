@@ -10,8 +10,7 @@ from typing import Any
 import streamlit as st
 
 from compat_core.experiments.background import BackgroundProcess
-from compat_core.reports.decision import gain_text
-from compat_core.reports.frames import percent_text
+from compat_core.reports.frames import percent_text, points_text
 from compat_core.ui.frame import shown_errors
 from compat_core.vectors import next_step
 from compat_core.vectors.jobs import DecisionJob
@@ -98,7 +97,7 @@ def _choose(
     def described(name: str) -> str:
         row = waiting[name].row
         value = percent_text(row["values"][metric]["value"])
-        return f"{name} · {metric} {value} % · {gain_text(row['gain'][metric]['value'])} points over the status quo"
+        return f"{name} · {metric} {value} % · {points_text(row['gain'][metric]['value'])} points over the status quo"
 
     option = st.selectbox(
         "Another adapter, old → new" if again else "Adapter, old → new", names, index=names.index(best),

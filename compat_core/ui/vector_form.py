@@ -19,7 +19,7 @@ from compat_core.vectors.peek import InputFile, column_choices, peek_errors
 
 UPLOADS = {
     "old": "Vectors of the old model, one row per item",
-    "new": "The same items under the new model, in the same order",
+    "new": "Vectors of the new model, in the same order",
     "labels": "A label per item (optional)",
 }
 SUFFIXES = ["npy", "npz", "parquet", "csv"]

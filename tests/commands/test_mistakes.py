@@ -103,7 +103,17 @@ def test_unknown_names_are_refused_before_a_run_is_made(store, capsys, options, 
     assert store.list() == []
 
 
-def test_methods_that_need_equal_dimensions_are_refused_before_a_run_is_made(store, capsys):
-    assert main(["run", "--preset", "dimension-up", "--methods", "l2"]) == 2
-    assert "needs equal dimensions" in one_error_line(capsys)
+@pytest.mark.parametrize(
+    ("preset", "method", "parts"),
+    [
+        ("dimension-up", "l2", ["method l2", "needs equal dimensions"]),
+        ("dimension-up", "advbct", ["method advbct", "needs equal dimensions"]),
+        ("demo", "d-simplex", ["method d-simplex", "set old.loss and new.loss to simplex"]),
+    ],
+)
+def test_versions_a_method_cannot_serve_are_refused_before_a_run_is_made(store, capsys, preset, method, parts):
+    assert main(["run", "--preset", preset, "--methods", method]) == 2
+    line = one_error_line(capsys)
+    for part in parts:
+        assert part in line
     assert store.list() == []
