@@ -265,10 +265,11 @@ def main() -> None:
     """All races of this file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, help="a folder of class folders")
+    parser.add_argument("--count", type=int, default=10_000, help="images of it that are trained on")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = arguments.images or digit_files(Path(name))
-        setting, decoding_s = settings(folder, "tiny-conv", 10_000 if arguments.images else 1_500)
+        setting, decoding_s = settings(folder, "tiny-conv", arguments.count if arguments.images else 1_500)
         races = [speed(setting, 3)]
         races[0].facts[f"seconds to decode all {len(setting.decoded):,} images, once"] = decoding_s
         small = dataclasses.replace(setting, rows=setting.rows[:2_000])
