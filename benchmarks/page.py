@@ -33,12 +33,13 @@ ratio 1.
 
 
 def page(folder: Path = RESULTS) -> str:
-    """The whole page, Markdown."""
+    """The whole page, Markdown. ``NAME-SOME-WORDS.json`` beside ``NAME.json`` is of a machine of another kind."""
     parts = [INTRO]
     for name, title in TITLES.items():
-        path = folder / f"{name}.json"
-        if path.is_file():
-            parts.append(section(title, json.loads(path.read_text(encoding="utf-8"))))
+        for path in [*folder.glob(f"{name}.json"), *sorted(folder.glob(f"{name}-*.json"))]:
+            which = path.stem.removeprefix(name).removeprefix("-").replace("-", " ")
+            heading = f"{title}, {which}" if which else title
+            parts.append(section(heading, json.loads(path.read_text(encoding="utf-8"))))
     return "\n".join(parts)
 
 
