@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from compat_core.adapters import ADAPTERS, AdapterConfig, Pairs, apply_batches, collect, load_map, save_map
+from compat_core.device import pick_device
 from compat_core.errors import CompatError
 from compat_core.spec import Spec
 from tests.adapters.views import mapped, two_views
@@ -177,3 +178,15 @@ def test_statistics_of_another_number_of_parts():
         ADAPTERS.get("ridge").from_statistics(collect(pairs.batches()))
     with pytest.raises(CompatError, match="trained on the pairs themselves"):
         ADAPTERS.get("fct").from_statistics(collect(pairs.batches()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fits_on_a_gpu(name, gpu):
+    entry = ADAPTERS.get(name)
+    pairs, config = pairs_for(entry), quick_config(entry)
+    fitted = entry.fit(pairs, config, seed=3, device=pick_device(gpu, "float32"))
+    assert {tensor.device.type for tensor in fitted.state_dict().values()} <= {"cpu"}
+    out = mapped(fitted, pairs.source, pairs.side)
+    assert np.isfinite(out).all()
+    if entry.closed_form:
+        np.testing.assert_allclose(out, mapped(entry.fit(pairs, config), pairs.source, pairs.side), atol=1e-4)

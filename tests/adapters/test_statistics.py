@@ -98,9 +98,7 @@ def test_bad_input():
         collect([])
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_gpu_sums_equal_cpu_sums():
-    (statistics,) = collect(slices(100), device="cuda")
+def test_gpu_sums_equal_cpu_sums(gpu):
+    (statistics,) = collect(slices(100), device=gpu)
     assert statistics.cross_moment.is_cuda
     check(merged([PairStatistics(6, 4), statistics]))

@@ -150,11 +150,9 @@ def test_only_crop_flip_mirrors() -> None:
         assert bool((views[:, 0, :, 0] > views[:, 0, :, -1]).any()) == may_fall
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_on_a_gpu() -> None:
-    images = batch().cuda()
+def test_on_a_gpu(gpu: str) -> None:
+    images = batch().to(gpu)
     for view in (augment.train_augment, augment.contrastive_view):
-        first, again = (view(images, "crop-flip", torch.Generator("cuda").manual_seed(1)) for _ in range(2))
+        first, again = (view(images, "crop-flip", torch.Generator(gpu).manual_seed(1)) for _ in range(2))
         assert first.is_cuda
         assert torch.equal(first, again)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 
@@ -27,25 +29,34 @@ def stripes(seed: int = 0, per_class: int = PER_CLASS) -> ImageSet:
     return ImageSet(images.clamp(0, 255).to(torch.uint8), labels, ids, tuple("abcdef"))
 
 
-def job(name: str = "toy") -> Job:
-    return Job(name, 0, pick_device("cpu", "float32"), NullTracker())
+def job(name: str = "toy", device: str = "cpu") -> Job:
+    return Job(name, 0, pick_device(device, "float32"), NullTracker())
 
 
 def version(**changes) -> VersionConfig:
     return VersionConfig(**({"dim": 16, "train": TrainConfig(epochs=15, batch_size=32)} | changes))
 
 
-def make_context(old_dim: int = 16, new_dim: int = 16, loss: str = "normsoftmax") -> Context:
+def make_context(
+    old_dim: int = 16,
+    new_dim: int = 16,
+    loss: str = "normsoftmax",
+    device: str = "cpu",
+    epochs: int = 15,
+    per_class: int = PER_CLASS,
+) -> Context:
     """Old model on classes a–c, paragon on all six, both trained with ``loss``."""
-    images = stripes()
+    images, train, made = stripes(per_class=per_class), TrainConfig(epochs=epochs, batch_size=32), job(device=device)
+    images = dataclasses.replace(images, images=images.images.to(device), labels=images.labels.to(device))
     old_indices = torch.nonzero(images.labels < 3)[:, 0]
-    old_config, new_config = version(dim=old_dim, loss=Spec(loss)), version(dim=new_dim, loss=Spec(loss))
-    old = train_version(old_config, images.subset(old_indices), "none", "old", job())
-    paragon = train_version(new_config, images, "none", "new", job())
+    old_config = version(dim=old_dim, loss=Spec(loss), train=train)
+    new_config = version(dim=new_dim, loss=Spec(loss), train=train)
+    old = train_version(old_config, images.subset(old_indices), "none", "old", made)
+    paragon = train_version(new_config, images, "none", "new", made)
     for model in (old, paragon):
         model.embedder.requires_grad_(False)
         model.head.requires_grad_(False)
     return Context(
         seed=0, train_images=images, augment="none", old_indices=old_indices, old=old, paragon=paragon,
-        new_config=new_config, old_config=old_config, job=job(), cache={},
+        new_config=new_config, old_config=old_config, job=made, cache={},
     )  # fmt: skip

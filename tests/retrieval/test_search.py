@@ -117,3 +117,12 @@ def test_equal_vectors_score_equal_bit_for_bit_in_any_block(distance, dim, num_q
         assert torch.equal(together[:, order[:half]], together[:, order[half : 2 * half]])
         alone = torch.cat([source.block(torch.tensor([row])) for row in range(num_query)])
         assert torch.equal(alone, together)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_a_gpu_finds_the_same(distance, gpu):
+    query, gallery = data((9, 30, 4))
+    ids = np.arange(9), np.arange(30)
+    here, there = (top_k(query, gallery, 5, distance, *ids, device=device) for device in ("cpu", gpu))
+    np.testing.assert_array_equal(there.indices, here.indices)
+    np.testing.assert_allclose(there.scores, here.scores, atol=1e-5)
