@@ -97,6 +97,11 @@ class UncertainMapTraining(MapTraining):
         return F.normalize(emb) if self.config.error == "directions" else emb
 
 
+def searched_error(distance: str) -> str:
+    """The ``error`` that a search by ``distance`` suffers: a cosine does not see how long a vector is."""
+    return "directions" if distance == "cosine" else "raw"
+
+
 def uncertain_loss(item_loss: torch.Tensor, log_variance: torch.Tensor) -> dict[str, torch.Tensor]:
     """``total = mean ½ e^{−s_i} ℓ_i + ½ s_i``: smallest where σ_i² = ℓ_i, so σ² learns to predict the loss.
 
@@ -110,7 +115,7 @@ def uncertain_loss(item_loss: torch.Tensor, log_variance: torch.Tensor) -> dict[
 def fit(context: Context, config: FastFillConfig) -> FastFillUpgrade:
     """Train ψ on the old data, then h_σ on stored embeddings with the frozen new classifier."""
     if config.error == "searched":
-        config = dataclasses.replace(config, error="directions" if context.distance == "cosine" else "raw")
+        config = dataclasses.replace(config, error=searched_error(context.distance))
     training = functools.partial(
         UncertainMapTraining, head=context.paragon.head, labels=context.train_images.labels, config=config
     )

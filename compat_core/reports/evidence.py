@@ -87,10 +87,12 @@ class Evidence:
                 found.append(Measurement(self.run.id, what, gap.mean(axis=0), gap.mean(axis=1)))
         return found
 
-    def backfill_differences(self, method: str, better: str, worse: str, metric: str) -> list[Measurement]:
+    def backfill_differences(
+        self, method: str, better: str, worse: str, metric: str, **params: Any
+    ) -> list[Measurement]:
         """Area under the backfill curve of the ordering ``better`` less that of ``worse``, where both were drawn."""
         found = []
-        for label in self.labels(Side(method, "new/migrated")) if not self.config.scenario.chain else ():
+        for label in self.labels(Side(method, "new/migrated", params)) if not self.config.scenario.chain else ():
             areas = [Artefacts(self.run.path).backfill(seed, label) for seed in self.config.seeds]
             keys = f"{better} {metric}", f"{worse} {metric}"
             if all(key in area for area in areas for key in keys):

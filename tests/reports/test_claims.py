@@ -133,3 +133,19 @@ def test_orders_are_compared_by_the_area_under_their_curves(run):
         if (entry["method"], entry["metric"]) == ("fct", "mAP")
     }
     assert first.per_seed == pytest.approx([areas["oracle", seed] - areas["random", seed] for seed in (0, 1)], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("distance", "error", "counts"),
+    [
+        ("cosine", "searched", True), ("cosine", "directions", True), ("cosine", "raw", False),
+        ("l2", "searched", True), ("l2", "raw", True), ("l2", "directions", False),
+    ],
+)  # fmt: skip
+def test_sigma_is_judged_where_it_predicts_what_is_searched(distance, error, counts, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        Evidence, "backfill_differences", lambda self, *args, **params: asked.append(Side("fastfill", "", params)) or []
+    )
+    CLAIMS.get("sigma-beats-random").measure(Evidence(FakeRun(), FakeRun.config.replace(distance=distance)))
+    assert any(side.matches(Spec("fastfill", {"error": error})) for side in asked) is counts
