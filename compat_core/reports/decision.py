@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from compat_core.reports.decision_studies import add_studies
-from compat_core.reports.frames import MISSING, percent_text, points_text
+from compat_core.reports.frames import MISSING, change_text, percent_text
 from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.markup import Panel, frame_panel
 from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
@@ -66,13 +66,12 @@ def shown_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
     metric = metric or decided["config"]["metric"]
     lines = []
     for line in table.to_dict("records"):
-        low, high = points_text(line["gain_low"]), points_text(line["gain_high"])
         lines.append(
             {
                 "": "→" if line["recommended"] else "≈" if line["option"] == decided.get("closest") else "",
                 "option": line["option"],
                 f"{metric} %": percent_text(line["value"]),
-                "gain, points (95 %)": f"{points_text(line['gain'])} ({low} … {high})",
+                "gain, points (95 %)": change_text(line["gain"], line["gain_low"], line["gain_high"]),
                 "of the possible gain": MISSING if pd.isna(line["recovered"]) else _whole_percent(line["recovered"]),
                 "top hit lost / won %": f"{percent_text(line['lost'])} / {percent_text(line['won'])}",
                 "embed again": f"{100 * line['backfilled']:.0f} %",

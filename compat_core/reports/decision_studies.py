@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from compat_core.reports.backfill import ORDER_DASHES
-from compat_core.reports.frames import MISSING, percent_text, points_text
+from compat_core.reports.frames import MISSING, change_text, percent_text
 from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.markup import frame_panel
 from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
@@ -46,9 +46,9 @@ def budget_sentence(budget: Mapping[str, Any]) -> str:
     step = budget["last_doubling"]
     if step is None:
         return "Too few pairs for a curve."
-    value, low, high = (points_text(step[key], 2) for key in ("value", "ci_low", "ci_high"))
+    changed = change_text(step["value"], step["ci_low"], step["ci_high"], 2)
     pairs = budget["points"][-1]["pairs"]
-    first = f"The last doubling, to {pairs:,} pairs, changed {budget['metric']} by {value} ({low} … {high}) points: "
+    first = f"The last doubling, to {pairs:,} pairs, changed {budget['metric']} by {changed} points: "
     if not budget["more_helps"]:
         return first + "more pairs are not shown to help."
     wanted = budget["wanted"]
@@ -223,10 +223,7 @@ def _share(need: Mapping[str, float | None]) -> str:
 
 
 def _change(entry: Mapping[str, Any]) -> str:
-    text = points_text(entry["change"])
-    if entry["ci_low"] is not None:
-        text += f" ({points_text(entry['ci_low'])} … {points_text(entry['ci_high'])})"
-    return text
+    return change_text(entry["change"], entry["ci_low"], entry["ci_high"])
 
 
 def _rounded(count: int) -> str:

@@ -111,6 +111,14 @@ def points_text(fraction: float | None, decimals: int = 1) -> str:
     return shown.replace("-", "−") if shown.strip("+-0.") else shown[1:]
 
 
+def change_text(value: float | None, low: float | None, high: float | None, decimals: int = 1) -> str:
+    """A difference of fractions in points with its interval, ``+1.2 (+0.8 … +1.6)``; without one, alone."""
+    shown = points_text(value, decimals)
+    if pd.isna(low) or pd.isna(high):
+        return shown
+    return f"{shown} ({points_text(low, decimals)} … {points_text(high, decimals)})"
+
+
 def of_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The part of an aggregated table about ``metric``. Raises CompatError, with a suggestion, when it has none."""
     if table.empty:

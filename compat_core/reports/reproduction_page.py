@@ -10,7 +10,7 @@ import numpy as np
 
 from compat_core.metrics.protocols import IDENTIFICATION, VERIFICATION
 from compat_core.reports.claims import CLAIMS, Finding, pool
-from compat_core.reports.frames import MISSING, percent_text, points_text
+from compat_core.reports.frames import MISSING, change_text, percent_text, points_text
 from compat_core.reports.published import PUBLISHED
 from compat_core.reports.reproduction import METRICS
 from compat_core.reports.verdicts import MARKS, pooled_verdict
@@ -178,12 +178,7 @@ def _seeds(values: Iterable[float | None]) -> str:
 def _difference(one: Mapping[str, Any], method: str, metric: str, what: str) -> str:
     for line in one["differences"]:
         if (line["method"], line["metric"], line["what"]) == (method, metric, what):
-            if line["value"] is None:
-                return MISSING
-            bounds = (
-                "" if line["ci_low"] is None else f" ({points_text(line['ci_low'])} … {points_text(line['ci_high'])})"
-            )
-            return f"{points_text(line['value'])}{bounds}"
+            return change_text(line["value"], line["ci_low"], line["ci_high"])
     return MISSING
 
 
