@@ -45,9 +45,13 @@ def load_checkpoint(path: Path, module: nn.Module, optimiser: torch.optim.Optimi
         return 0
     module.load_state_dict({name[7:]: value for name, value in tensors.items() if name.startswith("module.")})
     state: dict[int, dict[str, torch.Tensor]] = {}
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     for name, value in tensors.items():
         if name.startswith("optimiser."):
             _, index, key = name.split(".", 2)
+            parameter = parameters[int(index)]
+            if value.shape == parameter.shape:  # a fused step goes through memory: moments must lie as weights do
+                value = torch.empty_like(parameter, requires_grad=False).copy_(value)
             state.setdefault(int(index), {})[key] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     return int(metadata["epoch"])
