@@ -19,6 +19,7 @@ from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.run import Run
 from compat_core.losses import LOSSES, CosineLoss
 from compat_core.methods.fastfill import searched_error
+from compat_core.methods.lce import LceConfig
 from compat_core.metrics import bootstrap_mean
 from compat_core.registry import Registry
 from compat_core.reports.evidence import Evidence, Measurement, Side
@@ -199,9 +200,11 @@ def _old(method: str, **params: Any) -> Side:
     return Side(method, "old/old", params)
 
 
-# The published parameters: another λ, or all rows synthesised, is another experiment.
+# The published parameters, where LCE's are its defaults here: another weight, or all rows synthesised, is another
+# experiment.
 BETA = {"weight": 1.0}
 SYS = {"weight": 1.0, "rows": "new"}
+ALIGNED = {"align": LceConfig().align}
 COSINE_LOSSES = {name for name in LOSSES.names() if issubclass(LOSSES.get(name).build, CosineLoss)}
 
 
@@ -261,15 +264,15 @@ for _claim in (
         "lce-costs-less",
         "LCE costs the new model less than BCT does.",
         f"{LCE}, Tables 2–4",
-        "A run in which new/new of LCE is not above that of β-sys (mAP).",
-        _difference(Side("lce", "new/new"), Side("bct-sys", "new/new", SYS), where=_no_control),
+        "A run in which new/new of LCE, its weights as they are offered here, is not above that of β-sys (mAP).",
+        _difference(Side("lce", "new/new", ALIGNED), Side("bct-sys", "new/new", SYS), where=_no_control),
     ),
     Claim(
         "lce-crosses-better",
         "LCE searches the old gallery better than BCT does.",
         f"{LCE}, Tables 2–4",
-        "A run in which new/old of LCE is not above that of β-sys (mAP).",
-        _difference(_cross("lce"), _cross("bct-sys", **SYS), where=_no_control),
+        "A run in which new/old of LCE, its weights as they are offered here, is not above that of β-sys (mAP).",
+        _difference(_cross("lce", **ALIGNED), _cross("bct-sys", **SYS), where=_no_control),
     ),
     Claim(
         "lce-crosses-dimensions",
