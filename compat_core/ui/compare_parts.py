@@ -26,7 +26,7 @@ from compat_core.reports.tables import (
 )
 from compat_core.ui.columns import REMAINING, headings
 from compat_core.ui.downloads import download_table
-from compat_core.ui.pickers import run_title
+from compat_core.ui.pickers import follow_choice, in_address, run_title, touched
 
 Results = Sequence[dict[str, Any]]
 
@@ -211,7 +211,12 @@ def baseline(runs: Sequence[Run]) -> None:
         return
     st.subheader("Against a baseline run")
     by_id = {run.id: run for run in runs}
-    chosen = st.selectbox("Baseline", list(by_id), format_func=lambda id: run_title(by_id[id]), key="baseline")
+    widget = in_address("baseline", list(by_id))
+    chosen = st.selectbox(
+        "Baseline", list(by_id), format_func=lambda id: run_title(by_id[id]), key=widget, on_change=touched,
+        args=("baseline",),
+    )  # fmt: skip
+    follow_choice("baseline", chosen)
     deltas = baseline_deltas({run.id: run.rows() for run in runs}, chosen)
     deltas = deltas[deltas["metric"].isin(METRICS.names()) & (deltas["run"] != chosen)]
     shown = deltas.assign(delta=100 * deltas["delta"])

@@ -88,8 +88,10 @@ def test_two_runs_stand_side_by_side_and_say_what_they_do_not_share(two, visit):
     app.selectbox(key="matrix-method").set_value("fct").run()
     assert not app.exception, "one of the two has no fct"
     app.selectbox(key="matrix-method").set_value("bct-sys").run()
-    app.selectbox(key="baseline").set_value(second).run()
+    app.selectbox(key="baseline-choice").set_value(second).run()
     assert not app.exception and not app.error
+    assert app.query_params["baseline"] == second
+    assert visit("compare", run=[first, second], baseline=[second]).selectbox(key="baseline-choice").value == second
     deltas = next(frame.value for frame in app.dataframe if "delta" in frame.value.columns)
     assert set(deltas["run"]) == {first}
     known = deltas[deltas["method"] == "bct-sys"]["delta"]
