@@ -333,9 +333,8 @@ for _claim in (
     ),
     Claim(
         "worst-first-beats-random",
-        "Backfilling the rows whose vectors are farthest from their new ones first beats a random order: what a σ "
-        "without error would do, and so what any σ can gain.",
-        f"{FASTFILL}, the premise of its ordering",
+        "Backfilling the rows that lie farthest from their new vectors first beats a random order.",
+        f"{FASTFILL}, the idea behind its ordering",
         "A run in which the area under fastfill's oracle curve is not above that of its random curves (mAP).",
         _beats_random("oracle"),
     ),

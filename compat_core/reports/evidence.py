@@ -120,5 +120,6 @@ class Evidence:
             f"{epochs} epochs",
             f"{card['train_images']:,} training images" if "train_images" in card else "",
             f"{len(self.config.seeds)} seed{'s' if len(self.config.seeds) > 1 else ''}",
+            f"searched by {self.config.distance}" if self.config.distance != "cosine" else "",
         ]
         return ", ".join(filter(None, parts))

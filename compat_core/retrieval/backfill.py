@@ -10,7 +10,7 @@ ORDERS = {
     "random": "in random order; several seeds give a band",
     "sigma": "the rows the method itself is least sure of first (FastFill's predicted uncertainty)",
     "class-mean": "the rows farthest from the mean of their own class first; needs labels, no training",
-    "oracle": "the rows whose migrated vector is farthest from the new one first; an upper reference, needs the new",
+    "oracle": "the rows whose migrated vector is farthest from the new one first; needs the new",
     "class": "whole classes, one after the other, in random order",
     "popularity": "the most requested rows first; needs weights",
 }

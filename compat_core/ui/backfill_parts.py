@@ -88,8 +88,8 @@ def show(source: Source, costs: CostConfig, items: int) -> None:
     st.plotly_chart(figure, width="stretch", key="backfill-curves", config=CHART, alt=alt)
     st.caption(
         f"New queries ({source.num_queries:,}); a gallery that is partly new and partly {source.note}. Area: plain "
-        "mean of the 22 points (FastFill). Oracle needs the new vectors and is an upper reference. The band spans the "
-        "repetitions of the random ordering."
+        "mean of the 22 points (FastFill). Oracle needs the new vectors: the rows farthest from theirs come first. The "
+        "band spans the repetitions of the random ordering."
     )
     st.subheader("How much to backfill for most of what a full backfill would still add")
     st.caption(

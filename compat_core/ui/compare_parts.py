@@ -151,8 +151,8 @@ def backfill(results: Results) -> None:
     _draw(figure, "backfill", f"{metric} of {method} against the share of the gallery backfilled, per ordering")
     st.caption(
         f"New queries ({one['backfill'][0]['num_queries']:,} of them), a gallery that is partly new and partly as the "
-        "method leaves old rows. Area: plain mean of the 22 points (FastFill). Oracle needs the new vectors and is an "
-        "upper reference. The band spans three random orders."
+        "method leaves old rows. Area: plain mean of the 22 points (FastFill). Oracle needs the new vectors: the rows "
+        "farthest from theirs come first. The band spans three random orders."
     )
     table = backfill_table(one)
     shown = table[(table["method"] == method) & (table["metric"] == metric)].drop(columns=["method", "metric"])
