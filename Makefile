@@ -3,6 +3,7 @@
 # make check  lint, formatting and types
 # make bench  all races against peers and hardware limits (long), then docs/performance.md
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -11,8 +12,10 @@ BIN := $(VENV)/bin
 app: $(VENV)/.installed
 	$(BIN)/streamlit run app.py
 
+# The browser's tests wait for trainings, so they have the machine to themselves.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not browser" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m browser
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m compat_core demo
