@@ -13,7 +13,6 @@ if runs:
     with shown_errors():
         answers = parts.answered(tuple(run.id for run in runs))
         parts.overview(answers)
-        for answer in answers:
-            parts.detail(answer)
+        parts.details(answers)
 else:
     st.caption("Without a run there is nothing to put the claims to.")

@@ -57,6 +57,18 @@ def overview(answers: list[dict[str, Any]]) -> None:
     download_table("claims", "claims-get", lambda kind: frame_to_format(pd.DataFrame(rows), kind, "claims"))
 
 
+def details(answers: list[dict[str, Any]]) -> None:
+    """Every claim; those that the runs cannot speak to are folded away."""
+    silent = [entry for entry in answers if not entry["findings"]]
+    for entry in answers:
+        if entry["findings"]:
+            detail(entry)
+    if silent:
+        with st.expander(f"Not tested by these runs ({len(silent)})"):
+            for entry in silent:
+                detail(entry)
+
+
 def detail(entry: dict[str, Any]) -> None:
     """One claim: its outcome, source, what would refute it, and the findings."""
     with st.container(border=True):

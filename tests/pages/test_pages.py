@@ -39,6 +39,16 @@ def test_visit_with_a_finished_run(name, finished, visit):
     assert not app.error, [error.value for error in app.error]
 
 
+def test_claims_folds_away_what_the_runs_cannot_speak_to(finished, visit):
+    app = visit("claims")
+    (folded,) = [expander for expander in app.expander if expander.label.startswith("Not tested by these runs")]
+    silent = [text.value for text in folded.markdown]
+    answered = [text.value for text in app.markdown if text.value not in silent]
+    assert any("FCT leaves the new model exactly as it is" in text for text in answered)
+    assert silent and all("not tested" in text for text in silent)
+    assert not any("not tested" in text for text in answered)
+
+
 def test_demo_button_queues_the_demo_and_shows_it(empty, visit):
     app = visit("start")
     app.button(key="demo").click().run()
