@@ -67,7 +67,7 @@ class GpuTensor(torch.Tensor):
 
 
 class GpuGenerator(torch.Generator):
-    """Draws from a CPU's stream and remembers which device it was made for."""
+    """Remembers which device it was made for; there a seed means another stream than on the CPU, as on a real GPU."""
 
     @staticmethod
     def __new__(cls, device: Any = "cpu") -> GpuGenerator:
@@ -76,6 +76,9 @@ class GpuGenerator(torch.Generator):
         return made
 
     device = property(lambda self: self.of)
+
+    def manual_seed(self, seed: int) -> GpuGenerator:
+        return super().manual_seed(seed ^ 1 if on_gpu(self.of) else seed)
 
 
 def operate(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
