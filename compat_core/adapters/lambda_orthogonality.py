@@ -14,7 +14,7 @@ from compat_core.adapters.linear_map import LinearMap
 from compat_core.adapters.pairs import Pairs
 from compat_core.adapters.procrustes import rotation
 from compat_core.adapters.statistics import PairStatistics, collect
-from compat_core.adapters.training import PairTraining, Rows, TrainedConfig
+from compat_core.adapters.training import PairTraining, Rows, TrainedConfig, training_batches
 from compat_core.config import param
 
 
@@ -138,7 +138,7 @@ class _Training(PairTraining):
 def train(pairs: Pairs, config: LambdaOrthogonalityConfig, job: FitJob) -> LinearMap:
     """Fit W from the Procrustes solution on, without the contrastive term where pairs have no labels: a linear map."""
     codes = None if pairs.labels is None or not config.contrast else class_codes(pairs.labels)[0]
-    (statistics,) = collect(pairs.batches(), config.normalise)
+    (statistics,) = collect(training_batches(pairs, config), config.normalise)
     net = _Affine(statistics, config.form == "strict")
     _Training(net, pairs, config, job, codes).run("lambda-orthogonality")
     weight = net.weight().detach()

@@ -13,7 +13,7 @@ from compat_core.adapters.pairs import Pairs
 from compat_core.adapters.procrustes import rotation
 from compat_core.adapters.ridge import FOLDS, penalty_of, ridge_matrix
 from compat_core.adapters.statistics import collect, merged
-from compat_core.adapters.training import NetworkMap, PairTraining, Rows, TrainedConfig
+from compat_core.adapters.training import NetworkMap, PairTraining, Rows, TrainedConfig, training_batches
 from compat_core.config import param
 from compat_core.training.seeding import seeded
 
@@ -67,7 +67,7 @@ class _Training(PairTraining):
 
 def train(pairs: Pairs, config: ResidualMlpConfig, job: FitJob) -> ResidualMlp:
     """Fit the skip from statistics, then the network by gradient descent."""
-    parts = collect(pairs.batches(), config.normalise, FOLDS)
+    parts = collect(training_batches(pairs, config), config.normalise, FOLDS)
     whole = merged(parts)
     with seeded(job.seed, "residual-mlp", "init"):
         net = ResidualMlp(pairs.source_dim, pairs.target_dim, config.hidden, config.normalise)

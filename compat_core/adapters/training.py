@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +65,8 @@ class PairTraining:
     """A module trained on pairs, as :class:`compat_core.training.loop.Trainable` has it.
 
     Subclasses write :meth:`loss`. Before a pass over the pairs the loss on the held-out ones is taken, and the best
-    state so far remembered, the one before training included: a network that starts at a closed form ends no worse
-    than it on pairs it has not seen.
+    state so far remembered, the one before training included: a network that starts at a closed form of the other
+    pairs (:func:`training_batches`) ends no worse than it on pairs that neither has seen.
 
     Args:
         module: what is trained.
@@ -79,9 +80,7 @@ class PairTraining:
         self, module: nn.Module, pairs: Pairs, config: TrainedConfig, job: FitJob, codes: np.ndarray | None = None
     ) -> None:
         self.module, self.pairs, self.config, self.job, self.codes = module, pairs, config, job, codes
-        held = fold_of(np.arange(len(pairs)), HASH_PARTS) < round(config.held_out * HASH_PARTS)
-        if len(pairs) - held.sum() < 2:
-            held[:] = False
+        held = _held_out(len(pairs), config)
         self.training, self.held_out = np.flatnonzero(~held), np.flatnonzero(held)[:HELD_OUT_ROWS]
         self.num_items = len(self.training)
         self.best: tuple[float, dict[str, torch.Tensor]] | None = None
@@ -150,6 +149,21 @@ class PairTraining:
         if self.best is not None:
             self.module.load_state_dict(self.best[1])
         return self.module.eval()
+
+
+def training_batches(pairs: Pairs, config: TrainedConfig) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All pairs but those that :class:`PairTraining` holds out, in order: ``(B, D_source)``, ``(B, D_target)``."""
+    kept, begin = ~_held_out(len(pairs), config), 0
+    for source, target in pairs.batches():
+        part = kept[begin : begin + len(source)]
+        yield source[part], target[part]
+        begin += len(source)
+
+
+def _held_out(count: int, config: TrainedConfig) -> np.ndarray:
+    """Which of ``count`` pairs are kept back ``(count,)``; none where fewer than two would be left."""
+    held = fold_of(np.arange(count), HASH_PARTS) < round(config.held_out * HASH_PARTS)
+    return held if count - held.sum() >= 2 else np.zeros_like(held)
 
 
 class NetworkMap(VectorMap):

@@ -129,7 +129,7 @@ class Artefacts:
         embedder = load_module(folder, device)
         tensors = load_file(folder / "head.safetensors")
         classes = tensors.pop("classes").to(device)
-        head = build_loss(loss, embedder.dim, len(classes))
+        head = build_loss(loss, tensors["weight"].shape[1], len(classes))  # BT²'s head sees fewer dimensions
         head.load_state_dict(tensors)
         return TrainedModel(embedder, head.to(device).eval(), classes)
 

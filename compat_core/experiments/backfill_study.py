@@ -64,11 +64,12 @@ class BackfillStudy:
         uncertainty: torch.Tensor | None,
     ) -> Study:
         """Curves of one method over its shared space, all ``(N, D)``."""
+        distance = self.config.distance
         orders = {
             "random": [backfill_order("random", gallery_old, seed=seed) for seed in RANDOM_SEEDS],
-            "class-mean": [backfill_order("class-mean", gallery_old, labels=self.labels)],
+            "class-mean": [backfill_order("class-mean", gallery_old, labels=self.labels, distance=distance)],
             "class": [backfill_order("class", gallery_old, labels=self.labels)],
-            "oracle": [backfill_order("oracle", gallery_old, gallery_new=gallery_new)],
+            "oracle": [backfill_order("oracle", gallery_old, gallery_new=gallery_new, distance=distance)],
         }
         if uncertainty is not None:
             orders["sigma"] = [backfill_order("sigma", gallery_old, scores=uncertainty.cpu().numpy())]
@@ -77,7 +78,7 @@ class BackfillStudy:
             backfill_curves_of_orders(
                 query[self.queries], self.labels[self.queries], gallery_old, gallery_new, self.labels,
                 [order for repeats in orders.values() for order in repeats], self.ids[self.queries], self.ids,
-                metrics=METRICS_DRAWN, distance=self.config.distance, device=self.device,
+                metrics=METRICS_DRAWN, distance=distance, device=self.device,
             )
         )  # fmt: skip
         for name, repeats in orders.items():

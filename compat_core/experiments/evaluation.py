@@ -6,6 +6,8 @@ interval of every metric and of every difference and ratio between cells, paired
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,13 @@ from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.protocol_study import CellScores, ProtocolStudy
 from compat_core.methods import match_dim
 from compat_core.metrics import METRICS, Interval, RetrievalScores, evaluate_retrieval, interval, outcome_of, per_class
-from compat_core.metrics.bootstrap import bootstrap_means
+from compat_core.metrics.bootstrap import bootstrap_means, ratio_interval
 from compat_core.metrics.subgroups import subgroup_scores
 from compat_core.retrieval.search import top_k
 
 CELLS = ("old/old", "new/old", "new/migrated", "new/new", "paragon")
 DERIVED_FROM = ("CMC@1", "mAP")
+REFERENCE_CELLS = ("old/old", "paragon")  # what a backfill lies between
 RANKED_ITEMS = 20
 
 
@@ -80,13 +83,14 @@ class SeedEvaluation(SeedResults):
         groups: np.ndarray | None = None,
     ) -> None:
         super().__init__()
-        self.groups = groups
         self.seed, self.images, self.config, self.device, self.files = seed, images, config, device, files
         self.old_emb, self.paragon_emb = old_emb, paragon_emb
         self.old_scores = self._search("old", "old/old", old_emb, old_emb)
         self.paragon_scores = self._search("paragon", "new/new", paragon_emb, paragon_emb)
         self.num_queries, self.num_skipped = self.old_scores.num_queries, self.old_scores.num_skipped
         self.chance = self.old_scores.chance
+        answered = groups[self.old_scores.per_query.valid] if groups is not None else np.empty(0)
+        self.groups = groups if len(np.unique(answered)) > 1 else None  # a gap needs queries in two of them
         self.protocol_study = ProtocolStudy(images, config.protocols, str(device))
 
     def add(
@@ -120,7 +124,9 @@ class SeedEvaluation(SeedResults):
         cells["new/new"] = self.paragon_scores if free else self._search(method, "new/new", query, gallery_new)
         cells["paragon"] = self.paragon_scores
         self._record(method, cells)
-        raw = (raw_new, raw_old)
+        # Padding multiplies all scores of one query by the same factor: no ranking sees it, a threshold that holds for
+        # all queries does. So where there are thresholds a longer new vector is cut.
+        raw = (match_dim(new_emb, self.old_emb.shape[1]), self.old_emb)
         paragon = (self.paragon_emb, self.paragon_emb)
         vectors = {
             "old/old": (self.old_emb, self.old_emb),
@@ -136,7 +142,8 @@ class SeedEvaluation(SeedResults):
             curves = BackfillStudy(self.seed, self.images, self.config, str(self.device), queries, self.groups)
             rows = [part.cpu().numpy() for part in (query, gallery_new, gallery_old)]
             found = curves.run(method, rows[0], rows[1], rows[2], uncertainty)
-            self.backfill += found.entries
+            levels = _reference_levels(cells, queries)
+            self.backfill += [entry | {"references": levels[entry["metric"]]} for entry in found.entries]
             write_arrays(self.files.backfill_file(self.seed, method), found.per_query)
         return {cell: scores.mean_ap for cell, scores in cells.items()}
 
@@ -192,7 +199,8 @@ class SeedEvaluation(SeedResults):
         self.protocols += [named | {"cell": cell} | scores.entry for cell, scores in cells.items()]
         shared = set.intersection(*(set(scores.per_query) for scores in cells.values()))
         columns = {(cell, name): cells[cell].per_query[name] for cell in cells for name in sorted(shared)}
-        means = Means(columns, self.config.resamples) if columns else None
+        per = {name: weight for name, weight in cells["old/old"].per.items() if name in shared}
+        means = Means(columns, self.config.resamples, per) if columns else None
         for cell, scores in cells.items():
             for name, value in scores.values.items():
                 number: Interval | None
@@ -237,6 +245,15 @@ class SeedEvaluation(SeedResults):
             self.per_class += [named | row for row in per_class(scores, labels, self.images.class_names)]
 
 
+def _reference_levels(cells: Mapping[str, RetrievalScores], queries: np.ndarray) -> dict[str, dict[str, float]]:
+    """Metric -> cell -> the level over these queries that a backfill lies between."""
+    levels: dict[str, dict[str, float]] = {}
+    for name in DERIVED_FROM:
+        per_query = {cell: METRICS.get(name).per_query(cells[cell])[queries] for cell in REFERENCE_CELLS}
+        levels[name] = {cell: float(values.mean()) for cell, values in per_query.items()}
+    return levels
+
+
 class Means:
     """Means over queries of named columns, and the same means in every bootstrap resample.
 
@@ -246,13 +263,24 @@ class Means:
     Args:
         columns: (cell, metric) -> ``(Nq,)`` per valid query.
         resamples: number of bootstrap resamples.
+        per: metric -> ``(Nq,)`` what a query's number counts, where that differs between queries: the mean is then the
+            sum of the numbers over the sum of these.
     """
 
-    def __init__(self, columns: dict[tuple[str, str], np.ndarray], resamples: int) -> None:
+    def __init__(
+        self,
+        columns: dict[tuple[str, str], np.ndarray],
+        resamples: int,
+        per: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ) -> None:
         self.place = {key: index for index, key in enumerate(columns)}
-        matrix = np.stack(list(columns.values()), axis=1)  # (Nq, M)
-        self.means = matrix.mean(axis=0)
-        self.resampled = bootstrap_means(matrix, resamples)  # (resamples, M)
+        matrix = np.stack([*columns.values(), *per.values()], axis=1)  # (Nq, M + weights)
+        self.means, self.resampled = matrix.mean(axis=0), bootstrap_means(matrix, resamples)
+        for number, metric in enumerate(per, len(columns)):
+            own = [place for (_, name), place in self.place.items() if name == metric]
+            self.means[own] /= self.means[number]
+            with np.errstate(invalid="ignore"):  # a resample may draw only queries that count nothing: NaN
+                self.resampled[:, own] /= self.resampled[:, [number]]
 
     def of(self, weights: dict[tuple[str, str], float]) -> Interval:
         """``Σ weight · mean(column)`` with its percentile interval."""
@@ -261,14 +289,7 @@ class Means:
 
     def ratio(self, top: dict[tuple[str, str], float], bottom: dict[tuple[str, str], float]) -> Interval | None:
         """``Σ top / Σ bottom``; None where the bottom is not positive, without bounds where it may be zero."""
-        (top_estimate, top_resampled), (bottom_estimate, bottom_resampled) = self._combine(top), self._combine(bottom)
-        if bottom_estimate <= 0:
-            return None
-        estimate = top_estimate / bottom_estimate
-        if interval(bottom_estimate, bottom_resampled).low <= 0:
-            return Interval(estimate, float("nan"), float("nan"), 0.95, len(bottom_resampled))
-        usable = bottom_resampled > 0
-        return interval(estimate, top_resampled[usable] / bottom_resampled[usable])
+        return ratio_interval(*self._combine(top), *self._combine(bottom))
 
     def _combine(self, weights: dict[tuple[str, str], float]) -> tuple[float, np.ndarray]:
         places = [self.place[key] for key in weights]

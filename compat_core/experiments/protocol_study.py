@@ -53,12 +53,15 @@ class CellScores:
     Attributes:
         values: metric name (with its operating point) -> value; None where refused.
         per_query: metric name -> (Q,) numbers whose mean is the value; only for what can be resampled by query.
+        per: metric name -> (Q,) where a query counts more than once: its number is a sum over so many trials, and the
+            value is the sum of the numbers over the sum of these. The same in every cell.
         entry: everything else that results.json keeps: curve, counts, operating points with thresholds and refusals.
     """
 
     values: dict[str, float | None]
     per_query: dict[str, np.ndarray]
     entry: dict[str, Any] = field(default_factory=dict)
+    per: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def chunks(labels: np.ndarray, size: int) -> Trials:
@@ -87,22 +90,23 @@ def open_set(labels: np.ndarray, size: int, enrolled: float) -> tuple[Trials, Tr
 
     A random but fixed ``enrolled`` share of the classes is enrolled (at least one, and at least one is not), each with
     one template of half of its items; probes are templates of ``size`` items, of the other half and of all items of
-    the other classes.
+    the other classes. A class with a single item cannot be enrolled.
 
     Raises:
-        CompatError: with fewer than two classes, or when no enrolled class has two items.
+        CompatError: with fewer than two classes, or when no class has two items.
     """
-    classes = np.unique(labels)
+    classes, sizes = np.unique(labels, return_counts=True)
     if len(classes) < 2:
         raise CompatError("protocols.identification", value=len(classes), rule="needs at least two classes")
+    able = classes[sizes > 1]
+    if not len(able):
+        raise CompatError("protocols.identification", rule="no class has two evaluation images, one to enrol")
     count = min(max(round(enrolled * len(classes)), 1), len(classes) - 1)
-    chosen = classes[permutation(len(classes), SPLIT_SEED, _ENROLLED)[:count]]
+    chosen = able[permutation(len(able), SPLIT_SEED, _ENROLLED)[:count]]
     gallery = np.zeros(len(labels), dtype=bool)
     for label in chosen:
         own = np.flatnonzero(labels == label)
         gallery[own[permutation(len(own), SPLIT_SEED, _ITEMS, int(label))[: len(own) // 2]]] = True
-    if not gallery.any():
-        raise CompatError("protocols.identification", rule="no enrolled class has two evaluation images")
     rest = np.flatnonzero(~gallery)
     probes = chunks(labels[rest], size)
     kept = np.flatnonzero(gallery)
@@ -164,13 +168,13 @@ class ProtocolStudy:
             accepted = accepted_genuine(
                 query, labels, gallery, labels, list(cuts.values()), ids, ids, device=self.device
             )
-            # TAR is a ratio of sums: with this factor it is the mean over query templates.
-            weight = len(labels) / scores.num_genuine
-            per_query = {metric.at(rate): accepted[:, place] * weight for place, rate in enumerate(cuts)}
+            per_query = {metric.at(rate): accepted[:, place] for place, rate in enumerate(cuts)}
         values = {metric.at(rate): value for rate, value in scores.tar.items()}
         counts = {"num_genuine": scores.num_genuine, "num_impostor": scores.num_impostor, "num_templates": len(labels)}
         entry = counts | {"x": _rounded(scores.roc_far), "y": _rounded(scores.roc_tar)} | _points(scores.points)
-        return CellScores(values | {"EER": scores.eer, "ROC-AUC": scores.auc}, per_query, entry)
+        genuine = np.bincount(labels)[labels] - 1.0  # every other template of the same class
+        per = dict.fromkeys(per_query, genuine)
+        return CellScores(values | {"EER": scores.eer, "ROC-AUC": scores.auc}, per_query, entry, per)
 
     def _identify(self, pair: Pair) -> CellScores:
         probe, gallery = self.probes.of(pair[0]), self.gallery.of(pair[1])

@@ -124,15 +124,31 @@ def bootstrap_ratio(
     """
     columns = np.stack(paired("numerator and denominator", numerator, denominator), axis=1)
     top, bottom = columns.mean(axis=0)
+    means = bootstrap_means(columns, resamples, seed)
+    return ratio_interval(float(top), means[:, 0], float(bottom), means[:, 1], level)
+
+
+def ratio_interval(
+    top: float, top_resampled: np.ndarray, bottom: float, bottom_resampled: np.ndarray, level: float = LEVEL
+) -> Interval | None:
+    """``top / bottom`` with its interval, both resampled together, for a bottom that is a gain.
+
+    Args:
+        top, bottom: from the data as they are.
+        top_resampled, bottom_resampled: (resamples,) of the same draws.
+        level: coverage, in (0, 1).
+
+    Returns:
+        as :func:`bootstrap_ratio`.
+    """
     if bottom <= 0:
         return None
-    means = bootstrap_means(columns, resamples, seed)
-    if interval(float(bottom), means[:, 1], level).low <= 0:
-        return Interval(float(top / bottom), float("nan"), float("nan"), level, resamples)
+    if interval(bottom, bottom_resampled, level).low <= 0:
+        return Interval(top / bottom, float("nan"), float("nan"), level, len(bottom_resampled))
     # The rare resamples below zero, all in the tail that the check above leaves out, count as an unbounded ratio.
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(means[:, 1] > 0, means[:, 0] / means[:, 1], np.copysign(np.inf, means[:, 0]))
-    return interval(float(top / bottom), ratio, level)
+        ratio = np.where(bottom_resampled > 0, top_resampled / bottom_resampled, np.copysign(np.inf, top_resampled))
+        return interval(top / bottom, ratio, level)  # a bound that is not finite is none
 
 
 def interval(estimate: float, resampled: np.ndarray, level: float = LEVEL) -> Interval:

@@ -41,13 +41,21 @@ def backfill_table(results: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def references(results: Mapping[str, Any], method: str, metric: str, seed: int | None = None) -> dict[str, float]:
-    """Status quo and ceiling of a method: cell -> the metric, of one seed or the mean over all."""
+    """Status quo and ceiling of a method: cell -> the metric, of one seed or the mean over all.
+
+    Over the queries that the curves were drawn for; a run of before these were kept gives those of all queries.
+    """
     found = {}
     for cell in REFERENCES:
-        values = [
-            row["value"] for row in results["rows"]
-            if (row["method"], row["cell"], row["metric"]) == (method, cell, metric) and seed in (None, row.get("seed"))
-        ]  # fmt: skip
+        drawn = {
+            entry["seed"]: entry["references"][cell] for entry in results.get("backfill", ())
+            if (entry["method"], entry["metric"]) == (method, metric) and cell in entry.get("references", ())
+        }  # fmt: skip
+        whole = {
+            row.get("seed"): row["value"] for row in results["rows"]
+            if (row["method"], row["cell"], row["metric"]) == (method, cell, metric)
+        }  # fmt: skip
+        values = [value for own, value in (drawn or whole).items() if seed in (None, own)]
         if values:
             found[cell] = sum(values) / len(values)
     return found

@@ -6,10 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from compat_core.experiments.run import Run
-from compat_core.metrics import bootstrap_mean, bootstrap_means, interval
+from compat_core.metrics import bootstrap_mean, bootstrap_ratio
 from compat_core.reports.backfill import backfill_table
 from compat_core.reports.claims import CLAIMS, answer
 from compat_core.reports.evidence import Evidence
@@ -91,17 +89,9 @@ def _differences(evidence: Evidence, method: str, metric: str) -> list[dict[str,
     for what, (better, worse) in PAIRS.items():
         found = bootstrap_mean(cells[better] - cells[worse])
         lines.append({"method": method, "metric": metric, "what": what} | found.row())
-    both = np.stack([cells["new/migrated"] - cells["old/old"], cells["paragon"] - cells["old/old"]], axis=1)
-    gained, possible = both.mean(axis=0)
-    share: dict[str, float | None] = {"value": None, "ci_low": None, "ci_high": None}
-    if possible > 0:
-        drawn = bootstrap_means(both)
-        bounded = interval(possible, drawn[:, 1]).low > 0
-        share["value"] = float(gained / possible)
-        if bounded:
-            usable = drawn[:, 1] > 0
-            share |= interval(float(gained / possible), drawn[usable, 0] / drawn[usable, 1]).row()
-    return [*lines, {"method": method, "metric": metric, "what": "recovered"} | share]
+    share = bootstrap_ratio(cells["new/migrated"] - cells["old/old"], cells["paragon"] - cells["old/old"])
+    number = share.row() if share else {"value": None, "ci_low": None, "ci_high": None}
+    return [*lines, {"method": method, "metric": metric, "what": "recovered"} | number]
 
 
 def _trials(results: Mapping[str, Any]) -> dict[str, dict[str, int]]:

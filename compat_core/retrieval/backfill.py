@@ -25,6 +25,7 @@ def backfill_order(
     gallery_new: np.ndarray | None = None,
     scores: np.ndarray | None = None,
     seed: int = 0,
+    distance: str = "cosine",
 ) -> np.ndarray:
     """Gallery rows in the order in which they are backfilled.
 
@@ -35,6 +36,8 @@ def backfill_order(
         gallery_new: ``(N, D)`` rows after it, for ``oracle``.
         scores: ``(N,)`` for ``sigma`` (uncertainty) and ``popularity`` (weights); largest first.
         seed: of ``random`` and ``class``.
+        distance: how the gallery is searched, which decides what ``far`` means for ``class-mean`` and ``oracle``:
+            between directions under ``cosine``, between the rows as they are under ``l2`` and ``dot``.
 
     Returns:
         ``(N,)`` int64, a permutation. Equal keys keep gallery order.
@@ -58,16 +61,18 @@ def backfill_order(
         place = random.permutation(int(labels.max()) + 1)
         return np.argsort(place[labels], kind="stable")
     if name == "class-mean" and labels is not None:
-        keys = _distance_to_class_mean(_unit(gallery_old), labels)
+        keys = _distance_to_class_mean(_as_searched(gallery_old, distance), labels)
     elif name == "oracle" and gallery_new is not None:
-        keys = np.linalg.norm(_unit(gallery_old) - _unit(gallery_new), axis=1)
+        keys = np.linalg.norm(_as_searched(gallery_old, distance) - _as_searched(gallery_new, distance), axis=1)
     else:
         keys = np.asarray(scores, dtype=np.float64)
     return np.argsort(-keys, kind="stable")
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def _as_searched(rows: np.ndarray, distance: str) -> np.ndarray:
     rows = np.asarray(rows, dtype=np.float64)
+    if distance != "cosine":
+        return rows
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 

@@ -52,7 +52,8 @@ class Orderable:
     def orders(self, fitted: VectorMap, judging: Judging) -> dict[str, np.ndarray]:
         """The orderings of a part backfill beside ``fitted``, by name, as :func:`usable_orders` has them."""
         mapped = ways.mapped_rows(fitted, judging.old, judging.side).numpy()
-        return usable_orders(mapped, self.labels, self.weights, unsure_rows(fitted, judging.old, judging.side))
+        unsure = unsure_rows(fitted, judging.old, judging.side)
+        return usable_orders(mapped, self.labels, self.weights, unsure, judging.distance)
 
 
 class OptionMaker:

@@ -10,7 +10,7 @@ import numpy as np
 
 from compat_core.adapters import VectorMap
 from compat_core.metrics import bootstrap_means, interval
-from compat_core.metrics.bootstrap import LEVEL
+from compat_core.metrics.bootstrap import LEVEL, ratio_interval
 from compat_core.vectors import options as ways
 from compat_core.vectors.bill import Bill, CostConfig, Work, bill
 from compat_core.vectors.judge import METRICS, Judged
@@ -112,15 +112,9 @@ def outcome_rows(
 
 
 def _share(means: np.ndarray, drawn: np.ndarray) -> Numbers | None:
-    own, base, top = means
-    if top <= base:
-        return None
-    possible = drawn[:, 2] - drawn[:, 1]
-    share = float((own - base) / (top - base))
-    if interval(float(top - base), possible).low <= 0:
-        return {"value": share, "ci_low": None, "ci_high": None}
-    usable = possible > 0
-    return interval(share, (drawn[usable, 0] - drawn[usable, 1]) / possible[usable]).row()
+    own, base, top = (float(value) for value in means)
+    share = ratio_interval(own - base, drawn[:, 0] - drawn[:, 1], top - base, drawn[:, 2] - drawn[:, 1])
+    return share.row() if share else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,9 @@ def plan_backfill(
     """
     before, after = mapped.numpy(), judging.new.numpy()
     orders = {"random": [backfill_order("random", before, seed=seed) for seed in RANDOM_SEEDS]}
-    orders |= {name: [order] for name, order in usable_orders(before, labels, weights, unsure).items()}
-    orders["oracle"] = [backfill_order("oracle", before, gallery_new=after)]
+    usable = usable_orders(before, labels, weights, unsure, judging.distance)
+    orders |= {name: [order] for name, order in usable.items()}
+    orders["oracle"] = [backfill_order("oracle", before, gallery_new=after, distance=judging.distance)]
     return [
         _planned(name, [_curve(judging, relevance, mapped, order, metric) for order in repeats], resamples)
         for name, repeats in orders.items()
@@ -72,20 +73,25 @@ def plan_backfill(
 
 
 def usable_orders(
-    mapped: np.ndarray, labels: np.ndarray | None, weights: np.ndarray | None, unsure: np.ndarray | None
+    mapped: np.ndarray,
+    labels: np.ndarray | None,
+    weights: np.ndarray | None,
+    unsure: np.ndarray | None,
+    distance: str,
 ) -> dict[str, np.ndarray]:
     """Every ordering that can be had before the new vectors are there and is not random, by name; each ``(G,)``.
 
     Args:
         mapped: ``(G, D_new)`` the old rows in the new space.
         labels, weights, unsure: as :func:`plan_backfill`.
+        distance: how the gallery is searched.
     """
     orders = {}
     if unsure is not None:
         orders["sigma"] = backfill_order("sigma", mapped, scores=unsure)
     if labels is not None:
         for name in ("class-mean", "class"):
-            orders[name] = backfill_order(name, mapped, labels=labels)
+            orders[name] = backfill_order(name, mapped, labels=labels, distance=distance)
     if weights is not None:
         orders["popularity"] = backfill_order("popularity", mapped, scores=weights)
     return orders

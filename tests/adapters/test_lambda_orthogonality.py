@@ -78,7 +78,7 @@ def test_starts_at_procrustes():
         procrustes = ADAPTERS.get("procrustes-centred")
         expected = mapped(procrustes.fit(pairs, procrustes.config(normalise=True)), pairs.source)
         for form in ("relaxed", "strict"):
-            fitted = ENTRY.fit(pairs, ENTRY.config(form=form, steps=1, lr=0.0))
+            fitted = ENTRY.fit(pairs, ENTRY.config(form=form, steps=1, lr=0.0, held_out=0.0))
             np.testing.assert_allclose(mapped(fitted, pairs.source), expected, atol=1e-5)
 
 

@@ -21,7 +21,7 @@ def test_without_training_it_is_its_skip(skip, base):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 9)) + 1
     pairs = Pairs(x, (x @ orthogonal(9)) + 0.01 * rng.normal(size=(200, 9)))
-    fitted = ENTRY.fit(pairs, ENTRY.config(skip=skip, steps=1, lr=0.0))
+    fitted = ENTRY.fit(pairs, ENTRY.config(skip=skip, steps=1, lr=0.0, held_out=0.0))
     expected = mapped(ADAPTERS.get(base).fit(pairs), x)
     np.testing.assert_allclose(mapped(fitted, x), expected, atol=2e-3 if skip == "procrustes" else 1e-5)
 

@@ -6,7 +6,7 @@ from torch import nn
 from compat_core.adapters import ADAPTERS, Pairs, collect
 from compat_core.adapters.base import FitJob, QuietReporter
 from compat_core.adapters.residual_mlp import ResidualMlp
-from compat_core.adapters.training import PairTraining, TrainedConfig
+from compat_core.adapters.training import PairTraining, TrainedConfig, training_batches
 from compat_core.device import pick_device
 from compat_core.errors import Cancelled, CompatError
 from tests.adapters.views import mapped, two_views
@@ -44,6 +44,20 @@ def test_held_out_pairs_are_never_trained_on_and_are_about_the_share_asked_for()
     held = set(training.held_out.tolist())
     assert training.seen.isdisjoint(held) and training.seen | held == set(range(100))
     assert 10 <= len(held) <= 30
+
+
+@pytest.mark.parametrize("name", ["residual-mlp", "lambda-orthogonality"])
+def test_a_start_in_closed_form_has_not_seen_the_held_out_pairs(name):
+    pairs = two_views(source_dim=9, target_dim=9)
+    entry = ADAPTERS.get(name)
+    config = entry.config(steps=1, lr=0.0)
+    kept = sum(len(source) for source, _ in training_batches(pairs, config))
+    assert 0.85 * len(pairs) < kept < len(pairs)
+    held = np.setdiff1d(np.asarray(pairs.source), np.concatenate([x for x, _ in training_batches(pairs, config)]))
+    spoilt = np.array(pairs.target)
+    spoilt[np.isin(pairs.source, held).all(axis=1)] += 100
+    start, other = entry.fit(pairs, config), entry.fit(Pairs(pairs.source, spoilt), config)
+    np.testing.assert_array_equal(mapped(start, pairs.source), mapped(other, pairs.source))
 
 
 def test_the_best_state_is_kept():

@@ -1,10 +1,14 @@
 """Chains: v3 never sees v1, the matrix is what the vectors say, and a stopped chain resumes to the same numbers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 
 from compat_core.commands.summary import print_results
 from compat_core.errors import CompatError
+from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.presets import configure
 from compat_core.experiments.reporting import NullTracker
 from compat_core.experiments.runner import execute, run_experiment
@@ -78,6 +82,20 @@ def test_stopped_chain_resumes_to_the_same_table(after, finished, tmp_path, monk
 def test_methods_that_map_old_vectors_are_refused(tmp_path):
     with pytest.raises(CompatError, match="leave old vectors"):
         run_experiment(quick().replace(methods=parse_specs("fct")), RunStore(tmp_path))
+
+
+def test_a_version_whose_classifier_sees_fewer_dimensions_is_loaded_again(tmp_path):
+    """BT² trains a longer embedding than its classifier is of, and a chain goes on from the saved version."""
+    config = quick().replace(methods=parse_specs("bt2:extra=8"))
+    config = config.replace(scenario=dataclasses.replace(config.scenario, chain=(0.5, 1.0)))
+    run = run_experiment(config, RunStore(tmp_path))
+    files, rows = Artefacts(run.path), run.rows()
+    label = next(path.name for path in files.model_dir(0, "x").parent.iterdir() if "bt2" in path.name)
+    model = files.load_version(0, label, config.new.loss, torch.device("cpu"))
+    assert model.head.weight.shape[1] + 8 == model.embedder.dim
+    (run.path / "results.json").unlink()
+    execute(run, NullTracker())
+    assert run.rows() == rows
 
 
 @pytest.mark.parametrize("chain", [[0.5], [0.5, 0.5], [1.0, 0.5], [0.0, 1.0], [0.5, 2.0]])

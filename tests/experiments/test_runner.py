@@ -218,6 +218,9 @@ def test_backfill_curves_begin_migrated_and_end_new(method, finished):
         assert len(entry["values"]) == 22
         assert entry["values"][0] == pytest.approx(table["new/migrated", metric], abs=1e-5)
         assert entry["values"][-1] == pytest.approx(table["new/new", metric], abs=1e-5)
+        assert entry["references"] == pytest.approx(
+            {cell: table[cell, metric] for cell in ("old/old", "paragon")}, abs=1e-5
+        )
         stored = Artefacts(finished.path).backfill(0, method)[f"{entry['order']} {metric}"]
         assert stored.mean() == pytest.approx(entry["auc"], abs=1e-6)
 

@@ -113,6 +113,17 @@ def test_orders_by_definition(world):
     assert order("class-mean", labels=labels).tolist() == np.argsort(-np.array(far), kind="stable").tolist()
 
 
+def test_far_means_far_in_the_space_that_is_searched():
+    """The first row is shortened, the second one turned: a cosine sees the second alone, l2 mostly the first."""
+    old, new = np.array([[10.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [0.1, 1.0]])
+    orders = {name: backfill_order("oracle", old, gallery_new=new, distance=name).tolist() for name in ("cosine", "l2")}
+    assert orders == {"cosine": [1, 0], "l2": [0, 1]}
+    rows = np.array([[1.0, 0.1], [1.0, -0.1], [9.0, 0.0]])
+    labels = np.zeros(3, dtype=int)
+    first = {name: backfill_order("class-mean", rows, labels=labels, distance=name)[0] for name in ("cosine", "l2")}
+    assert first["cosine"] in (0, 1) and first["l2"] == 2
+
+
 def test_errors(world):
     old, new, labels = world
     with pytest.raises(CompatError, match="class-mean"):

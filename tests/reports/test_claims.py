@@ -149,3 +149,50 @@ def test_sigma_is_judged_where_it_predicts_what_is_searched(distance, error, cou
     )
     CLAIMS.get("sigma-beats-random").measure(Evidence(FakeRun(), FakeRun.config.replace(distance=distance)))
     assert any(side.matches(Spec("fastfill", {"error": error})) for side in asked) is counts
+
+
+def asked_of(name, monkeypatch, config):
+    """The sides that a claim compares in a run of ``config``; empty where it passes the run over."""
+    asked = []
+    monkeypatch.setattr(Evidence, "differences", lambda self, *sides: asked.extend(sides[:2]) or [])
+    CLAIMS.get(name).measure(Evidence(FakeRun(), config))
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "broken"),
+    [
+        ("softmax", "normsoftmax", True), ("softmax", "triplet", True), ("softmax", "softmax", False),
+        ("normsoftmax", "triplet", False), ("triplet:classifier=softmax", "arcface", True),
+        ("softmax", "triplet:classifier=softmax", False),
+    ],
+)  # fmt: skip
+def test_softmax_to_cosine_is_known_by_what_the_losses_see(old, new, broken, monkeypatch):
+    config, losses = FakeRun.config, [parse_specs(text)[0] for text in (old, new)]
+    config = config.replace(
+        old=dataclasses.replace(config.old, loss=losses[0]), new=dataclasses.replace(config.new, loss=losses[1])
+    )
+    assert bool(asked_of("softmax-to-cosine-breaks-bct", monkeypatch, config)) is broken
+    assert bool(asked_of("bct-compatible", monkeypatch, config)) is not broken
+
+
+def test_models_on_one_fixed_classifier_are_not_independent(monkeypatch):
+    config, simplex = FakeRun.config, Spec("simplex", {})
+    assert asked_of("independent-incompatible", monkeypatch, config)
+    new = dataclasses.replace(config.new, loss=simplex)
+    assert asked_of("independent-incompatible", monkeypatch, config.replace(new=new))
+    old = dataclasses.replace(config.old, loss=simplex)
+    assert not asked_of("independent-incompatible", monkeypatch, config.replace(new=new, old=old))
+
+
+@pytest.mark.parametrize("params", [{"align": 5.0}, {"boundary": 0.0}, {"form": "angle"}, {"slack": 0.1}])
+def test_lce_with_other_weights_is_another_experiment(params, monkeypatch):
+    (lce, _) = asked_of("lce-costs-less", monkeypatch, FakeRun.config)
+    assert lce.matches(Spec("lce", {})) and not lce.matches(Spec("lce", params))
+
+
+def test_a_chain_of_two_versions_has_no_two_steps(monkeypatch):
+    scenario = FakeRun.config.scenario
+    for chain, counts in (((0.5, 1.0), False), ((0.25, 0.5, 1.0), True)):
+        config = FakeRun.config.replace(scenario=dataclasses.replace(scenario, chain=chain))
+        assert bool(asked_of("chain-two-steps", monkeypatch, config)) is counts
