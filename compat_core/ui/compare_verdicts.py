@@ -20,11 +20,11 @@ Results = Sequence[Mapping[str, Any]]
 
 def finished_results(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The results of ``runs``; a run without any is named, not left out in silence."""
-    found = [(run, run.results()) for run in runs]
-    empty = [run.id for run, results in found if not results]
+    found = {run.id: run.results() or {} for run in runs}
+    empty = [run_id for run_id, results in found.items() if not results.get("rows")]
     if empty:
         st.warning(f"No results to show (deleted, or not written): {', '.join(empty)}.", icon=":material/warning:")
-    return [results for _, results in found if results]
+    return [results for results in found.values() if results.get("rows")]
 
 
 def comparable(results: Results) -> None:

@@ -52,14 +52,15 @@ def recent_runs(store: RunStore, most: int = 6) -> list[dict[str, Any]]:
 
 
 def headline(run: Run) -> str:
-    """The run's mAP verdicts in a few characters, best first: ``fct ✓ 92.9, bct ✗ 56.0``."""
-    results = run.results()
-    if not results:
-        return ""
+    """The run's mAP verdicts in a few characters, best first: ``fct ✓ 92.9, bct ✗ 56.0``; empty without results."""
+    return run.derive(_verdicts_in_short) or ""
+
+
+def _verdicts_in_short(results: dict[str, Any]) -> str:
     table = verdict_table(results)
     table = table[table["metric"] == "mAP"]
     cross: dict[str, list[float]] = {}
-    for row in results["rows"]:
+    for row in results.get("rows", ()):
         if row["cell"] == "new/migrated" and row["metric"] == "mAP":
             cross.setdefault(row["method"], []).append(row["value"])
     means = {method: sum(values) / len(values) for method, values in cross.items()}

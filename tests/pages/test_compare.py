@@ -30,9 +30,9 @@ def copied(root, target):
     other = target / f"{run.id[:-4]}ffff"
     shutil.copytree(run.path, other)
     results = json.loads((other / "results.json").read_text())
-    results |= {"run": other.name, "dataset": "other"}
+    results["dataset"] = "other"
     for key in ("rows", "verdicts", "curves", "per_class"):
-        results[key] = [row | {"run": other.name} for row in results[key] if row["method"] != "fct"]
+        results[key] = [row for row in results[key] if row["method"] != "fct"]
     (other / "results.json").write_text(json.dumps(results))
     return store, run.id, other.name
 
@@ -97,6 +97,21 @@ def test_two_runs_stand_side_by_side_and_say_what_they_do_not_share(two, visit):
     known = deltas[deltas["method"] == "bct-sys"]["delta"]
     assert (known == 0).all() and len(known)
     assert deltas[deltas["method"] == "fct"]["delta"].isna().all(), "no counterpart, no difference"
+
+
+def test_a_copied_run_is_a_run_of_its_own_and_no_second_seed(copied, visit):
+    (run,) = copied.list()
+    shutil.copytree(run.path, copied.root / "a-copy")
+    app = visit("compare", run=[run.id, "a-copy"])
+    assert not app.error
+    matrix, grid = (
+        next(frame.value for frame in app.dataframe if column in frame.value.columns)
+        for column in ("verdict", "R-precision")
+    )
+    assert list(matrix["run"]) == [run.id] * 3 + ["a-copy"] * 3
+    assert set(matrix["n"]) == {"2"}, "the two seeds of each run, not four"
+    assert list(grid["run"]) == [run.id] * 3 + ["a-copy"] * 3
+    assert all("n=2" in text for text in grid["mAP"])
 
 
 def test_a_run_without_results_is_named(two, visit):
