@@ -7,6 +7,7 @@ from typing import Any
 from compat_core.data import DATASETS, downloaded
 from compat_core.errors import CompatError
 from compat_core.experiments import queue
+from compat_core.experiments.presets import PRESETS
 from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.reports.frames import percent_text, records
@@ -27,13 +28,22 @@ def dataset_rows() -> list[dict[str, str]]:
 
 
 def latest_of_preset(store: RunStore, preset: str) -> Run | None:
-    """The newest run that is exactly this preset's, archived ones left out."""
+    """The newest run of exactly this preset, archived ones left out.
+
+    Its name, seeds and device are the reader's: ``python -m compat_core demo`` offers the last two, and what the page
+    says of the preset holds for each. Anything else changed (the form keeps the preset's name then) is another
+    experiment.
+    """
+    whole = PRESETS.get(preset).config
     for run in store.list():
         try:
-            if run.config_dict().get("preset") == preset and not run.meta.archived:
-                return run
-        except CompatError:  # deleted while the list was read
+            if run.config_dict().get("preset") != preset or run.meta.archived:
+                continue
+            config = run.config
+        except CompatError:  # deleted while the list was read, or of another version of the program
             continue
+        if config == whole.replace(title=config.title, seeds=config.seeds, device=config.device):
+            return run
     return None
 
 
