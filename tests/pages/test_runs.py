@@ -2,10 +2,14 @@
 
 import dataclasses
 
+import pytest
+
+from compat_core.data.config import ScenarioConfig
 from compat_core.experiments.presets import configure
 from compat_core.experiments.queue import enqueue
 from compat_core.experiments.status import RunError
 from compat_core.ui.pickers import run_name
+from compat_core.ui.run_card import old_model_saw
 
 
 def words(app):
@@ -100,6 +104,20 @@ def test_the_data_set_of_a_run_is_shown(finished, visit):
     (card,) = [frame.value for frame in app.dataframe if "checksum" in list(frame.value.get("what", ()))]
     lines = card.set_index("what")["value"]
     assert "10 trained, 10 evaluated, 10 in both" in lines["classes"] and "50 %" in lines["the old model saw"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "100 % of the 100 trained classes, 100 % of their images"),
+        ({"biased_classes": 0.25, "biased_images": 0.05}, "but of the last 25 of these classes only 5 %"),
+        ({"old_classes": 0.5, "old_images": 0.4, "biased_classes": 0.1}, "but of the last 5 of these classes only 4 %"),
+        ({"biased_classes": 0.004}, "100 % of the 100 trained classes, 100 % of their images"),
+    ],
+)
+def test_what_the_old_model_saw_too_little_of_is_not_left_out(changed, said):
+    text = old_model_saw(ScenarioConfig(**changed), 100)
+    assert text.endswith(said)
 
 
 def test_retry_opens_the_new_run(copied, visit):
