@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from compat_core.data import DATASETS, downloaded
@@ -13,7 +14,7 @@ from compat_core.experiments.store import RunStore
 from compat_core.reports.frames import percent_text, records
 from compat_core.reports.verdicts import COMPATIBLE, MARKS, verdict_table
 from compat_core.ui.live import STATE_MARKS
-from compat_core.ui.pickers import ago, duration, run_name
+from compat_core.ui.pickers import ago, run_name
 
 
 def dataset_rows() -> list[dict[str, str]]:
@@ -86,7 +87,7 @@ def _verdicts_in_short(results: dict[str, Any]) -> str:
 def run_rows(
     store: RunStore, text: str = "", states: list[str] | None = None, archived: bool = False
 ) -> list[dict[str, Any]]:
-    """One row per run, pinned ones first, then the newest.
+    """One row per run, pinned ones first, then the newest; dates, times and shares as numbers that can be sorted.
 
     Args:
         store: where the runs are.
@@ -120,8 +121,8 @@ def _row(store: RunStore, run: Run) -> dict[str, Any]:
         "state": STATE_MARKS[status.state] + (f", place {position}" if position else ""),
         "progress": 1.0 if status.state == "done" else status.progress,
         "stage": status.stage if status.state == "running" else "",
-        "created": ago(meta.created_at),
-        "took": duration(ended - status.started_at) if ended and status.started_at else "–",
+        "created": datetime.fromtimestamp(meta.created_at, UTC) if meta.created_at else None,
+        "took": (ended - status.started_at) / 60 if ended and status.started_at else None,
         "tags": ", ".join(meta.tags),
         "verdicts (mAP, %)": headline(run),
         "data": config.get("data", {}).get("dataset", ""),

@@ -1,7 +1,9 @@
 """Runs: the selection follows its run, not its row; details, differences and failures are shown."""
 
 import dataclasses
+import time
 
+import pandas as pd
 import pytest
 
 from compat_core.data.config import ScenarioConfig
@@ -64,6 +66,19 @@ def test_two_runs_show_what_differs(copied, visit):
 def test_a_finished_run_says_how_long_and_how_fast(finished, visit):
     app = visit("runs", run=finished.list()[0].id)
     assert "took" in words(app) and "images/s" in words(app)
+
+
+def test_dates_and_times_in_the_list_are_numbers_that_sort(copied, visit):
+    (run,) = copied.list()
+    run.write_status(run.status.replace(started_at=1000.0, finished_at=1000.0 + 65 * 60))
+    run.update_meta(created_at=time.time() - 600)
+    older, waiting = (enqueue(copied, configure("demo", seeds=(seed,))) for seed in (8, 9))
+    older.update_meta(created_at=time.time() - 2 * 86_400)
+    table = visit("runs").dataframe[0].value.set_index("id")
+    assert pd.api.types.is_datetime64_any_dtype(table["created"]) and pd.api.types.is_float_dtype(table["took"])
+    assert table["created"].sort_values().index.tolist() == [older.id, run.id, waiting.id]
+    assert table.loc[run.id, "took"] == 65
+    assert table["took"].isna().sum() == 2, "what has not started took no time"
 
 
 def test_a_failed_run_shows_the_fix_its_log_and_resume(copied, visit):
