@@ -15,7 +15,7 @@ begin("Compare", "Status quo, naive swap, every method and the ceiling, on the s
 
 runs = pick_runs(store(), "run")
 with shown_errors():
-    results = verdicts.finished_results(runs)
+    measured = results = verdicts.seeds_together(runs, verdicts.finished_results(runs))
     verdicts.comparable(results)
     if results:
         metric = st.selectbox(
@@ -23,7 +23,7 @@ with shown_errors():
         )
         parts.metric_help(metric, results)
         chains(results, metric)
-        results = [one for one in results if not one.get("chain")]
+        results = [one for one in results if not one.get("chain")]  # the sections below compare two versions
     if results:
         st.subheader("Verdicts")
         matrix(results, metric, "compare")
@@ -40,5 +40,5 @@ with shown_errors():
         parts.flips(results)
         parts.classes(results, metric)
         protocols.subgroups(results, metric)
-        parts.baseline(runs)
-        parts.take_along(runs)
+        parts.baseline(measured, runs)
+        parts.take_along(measured, runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -161,6 +162,15 @@ class Artefacts:
         upgrade = METHODS.get(described["method"]).upgrade(old, load_module(new, device), **parts)
         return upgrade.to(device).eval()
 
+    def maps_old(self, seed: int, label: str) -> bool:
+        """Whether the method transforms old rows; False where it was not finished. Raises CompatError for a broken one.
+
+        The saved parts decide it (one method maps either way), so they are loaded once, and the answer is remembered
+        for as long as the upgrade is the same.
+        """
+        described = self.model_dir(seed, label) / "upgrade.json"
+        return described.is_file() and _maps_old(self, seed, label, described.stat().st_mtime_ns)
+
     # -- the evaluation gallery ----------------------------------------------------------------------------------
 
     def save_gallery(self, images: ImageSet, spec: str) -> None:
@@ -199,6 +209,12 @@ class Artefacts:
         if not path.is_file():
             raise CompatError("embeddings", value=f"{label}, seed {seed}, {kind}", rule="not written by this run (yet)")
         return np.load(path, mmap_mode="r")
+
+
+@functools.lru_cache(maxsize=1024)
+def _maps_old(files: Artefacts, seed: int, label: str, written_ns: int) -> bool:
+    upgrade = files.load_upgrade(seed, label)
+    return upgrade is not None and upgrade.maps_old
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,14 @@ def read_json(path: Path) -> Any:
         raise CompatError("file", value=str(path), rule=f"not valid JSON ({error})") from error
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """As :func:`read_json`, for a file that must hold a JSON object. Raises CompatError when it does not."""
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise CompatError("file", value=str(path), rule="must be an object")
+    return values
+
+
 def append_line(path: Path, text: str) -> None:
     """Append one line in a single write, so that lines of several threads never interleave.
 

@@ -7,14 +7,16 @@ import dataclasses
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from compat_core.errors import CompatError, unknown_name
 from compat_core.experiments import files
+from compat_core.experiments import results as results_file
 from compat_core.experiments.locks import FileLock
+from compat_core.experiments.results import RESULTS_FILE
 from compat_core.experiments.status import RunError, RunStatus, derived_state
 
 if TYPE_CHECKING:
@@ -26,10 +28,11 @@ META_FILE = "meta.json"
 EVENTS_FILE = "events.jsonl"
 LOG_FILE = "log.txt"
 WORKER_LOG_FILE = "worker.log"
-RESULTS_FILE = "results.json"
 ENVIRONMENT_FILE = "environment.json"
 CANCEL_FILE = "cancel"
 LOCK_FILE = ".lock"
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +171,24 @@ class Run:
     # -- what came out ---------------------------------------------------------------------------------------------
 
     def results(self) -> dict[str, Any] | None:
-        """The content of ``results.json``; None while there is none. Raises CompatError when it is not JSON."""
-        return self._optional(RESULTS_FILE)
+        """The content of ``results.json`` under this run's id; None while there is none.
+
+        The caller's own: changing it changes nothing. Raises CompatError when the file is not JSON.
+        """
+        with self.while_there():
+            return results_file.load(self.path)
+
+    def derive(self, make: Callable[[dict[str, Any]], Answer]) -> Answer | None:
+        """``make(results)``, worked out once per version of the file; None without results.
+
+        See :func:`compat_core.experiments.results.derive` for what ``make`` may be.
+        """
+        with self.while_there():
+            return results_file.derive(self.path, make)
 
     def rows(self) -> list[dict[str, Any]]:
         """The tidy result rows, each with ``run`` as its first column; empty while there are no results."""
-        results = self.results() or {}
-        return [{"run": self.id} | {key: row[key] for key in row if key != "run"} for row in results.get("rows", [])]
+        return (self.results() or {}).get("rows", [])
 
     # -- what can be done to it ------------------------------------------------------------------------------------
 
@@ -214,14 +228,11 @@ class Run:
     def _optional(self, name: str) -> dict[str, Any] | None:
         with self.while_there():
             try:
-                values = files.read_json(self.path / name)
+                return files.read_object(self.path / name)
             except FileNotFoundError:
                 if not self.path.is_dir():
                     raise
                 return None
-        if not isinstance(values, dict):
-            raise CompatError("file", value=str(self.path / name), rule="must be an object")
-        return values
 
     @contextlib.contextmanager
     def while_there(self) -> Iterator[None]:

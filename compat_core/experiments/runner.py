@@ -26,7 +26,8 @@ from compat_core.experiments.estimate import works
 from compat_core.experiments.evaluation import SeedEvaluation, SeedResults
 from compat_core.experiments.exposure import exposure_groups
 from compat_core.experiments.files import write_json
-from compat_core.experiments.run import RESULTS_FILE, Run
+from compat_core.experiments.results import RESULTS_FILE
+from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.experiments.tracker import NullTracker, RunTracker, Tracker
 from compat_core.losses import LOSSES

@@ -31,7 +31,6 @@ class ReportRun(Protocol):
     @property
     def meta(self) -> Any: ...
     def results(self) -> dict[str, Any] | None: ...
-    def rows(self) -> list[dict[str, Any]]: ...
     def environment(self) -> dict[str, Any] | None: ...
 
 
@@ -60,10 +59,7 @@ def html_report(runs: Sequence[ReportRun], method_order: Sequence[str] | None = 
 
         method_order = METHODS.names()
     page = _Page(method_order)
-    # A copied folder has another name than the run that its results.json was written for: the folder's name counts.
-    loaded = [(run, {**(stored[run.id] or {}), "run": run.id, "rows": run.rows()}) for run in runs]
-    for _, results in loaded:
-        results["verdicts"] = [{**verdict, "run": results["run"]} for verdict in results.get("verdicts", ())]
+    loaded = [(run, stored[run.id] or {}) for run in runs]
     if len(runs) > 1:
         page.comparison(loaded)
     for run, results in loaded:
@@ -127,7 +123,11 @@ class _Page(HtmlPage):
 
     def summary(self, results: Sequence[Results]) -> None:
         rows = [row for one in results for row in one["rows"]]
-        verdicts = [{"dataset": one.get("dataset", ""), **line} for one in results for line in one["verdicts"]]
+        verdicts = [
+            {"run": one.get("run", ""), "dataset": one.get("dataset", ""), **line}
+            for one in results
+            for line in one.get("verdicts", ())
+        ]
         metrics = [metric for metric in MAIN_METRICS if metric in {row["metric"] for row in rows}]
         for panel in summary_panels(rows, metrics, verdicts):
             self.table(panel)

@@ -42,7 +42,7 @@ class Source:
 
 def pick_source(store: RunStore) -> Source | None:
     """The curves of a run's method, or of a decision about vectors; None, with what to do next, without any."""
-    runs = {run.id: run for run in available_runs(store) if (run.results() or {}).get("backfill")}
+    runs = {run.id: run for run in available_runs(store) if run.derive(_has_curves)}
     jobs = {job.id: job for job in DecisionStore(store.root).list() if job.state == "done"}
     jobs = {name: job for name, job in jobs.items() if _has_plan(job)}
     names = [*runs, *jobs]
@@ -56,6 +56,10 @@ def pick_source(store: RunStore) -> Source | None:
     )  # fmt: skip
     follow_choice("source", chosen, shared="run")
     return _of_run(runs[chosen]) if chosen in runs else _of_decision(jobs[chosen])
+
+
+def _has_curves(results: dict[str, Any]) -> bool:
+    return bool(results.get("backfill"))
 
 
 def _has_plan(job: DecisionJob) -> bool:
@@ -102,7 +106,8 @@ def show(source: Source, costs: CostConfig, items: int) -> None:
 
 
 def _of_run(run: Run) -> Source:
-    entries = (run.results() or {})["backfill"]
+    results = run.results() or {}
+    entries = results["backfill"]
     left, middle, right = st.columns(3)
     methods = list(dict.fromkeys(entry["method"] for entry in entries))
     with left:
@@ -116,11 +121,10 @@ def _of_run(run: Run) -> Source:
     files = Artefacts(run.path)
     old = files.embedding(seed, "old", "old")
     migrated, new = (files.embedding(seed, method, kind) for kind in ("gallery_old", "gallery_new"))
-    upgrade = files.load_upgrade(seed, method)
-    mapped = upgrade is not None and upgrade.maps_old
+    mapped = files.maps_old(seed, method)
     return Source(
         f"{metric} along the backfill: {method}, seed {seed}", metric, [_curve(entry) for entry in wanted],
-        references(run.results() or {}, method, metric, seed),
+        references(results, method, metric, seed),
         old.shape[1], new.shape[1], mapped, wanted[0]["num_queries"],
         f"mapped by {method}" if mapped else f"old, as {method} leaves them ({migrated.shape[1]}-d)",
     )  # fmt: skip

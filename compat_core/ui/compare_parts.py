@@ -205,19 +205,20 @@ def classes(results: Results, metric: str) -> None:
     download_table(f"classes-{method}".replace(":", "-"), "classes-get", lambda kind: frame_to_format(table, kind))
 
 
-def baseline(runs: Sequence[Run]) -> None:
-    """Differences of all runs to one of them."""
-    if len(runs) < 2:
+def baseline(results: Results, runs: Sequence[Run]) -> None:
+    """Differences of all ``results`` to one of them; ``runs`` say how a run is called."""
+    if len(results) < 2:
         return
     st.subheader("Against a baseline run")
-    by_id = {run.id: run for run in runs}
-    widget = in_address("baseline", list(by_id))
+    titles = {run.id: run_title(run) for run in runs}
+    rows = {one["run"]: one["rows"] for one in results}
+    widget = in_address("baseline", list(rows))
     chosen = st.selectbox(
-        "Baseline", list(by_id), format_func=lambda id: run_title(by_id[id]), key=widget, on_change=touched,
+        "Baseline", list(rows), format_func=lambda id: titles.get(id, id), key=widget, on_change=touched,
         args=("baseline",),
     )  # fmt: skip
     follow_choice("baseline", chosen)
-    deltas = baseline_deltas({run.id: run.rows() for run in runs}, chosen)
+    deltas = baseline_deltas(rows, chosen)
     deltas = deltas[deltas["metric"].isin(METRICS.names()) & (deltas["run"] != chosen)]
     shown = deltas.assign(delta=100 * deltas["delta"])
     st.dataframe(
@@ -227,13 +228,13 @@ def baseline(runs: Sequence[Run]) -> None:
     download_table("deltas", "deltas-get", lambda kind: frame_to_format(deltas, kind))
 
 
-def take_along(runs: Sequence[Run]) -> None:
-    """All tidy rows, the verdicts, and the self-contained report."""
+def take_along(results: Results, runs: Sequence[Run]) -> None:
+    """All tidy rows and verdicts of ``results``, and the self-contained report about ``runs``."""
     st.subheader("Take it along")
-    rows = [row for run in runs for row in run.rows()]
+    rows = [row for one in results for row in one["rows"]]
     st.caption("All result rows: one per run, method, seed, cell and metric (Markdown and LaTeX: the summary)")
     download_table("results", "results-get", lambda kind: to_format(rows, kind))
-    verdicts = verdict_table([run.results() or {} for run in runs])
+    verdicts = verdict_table(results)
     st.caption("All verdicts")
     download_table("verdicts", "verdicts-get", lambda kind: frame_to_format(verdicts, kind))
     st.download_button(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from compat_core.errors import CompatError
+from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.run import Run
 from compat_core.metrics import METRICS
 from compat_core.reports.frames import percent_text
+from compat_core.reports.seed_groups import merge_seeds
 from compat_core.reports.tables import frame_to_format
 from compat_core.reports.verdicts import MARKS, pooled_verdict
 from compat_core.ui.downloads import download_table
@@ -20,11 +24,31 @@ Results = Sequence[Mapping[str, Any]]
 
 def finished_results(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The results of ``runs``; a run without any is named, not left out in silence."""
-    found = [(run, run.results()) for run in runs]
-    empty = [run.id for run, results in found if not results]
+    found = {run.id: run.results() or {} for run in runs}
+    empty = [run_id for run_id, results in found.items() if not results.get("rows")]
     if empty:
         st.warning(f"No results to show (deleted, or not written): {', '.join(empty)}.", icon=":material/warning:")
-    return [results for _, results in found if results]
+    return [results for results in found.values() if results.get("rows")]
+
+
+def seeds_together(runs: Sequence[Run], results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``results``, on request with runs that differ only in seeds as one; nothing is asked where there are none."""
+    merged = merge_seeds(results, _configs(runs))
+    if len(merged) == len(results) or not st.toggle(
+        "Merge runs that differ only in seeds", key="merge-seeds", bind="query-params"
+    ):
+        return results
+    st.caption("Merged runs are shown as one, mean ± std over their seeds. The HTML report shows each by itself.")
+    return merged
+
+
+def _configs(runs: Sequence[Run]) -> dict[str, ExperimentConfig]:
+    """Configurations by run; a run of another version of the program, whose file cannot be read, has none."""
+    found = {}
+    for run in runs:
+        with contextlib.suppress(CompatError):
+            found[run.id] = run.config
+    return found
 
 
 def comparable(results: Results) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from compat_core.data import DATASETS, downloaded
 from compat_core.errors import CompatError
 from compat_core.experiments import queue
+from compat_core.experiments.presets import PRESETS
 from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.reports.frames import percent_text, records
 from compat_core.reports.verdicts import COMPATIBLE, MARKS, verdict_table
 from compat_core.ui.live import STATE_MARKS
-from compat_core.ui.pickers import ago, duration, run_name
+from compat_core.ui.pickers import ago, run_name
 
 
 def dataset_rows() -> list[dict[str, str]]:
@@ -27,13 +29,22 @@ def dataset_rows() -> list[dict[str, str]]:
 
 
 def latest_of_preset(store: RunStore, preset: str) -> Run | None:
-    """The newest run that is exactly this preset's, archived ones left out."""
+    """The newest run of exactly this preset, archived ones left out.
+
+    Its name, seeds and device are the reader's: ``python -m compat_core demo`` offers the last two, and what the page
+    says of the preset holds for each. Anything else changed (the form keeps the preset's name then) is another
+    experiment.
+    """
+    whole = PRESETS.get(preset).config
     for run in store.list():
         try:
-            if run.config_dict().get("preset") == preset and not run.meta.archived:
-                return run
-        except CompatError:  # deleted while the list was read
+            if run.config_dict().get("preset") != preset or run.meta.archived:
+                continue
+            config = run.config
+        except CompatError:  # deleted while the list was read, or of another version of the program
             continue
+        if config == whole.replace(title=config.title, seeds=config.seeds, device=config.device):
+            return run
     return None
 
 
@@ -52,14 +63,15 @@ def recent_runs(store: RunStore, most: int = 6) -> list[dict[str, Any]]:
 
 
 def headline(run: Run) -> str:
-    """The run's mAP verdicts in a few characters, best first: ``fct ✓ 92.9, bct ✗ 56.0``."""
-    results = run.results()
-    if not results:
-        return ""
+    """The run's mAP verdicts in a few characters, best first: ``fct ✓ 92.9, bct ✗ 56.0``; empty without results."""
+    return run.derive(_verdicts_in_short) or ""
+
+
+def _verdicts_in_short(results: dict[str, Any]) -> str:
     table = verdict_table(results)
     table = table[table["metric"] == "mAP"]
     cross: dict[str, list[float]] = {}
-    for row in results["rows"]:
+    for row in results.get("rows", ()):
         if row["cell"] == "new/migrated" and row["metric"] == "mAP":
             cross.setdefault(row["method"], []).append(row["value"])
     means = {method: sum(values) / len(values) for method, values in cross.items()}
@@ -75,7 +87,7 @@ def headline(run: Run) -> str:
 def run_rows(
     store: RunStore, text: str = "", states: list[str] | None = None, archived: bool = False
 ) -> list[dict[str, Any]]:
-    """One row per run, pinned ones first, then the newest.
+    """One row per run, pinned ones first, then the newest; dates, times and shares as numbers that can be sorted.
 
     Args:
         store: where the runs are.
@@ -109,8 +121,8 @@ def _row(store: RunStore, run: Run) -> dict[str, Any]:
         "state": STATE_MARKS[status.state] + (f", place {position}" if position else ""),
         "progress": 1.0 if status.state == "done" else status.progress,
         "stage": status.stage if status.state == "running" else "",
-        "created": ago(meta.created_at),
-        "took": duration(ended - status.started_at) if ended and status.started_at else "–",
+        "created": datetime.fromtimestamp(meta.created_at, UTC) if meta.created_at else None,
+        "took": (ended - status.started_at) / 60 if ended and status.started_at else None,
         "tags": ", ".join(meta.tags),
         "verdicts (mAP, %)": headline(run),
         "data": config.get("data", {}).get("dataset", ""),

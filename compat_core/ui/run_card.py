@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import streamlit as st
 
+from compat_core.data.config import ScenarioConfig
+from compat_core.data.splits import biased_classes, rounded
 from compat_core.errors import CompatError
 from compat_core.experiments.presets import command_line
 from compat_core.experiments.run import Run
@@ -77,7 +80,7 @@ def data_card(run: Run) -> None:
     if not card:
         return
     trained, asked, shared = card["train_classes"], card["test_classes"], card["shared_classes"]
-    old = _old_classes(run, trained)
+    old = old_model_saw(run.config.scenario, trained)
     lines = {
         "data set": card["title"],
         "images": f"{card['train_images']:,} to train on, {card['test_images']:,} to evaluate on",
@@ -98,12 +101,16 @@ def data_card(run: Run) -> None:
     st.dataframe(rows, hide_index=True, width="stretch", key="runs-data", alt="The data set of this run")
 
 
-def _old_classes(run: Run, trained: int) -> str:
-    scenario = run.config.scenario
+def old_model_saw(scenario: ScenarioConfig, trained: int) -> str:
+    """Which part of the ``trained`` classes and of their images the old model was trained on, in words."""
     if scenario.chain:
         return "of every class " + " → ".join(f"{100 * share:g} %" for share in scenario.chain) + " of the images"
     classes = f"{100 * scenario.old_classes:g} % of the {trained:,} trained classes"
-    return f"{classes}, {100 * scenario.old_images:g} % of their images"
+    saw = f"{classes}, {100 * scenario.old_images:g} % of their images"
+    kept = np.arange(rounded(scenario.old_classes * trained))  # how many are biased depends on their number alone
+    biased = len(biased_classes(kept, scenario))
+    share = 100 * scenario.old_images * scenario.biased_images
+    return f"{saw}, but of the last {biased:,} of these classes only {share:g} %" if biased else saw
 
 
 def reproducibility(run: Run) -> None:

@@ -59,6 +59,8 @@ def _table(rows: list[dict[str, Any]], named: list[str]) -> list[str]:
         selection_default={"selection": {"rows": [place for place, row in enumerate(rows) if row["id"] in named]}},
         column_config={
             "verdicts (mAP, %)": st.column_config.TextColumn("verdicts (mAP, %)", width="medium"),
+            "created": st.column_config.DatetimeColumn("created", format="distance"),
+            "took": st.column_config.NumberColumn("took", format="%.1f min"),
             "progress": st.column_config.ProgressColumn("progress", format="percent", min_value=0, max_value=1),
         },
         alt="All runs with their state and verdicts",

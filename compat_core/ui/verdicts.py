@@ -37,13 +37,16 @@ def _plain(text: str) -> str:
 
 
 def headline_numbers(results: dict[str, Any], metric: str = "mAP") -> None:
-    """Four numbers: the status quo, the naive swap, the best compatible method, the ceiling."""
+    """Four numbers: the status quo, the naive swap, the best compatible method, the ceiling; of two versions."""
     means: dict[tuple[str, str], list[float]] = {}
     for row in results["rows"]:
         if row["metric"] == metric and row["value"] is not None:
             means.setdefault((row["method"], row["cell"]), []).append(row["value"])
     mean = {key: sum(values) / len(values) for key, values in means.items()}
-    first = results["rows"][0]["method"]
+    first = next((method for method, cell in mean if cell == "old/old"), None)
+    if first is None:
+        st.caption("A chain of versions has no single status quo: Compare shows every pair of its versions.")
+        return
     table = verdict_table(results)
     good = table[(table["metric"] == metric) & (table["verdict"] == COMPATIBLE)]["method"].tolist()
     best = max(good, key=lambda method: mean[method, "new/migrated"], default=None)

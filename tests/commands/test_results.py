@@ -32,7 +32,8 @@ def test_runs_show_and_table(finished, store, capsys):
     assert main(["show", finished.id[:-1]]) == 0
     assert "verdict" in capsys.readouterr().out
     assert main(["show", finished.id, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["results"]["rows"] == RESULTS["rows"]
+    shown = json.loads(capsys.readouterr().out)["results"]["rows"]
+    assert shown == [{"run": finished.id, **row} for row in RESULTS["rows"]]
     assert main(["show", lost.id]) == 0 and "lost" in capsys.readouterr().out
 
     assert main(["table", finished.id, "--format", "json"]) == 0

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from compat_core.experiments.presets import configure
-from compat_core.experiments.run import RESULTS_FILE
+from compat_core.experiments.results import RESULTS_FILE
 from compat_core.experiments.runner import run_experiment
 from compat_core.experiments.store import RunStore
 from compat_core.spec import Spec, parse_specs

@@ -46,6 +46,13 @@ def finished(tmp_path_factory):
     return run_experiment(quick(), RunStore(tmp_path_factory.mktemp("runs")))
 
 
+def test_which_method_maps_old_rows_is_learnt_from_its_parts_once(finished, monkeypatch):
+    files = Artefacts(finished.path)
+    assert [files.maps_old(0, name) for name in ("fct", "bct-sys", "not-there")] == [True, False, False]
+    monkeypatch.setattr(Artefacts, "load_upgrade", None)
+    assert files.maps_old(0, "fct") and not files.maps_old(0, "bct-sys")
+
+
 def test_rows_are_tidy_and_complete(finished):
     rows = finished.rows()
     columns = ["run", "dataset", "method", "seed", "cell", "metric", "value", "ci_low", "ci_high", "num_queries"]

@@ -151,6 +151,7 @@ def test_a_deleted_run_says_that_it_was_deleted(store, config, read):
 
 def test_a_run_deleted_between_two_looks_says_so_too(store, config, monkeypatch):
     run = store.create(config)
+    files.write_json(run.path / "results.json", {"rows": []})
 
     def read_after_deletion(path):
         shutil.rmtree(run.path)

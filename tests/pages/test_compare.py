@@ -30,9 +30,9 @@ def copied(root, target):
     other = target / f"{run.id[:-4]}ffff"
     shutil.copytree(run.path, other)
     results = json.loads((other / "results.json").read_text())
-    results |= {"run": other.name, "dataset": "other"}
+    results["dataset"] = "other"
     for key in ("rows", "verdicts", "curves", "per_class"):
-        results[key] = [row | {"run": other.name} for row in results[key] if row["method"] != "fct"]
+        results[key] = [row for row in results[key] if row["method"] != "fct"]
     (other / "results.json").write_text(json.dumps(results))
     return store, run.id, other.name
 
@@ -97,6 +97,51 @@ def test_two_runs_stand_side_by_side_and_say_what_they_do_not_share(two, visit):
     known = deltas[deltas["method"] == "bct-sys"]["delta"]
     assert (known == 0).all() and len(known)
     assert deltas[deltas["method"] == "fct"]["delta"].isna().all(), "no counterpart, no difference"
+
+
+def test_a_copied_run_is_a_run_of_its_own_and_no_second_seed(copied, visit):
+    (run,) = copied.list()
+    shutil.copytree(run.path, copied.root / "a-copy")
+    app = visit("compare", run=[run.id, "a-copy"])
+    assert not app.error
+    matrix, grid = table_with(app, "verdict"), table_with(app, "R-precision")
+    assert list(matrix["run"]) == [run.id] * 3 + ["a-copy"] * 3
+    assert set(matrix["n"]) == {"2"}, "the two seeds of each run, not four"
+    assert list(grid["run"]) == [run.id] * 3 + ["a-copy"] * 3
+    assert all("n=2" in text for text in grid["mAP"])
+
+
+def keep_seed(run, seed):
+    """Leave one seed of a run, as if it had been started for that seed alone."""
+    results, config = (json.loads((run.path / name).read_text()) for name in ("results.json", "config.json"))
+    for key, entries in results.items():
+        if isinstance(entries, list):
+            results[key] = [entry for entry in entries if entry.get("seed", seed) == seed]
+    (run.path / "results.json").write_text(json.dumps(results))
+    (run.path / "config.json").write_text(json.dumps(config | {"seeds": [seed]}))
+
+
+def test_runs_that_differ_only_in_seeds_become_one_on_request(copied, visit):
+    (run,) = copied.list()
+    shutil.copytree(run.path, copied.root / "seed-1")
+    app = visit("compare", run=[run.id, "seed-1"])
+    assert "merge-seeds" not in [toggle.key for toggle in app.toggle], "the same seeds twice"
+    keep_seed(run, 0)
+    keep_seed(copied.get("seed-1"), 1)
+    app = visit("compare", run=[run.id, "seed-1"])
+    assert set(table_with(app, "verdict")["n"]) == {"1"}
+    app.toggle(key="merge-seeds").set_value(True).run()
+    assert not app.exception and not app.error
+    linked = visit("compare", run=[run.id, "seed-1"], **{"merge-seeds": "true"})
+    for shown in (app, linked):
+        matrix = table_with(shown, "verdict")
+        assert matrix["method"].tolist() == ["independent", "bct-sys", "fct"]
+        assert set(matrix["n"]) == {"2"} and all("±" in text for text in matrix["old/old"])
+        assert not [box.key for box in shown.selectbox if box.key == "baseline-choice"], "nothing left to compare with"
+
+
+def table_with(app, column):
+    return next(frame.value for frame in app.dataframe if column in frame.value.columns)
 
 
 def test_a_run_without_results_is_named(two, visit):

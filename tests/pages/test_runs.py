@@ -1,11 +1,17 @@
 """Runs: the selection follows its run, not its row; details, differences and failures are shown."""
 
 import dataclasses
+import time
 
+import pandas as pd
+import pytest
+
+from compat_core.data.config import ScenarioConfig
 from compat_core.experiments.presets import configure
 from compat_core.experiments.queue import enqueue
 from compat_core.experiments.status import RunError
 from compat_core.ui.pickers import run_name
+from compat_core.ui.run_card import old_model_saw
 
 
 def words(app):
@@ -62,6 +68,19 @@ def test_a_finished_run_says_how_long_and_how_fast(finished, visit):
     assert "took" in words(app) and "images/s" in words(app)
 
 
+def test_dates_and_times_in_the_list_are_numbers_that_sort(copied, visit):
+    (run,) = copied.list()
+    run.write_status(run.status.replace(started_at=1000.0, finished_at=1000.0 + 65 * 60))
+    run.update_meta(created_at=time.time() - 600)
+    older, waiting = (enqueue(copied, configure("demo", seeds=(seed,))) for seed in (8, 9))
+    older.update_meta(created_at=time.time() - 2 * 86_400)
+    table = visit("runs").dataframe[0].value.set_index("id")
+    assert pd.api.types.is_datetime64_any_dtype(table["created"]) and pd.api.types.is_float_dtype(table["took"])
+    assert table["created"].sort_values().index.tolist() == [older.id, run.id, waiting.id]
+    assert table.loc[run.id, "took"] == 65
+    assert table["took"].isna().sum() == 2, "what has not started took no time"
+
+
 def test_a_failed_run_shows_the_fix_its_log_and_resume(copied, visit):
     (run,) = copied.list()
     run.write_status(run.status.replace(state="failed", error=RunError("out of memory", "halve the batch")))
@@ -100,6 +119,20 @@ def test_the_data_set_of_a_run_is_shown(finished, visit):
     (card,) = [frame.value for frame in app.dataframe if "checksum" in list(frame.value.get("what", ()))]
     lines = card.set_index("what")["value"]
     assert "10 trained, 10 evaluated, 10 in both" in lines["classes"] and "50 %" in lines["the old model saw"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "100 % of the 100 trained classes, 100 % of their images"),
+        ({"biased_classes": 0.25, "biased_images": 0.05}, "but of the last 25 of these classes only 5 %"),
+        ({"old_classes": 0.5, "old_images": 0.4, "biased_classes": 0.1}, "but of the last 5 of these classes only 4 %"),
+        ({"biased_classes": 0.004}, "100 % of the 100 trained classes, 100 % of their images"),
+    ],
+)
+def test_what_the_old_model_saw_too_little_of_is_not_left_out(changed, said):
+    text = old_model_saw(ScenarioConfig(**changed), 100)
+    assert text.endswith(said)
 
 
 def test_retry_opens_the_new_run(copied, visit):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from compat_core.experiments.config import ExperimentConfig
+from compat_core.experiments.results import named
 from compat_core.spec import Spec
 
 VALUES = {  # (mAP, CMC@1) per cell; the spread over seeds is added below
@@ -85,10 +86,7 @@ class SampleRun:
     meta: dict[str, Any] = field(default_factory=lambda: {"title": "Demo", "tags": ["digits"], "notes": ""})
 
     def results(self) -> dict[str, Any] | None:
-        return self.data
-
-    def rows(self) -> list[dict[str, Any]]:
-        return [{**row, "run": self.id} for row in self.data["rows"]] if self.data else []
+        return named(self.data, self.id) if self.data else None
 
     def environment(self) -> dict[str, Any]:
         return {
