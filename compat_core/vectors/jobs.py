@@ -16,7 +16,7 @@ import numpy as np
 
 from compat_core.errors import CompatError
 from compat_core.experiments.background import BackgroundProcess
-from compat_core.experiments.files import read_json, write_json
+from compat_core.experiments.files import folders_with, read_json, write_json
 from compat_core.experiments.store import runs_root
 from compat_core.vectors.peek import InputFile
 
@@ -178,10 +178,11 @@ class DecisionStore:
 
     def list(self) -> list[DecisionJob]:
         """Newest first."""
-        if not self.root.is_dir():
-            return []
-        found = [DecisionJob(path) for path in self.root.iterdir() if (path / REQUEST_FILE).is_file()]
-        return sorted(found, key=lambda job: job.id, reverse=True)
+        return [DecisionJob(path) for path in reversed(folders_with(self.root, REQUEST_FILE)[0])]
+
+    def unreadable(self) -> list[Path]:
+        """Folders that may hold a decision and that permissions keep closed."""
+        return folders_with(self.root, REQUEST_FILE)[1]
 
     def get(self, name: str) -> DecisionJob:
         """The decision with that id. Raises CompatError where there is none."""

@@ -12,6 +12,7 @@ from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.presets import configure
 from compat_core.experiments.store import RunStore
 from compat_core.ui.frame import PAGES
+from compat_core.ui.sidebar import served_queue
 
 
 def texts(app):
@@ -37,6 +38,22 @@ def test_cold_visit_with_nothing_there(name, empty, visit):
 def test_visit_with_a_finished_run(name, finished, visit):
     app = visit(name)
     assert not app.error, [error.value for error in app.error]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_closed_folder_is_named_in_the_sidebar_and_takes_no_page_down(name, copied, visit, closed):
+    shut = copied.create(configure("demo"))
+    (copied.root / "decisions" / "one").mkdir(parents=True)
+    closed(shut.path)
+    closed(copied.root / "decisions" / "one")
+    served_queue.clear()
+    app = visit(name)
+    assert not app.error, [error.value for error in app.error]
+    (note,) = [caption.value for caption in app.sidebar.caption if "Not readable here" in caption.value]
+    assert shut.id in note and "`one`" in note
+    if name == "runs":
+        (table,) = [frame.value for frame in app.dataframe if "verdicts (mAP, %)" in frame.value]
+        assert table["id"].tolist() == [copied.list()[0].id]
 
 
 def test_claims_folds_away_what_the_runs_cannot_speak_to(finished, visit):
