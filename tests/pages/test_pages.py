@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.presets import configure
 from compat_core.experiments.store import RunStore
+from compat_core.ui.claim_parts import answered
 from compat_core.ui.frame import PAGES
 from compat_core.ui.sidebar import served_queue
 
@@ -64,6 +66,19 @@ def test_claims_folds_away_what_the_runs_cannot_speak_to(finished, visit):
     assert any("FCT leaves the new model exactly as it is" in text for text in answered)
     assert silent and all("not tested" in text for text in silent)
     assert not any("not tested" in text for text in answered)
+
+
+def test_claims_names_a_run_from_before_the_metrics_per_query(copied, visit, monkeypatch):
+    real = Artefacts.ranking
+
+    def early(self, *place):
+        return {name: array for name, array in real(self, *place).items() if name in ("indices", "scores")}
+
+    monkeypatch.setattr(Artefacts, "ranking", early)
+    answered.clear()  # the same id was answered for by another store
+    app = visit("claims")
+    assert not app.error and any("keeps no mAP per query" in note.value for note in app.warning)
+    answered.clear()
 
 
 def test_demo_button_queues_the_demo_and_shows_it(empty, visit):
