@@ -86,6 +86,10 @@ class RunStore:
             shutil.rmtree(draft, ignore_errors=True)
             raise
 
+    def unreadable(self) -> list[Path]:
+        """Folders that may hold a run and that permissions keep closed; the runs folder itself where that is."""
+        return files.folders_with(self.root, CONFIG_FILE)[1]
+
     def list(self) -> list[Run]:
         """All runs, newest first. Folders that are no runs, are closed (see :meth:`unreadable`) or vanish meanwhile are
         passed over."""
@@ -100,10 +104,6 @@ class RunStore:
                 created_at = 0.0  # an unreadable meta.json must not hide the run's results
             found.append((created_at, path.name, run))
         return [run for _, _, run in sorted(found, key=lambda item: item[:2], reverse=True)]
-
-    def unreadable(self) -> list[Path]:
-        """Folders that may hold a run and that permissions keep closed; the runs folder itself where that is."""
-        return files.folders_with(self.root, CONFIG_FILE)[1]
 
     def get(self, run_id: str) -> Run:
         """The run whose id is ``run_id``, or starts with it when only one does.

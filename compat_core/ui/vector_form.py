@@ -79,7 +79,7 @@ def _form() -> None:
                 uploads[field.argument] = field.file
             else:
                 _, named, group = field.argument.partition("=")
-                arguments += [f"--{option}", f"{group}={field.file.spec}" if named else field.file.spec]
+                arguments += [f"--{option}", f"{group}={field.file.spec}" if named else str(field.file.spec)]
     config = _settings()
     st.caption(
         "Adapters are fitted on one part of the items and every option is judged on another. Without labels the new "

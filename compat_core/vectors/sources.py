@@ -16,10 +16,9 @@ import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
 from compat_core.retrieval.inputs import check_keys
+from compat_core.vectors.file_spec import FileSpec, SpecLike
 from compat_core.vectors.parquet import open_parquet, parquet_vectors
 
-SUFFIXES = (".npy", ".npz", ".parquet", ".csv")
-TABLES = (".parquet", ".csv")
 ID_COLUMN, LABEL_COLUMN = "id", "label"
 RESERVED = (ID_COLUMN, LABEL_COLUMN)
 
@@ -39,7 +38,7 @@ class VectorFile:
     labels: np.ndarray | None = None
 
 
-def read_vectors(spec: str | Path) -> VectorFile:
+def read_vectors(spec: SpecLike) -> VectorFile:
     """Vectors from a file.
 
     In a table, a column of lists is the vectors; without one all numeric columns are, but for ``id`` and ``label``.
@@ -51,15 +50,16 @@ def read_vectors(spec: str | Path) -> VectorFile:
         CompatError: for a missing, truncated or foreign file, objects, big-endian numbers, booleans or complex numbers,
             no rows, another number of dimensions, or lists of unequal length.
     """
-    path, name = split_spec(spec)
-    if path.suffix == ".npy":
+    file = FileSpec.parse(spec).of_arrays()
+    path, name = file.path, file.column
+    if file.kind == ".npy":
         return VectorFile(_vectors(str(spec), open_array(path)))
-    if path.suffix == ".npz":
+    if file.kind == ".npz":
         return VectorFile(_vectors(str(spec), _npz(path, name)))
-    if path.suffix == ".parquet":
+    if file.kind == ".parquet":
         names = open_parquet(path).schema_arrow.names
         emb = parquet_vectors(str(spec), path, name, RESERVED)
-        ids, labels = (_column(f"{path}:{one}") if one in names else None for one in RESERVED)
+        ids, labels = (_column(FileSpec(path, one)) if one in names else None for one in RESERVED)
     else:
         frame = _csv(path)
         emb = _from_table(str(spec), frame, name)
@@ -69,7 +69,7 @@ def read_vectors(spec: str | Path) -> VectorFile:
     return VectorFile(_vectors(str(spec), emb), None if ids is None else ids.astype(str), labels)
 
 
-def read_column(spec: str | Path, usual: str = "") -> np.ndarray:
+def read_column(spec: SpecLike, usual: str = "") -> np.ndarray:
     """One value per item: labels, ids, groups. Whole numbers or texts ``(N,)``.
 
     A table without a name gives the ``usual`` column where it has one, or its only one beside ``id`` and ``label``.
@@ -80,17 +80,17 @@ def read_column(spec: str | Path, usual: str = "") -> np.ndarray:
     return _keys(str(spec), _column(spec, usual))
 
 
-def read_ids(spec: str | Path) -> np.ndarray | None:
+def read_ids(spec: SpecLike) -> np.ndarray | None:
     """The ``id`` column ``(N,)`` of a table, as texts; None where there is none. Raises CompatError for an empty id."""
-    path, _ = split_spec(spec)
-    if path.suffix not in TABLES or ID_COLUMN not in table_columns(path):
+    file = FileSpec.parse(spec).of_arrays()
+    if not file.is_table or ID_COLUMN not in table_columns(file):
         return None
-    return _column(f"{path}:{ID_COLUMN}").astype(str)
+    return _column(FileSpec(file.path, ID_COLUMN)).astype(str)
 
 
-def table_columns(path: Path) -> list[str]:
+def table_columns(file: FileSpec) -> list[str]:
     """The names of a table's columns. Raises CompatError for a file that cannot be read."""
-    return list(_csv(path).columns) if path.suffix == ".csv" else list(open_parquet(path).schema_arrow.names)
+    return list(_csv(file.path).columns) if file.kind == ".csv" else list(open_parquet(file.path).schema_arrow.names)
 
 
 def only_column(names: list[str], usual: str = "") -> str:
@@ -101,7 +101,7 @@ def only_column(names: list[str], usual: str = "") -> str:
     return rest[0] if len(rest) == 1 else ""
 
 
-def read_numbers(spec: str | Path) -> np.ndarray:
+def read_numbers(spec: SpecLike) -> np.ndarray:
     """One finite number per item, such as a weight: ``(N,)`` float64.
 
     Raises:
@@ -113,7 +113,7 @@ def read_numbers(spec: str | Path) -> np.ndarray:
     return values.astype(np.float64)
 
 
-def read_ages(spec: str | Path) -> np.ndarray:
+def read_ages(spec: SpecLike) -> np.ndarray:
     """One number or date per item, larger or later being newer: ``(N,)`` float64 or datetime64[s].
 
     Dates as text are ISO 8601, such as 2024-03-31 or 2024-03-31T12:00:00Z.
@@ -142,13 +142,13 @@ def _dates(spec: str, texts: np.ndarray) -> np.ndarray:
     return dates.dt.tz_convert(None).to_numpy()
 
 
-def read_qrels(path: str | Path) -> dict[str, dict[str, float]]:
+def read_qrels(spec: SpecLike) -> dict[str, dict[str, float]]:
     """Relevance judgements in TREC's form, ``query 0 item relevance`` per line: query id -> item id -> relevance.
 
     Raises:
         CompatError: for a missing file, no judgement, or a line of another form, which is named.
     """
-    path = _existing(Path(path))
+    path = FileSpec.parse(spec).existing().path
     judged: dict[str, dict[str, float]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         words = line.split()
@@ -163,25 +163,6 @@ def read_qrels(path: str | Path) -> dict[str, dict[str, float]]:
     if not judged:
         raise CompatError(str(path), rule="holds no judgement")
     return judged
-
-
-def split_spec(spec: str | Path) -> tuple[Path, str]:
-    """``FILE:NAME`` as a path and a name, the name empty where there is none. Raises CompatError for no such file."""
-    text = str(spec)
-    head, colon, name = text.rpartition(":")
-    path, name = (Path(head), name) if colon and Path(head).suffix.lower() in SUFFIXES else (Path(text), "")
-    path = _existing(path)
-    if path.suffix not in SUFFIXES:
-        raise CompatError(
-            str(path), rule=f"must end in one of {', '.join(SUFFIXES)}", fix="convert it, e.g. numpy.save"
-        )
-    return path, name
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise CompatError(str(path), rule="no such file")
-    return path
 
 
 def open_array(path: Path) -> np.ndarray:
@@ -250,14 +231,15 @@ def _refuse_stray_text(spec: str, column: Any) -> None:
         raise CompatError(spec, value=str(column.iloc[row])[:40], rule=rule, fix="mend that cell")
 
 
-def _column(spec: str | Path, usual: str = "") -> np.ndarray:
-    path, name = split_spec(spec)
-    if path.suffix == ".npy":
+def _column(spec: SpecLike, usual: str = "") -> np.ndarray:
+    file = FileSpec.parse(spec).of_arrays()
+    path, name = file.path, file.column
+    if file.kind == ".npy":
         values = open_array(path)
-    elif path.suffix == ".npz":
+    elif file.kind == ".npz":
         values = _npz(path, name)
     else:
-        frame = _csv(path) if path.suffix == ".csv" else None
+        frame = _csv(path) if file.kind == ".csv" else None
         names = list(frame.columns) if frame is not None else open_parquet(path).schema_arrow.names
         name = name or only_column(names, usual)
         if not name:

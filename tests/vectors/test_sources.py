@@ -18,7 +18,6 @@ from compat_core.vectors.sources import (
     read_numbers,
     read_qrels,
     read_vectors,
-    split_spec,
 )
 
 EMB = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -162,10 +161,19 @@ def test_qrels(tmp_path):
         read_qrels(path)
 
 
-def test_a_colon_in_a_path_is_no_name(tmp_path):
-    odd = tmp_path / "a:b.npy"
-    np.save(odd, EMB)
-    assert split_spec(str(odd)) == (odd, "")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("v.npy", EMB),
+        ("v.npz", {"x": EMB}),
+        ("v.csv", dict(zip("xyz", EMB.T, strict=True))),
+        ("v.parquet", {"x": EMB.tolist()}),
+    ],
+)
+def test_files_are_known_by_their_ending_in_any_case(save, name, content):
+    small = Path(save(name, content))
+    large = small.rename(small.with_name(name.upper()))
+    np.testing.assert_array_equal(read_vectors(large).emb, EMB)
 
 
 BAD = {
