@@ -30,11 +30,14 @@ def device_line() -> str:
 
 def sidebar() -> None:
     """Draw it."""
-    served_queue()
     with st.sidebar:
         st.caption("Device")
         st.markdown(device_line())
         _activity()
+        try:
+            served_queue()
+        except CompatError as error:  # runs wait here, and nothing may be written
+            st.caption(str(error))
         _closed_folders()
 
 

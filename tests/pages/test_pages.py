@@ -58,6 +58,17 @@ def test_a_closed_folder_is_named_in_the_sidebar_and_takes_no_page_down(name, co
         assert table["id"].tolist() == [copied.list()[0].id]
 
 
+def test_a_queue_that_cannot_be_served_is_a_note_in_the_sidebar(tmp_path, monkeypatch, visit):
+    monkeypatch.setenv("COMPATBENCH_RUNS", str(tmp_path))
+    RunStore(tmp_path).create(configure("demo"), queued=True)
+    (tmp_path / ".queue").write_text("in the way, as a folder without write permission is")
+    served_queue.clear()
+    app = visit("launch", preset="demo")
+    assert not app.error and any("cannot be written" in note.value for note in app.sidebar.caption)
+    app.button(key="launch-start").click().run()
+    assert not app.exception and any("cannot be written" in error.value for error in app.error)
+
+
 def test_claims_folds_away_what_the_runs_cannot_speak_to(finished, visit):
     app = visit("claims")
     (folded,) = [expander for expander in app.expander if expander.label.startswith("Not tested by these runs")]
