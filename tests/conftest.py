@@ -1,12 +1,33 @@
 """Before any test imports torch: threads that wait should sleep, as ``compat_core/__main__.py`` has it."""
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes that share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """Close a folder as ``chmod 000`` does for everybody but root, whom tests may run as."""
+
+    def close(folder):
+        def guarded(real, itself):
+            def call(path, *args, **named):
+                if folder in path.parents or (path == folder and itself):
+                    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+                return real(path, *args, **named)
+
+            return call
+
+        for name in ("stat", "open", "iterdir"):  # that there is such a folder can still be seen
+            monkeypatch.setattr(Path, name, guarded(getattr(Path, name), itself=name == "iterdir"))
+
+    return close
 
 
 @pytest.fixture(params=["stand-in", pytest.param("real", marks=pytest.mark.gpu)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from compat_core.commands.console import print_json
 from compat_core.commands.parser import Subparsers, add_runs_dir
@@ -33,6 +34,8 @@ def _claims(arguments: argparse.Namespace) -> int:
         if run.results() is None:
             raise CompatError("run", value=run.id, rule=f"has no results, it is {run.status.state}", fix="resume it")
     answers = [answer(claim, runs) for claim in CLAIMS]
+    for sentence in dict.fromkeys(sentence for one in answers for sentence in one.passed_over):
+        print(sentence, file=sys.stderr)
     if arguments.json:
         print_json([one.to_dict() for one in answers])
         return 0

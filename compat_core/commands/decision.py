@@ -13,6 +13,7 @@ from compat_core.commands.console import print_json, print_table
 from compat_core.commands.migration import QRELS_HELP, add_pair
 from compat_core.commands.parser import Subparsers, add_runs_dir, whole
 from compat_core.errors import CompatError
+from compat_core.vectors.file_spec import FileSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,7 +110,7 @@ def _decide(arguments: argparse.Namespace) -> int:
     else:
         named = _files(arguments)
         given, findings = given_from_files(named)
-        inputs, files = named.described(), named.single()
+        inputs, files = named.described(), {name: str(file) for name, file in named.single().items()}
     decision, evidence = decide(given, config, _tell)
     findings += leakage(evidence.fit.source, evidence.judging.old.numpy())
     looked = studies(given, decision, evidence, arguments.threshold, _tell)
@@ -177,9 +178,9 @@ def _files(arguments: argparse.Namespace) -> DecisionFiles:
     for name in ("old", "new"):
         if not getattr(arguments, name):
             raise CompatError(f"--{name}", rule="is needed, or --run with a finished run")
-    single = {name: getattr(arguments, name.replace("-", "_")) for name in FILE_OPTIONS}
+    named = {name: getattr(arguments, name) for name in (option.replace("-", "_") for option in FILE_OPTIONS)}
     return DecisionFiles(
-        **{name.replace("-", "_"): path for name, path in single.items()},
+        **{name: FileSpec.parse(text) for name, text in named.items() if text},
         groups=_by_name("group", map(_named, arguments.group)),
         options=_by_name("option", map(_two_files, arguments.option)),
     )
@@ -207,16 +208,16 @@ def _of_run(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Give
     return given, {"run": {"id": run.id, "seed": config.seed, "config": run.config_dict()}}
 
 
-def _named(text: str) -> tuple[str, str]:
+def _named(text: str) -> tuple[str, FileSpec]:
     name, equals, path = text.partition("=")
     if not equals or not name:
         raise CompatError("--group", value=text, rule="must be NAME=FILE", fix="for example shop=shops.npy")
-    return name, path
+    return name, FileSpec.parse(path)
 
 
-def _two_files(text: str) -> tuple[str, tuple[str, str]]:
+def _two_files(text: str) -> tuple[str, tuple[FileSpec, FileSpec]]:
     name, equals, paths = text.partition("=")
     query, comma, gallery = paths.partition(",")
     if not (name and equals and comma):
         raise CompatError("--option", value=text, rule="must be NAME=QUERY,GALLERY", fix="two files of vectors")
-    return name, (query, gallery)
+    return name, (FileSpec.parse(query), FileSpec.parse(gallery))

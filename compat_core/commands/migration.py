@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from compat_core.commands.console import print_json, print_table
 from compat_core.commands.parser import Subparsers, whole
 from compat_core.errors import CompatError
+from compat_core.vectors.file_spec import FileSpec
 
 if TYPE_CHECKING:
     from compat_core.spec import Spec
@@ -137,7 +138,6 @@ def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False)
     from compat_core.vectors.inspection import inspect, refuse
     from compat_core.vectors.matching import matched
     from compat_core.vectors.migrate import sha256
-    from compat_core.vectors.sources import split_spec
 
     spec = _one_adapter(arguments.adapter)
     adapter = ADAPTERS.get(spec.name)
@@ -150,7 +150,7 @@ def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False)
     if to_old:
         pairs, ends = pairs.swapped(), ends[::-1]
     fitted = adapter.fit(pairs, config, seed=arguments.seed)
-    files = {name: sha256(split_spec(getattr(arguments, name))[0]) for name in ("old", "new")}
+    files = {name: sha256(FileSpec.parse(getattr(arguments, name)).path) for name in ("old", "new")}
     manifest = {"old_model": ends[0], "new_model": ends[1], "adapter": spec.label, "seed": arguments.seed}
     save_map(fitted, folder, manifest | {"pairs": len(pairs), "sha256": files})
     print(f"{adapter.title}, {ends[0]} → {ends[1]}, on {len(pairs):,} pairs: {folder}")
@@ -197,9 +197,9 @@ def _migrate(arguments: argparse.Namespace) -> int:
 
 def _stamp(arguments: argparse.Namespace) -> int:
     from compat_core.vectors.migrate import SpaceManifest, manifest_path, sha256, write_manifest
-    from compat_core.vectors.sources import read_vectors, split_spec
+    from compat_core.vectors.sources import read_vectors
 
-    path, _ = split_spec(arguments.vectors)
+    path = FileSpec.parse(arguments.vectors).of_arrays().path
     emb = read_vectors(arguments.vectors).emb
     space = arguments.space or arguments.model
     write_manifest(path, SpaceManifest(space, arguments.model, len(emb), emb.shape[1], sha256(path)))
@@ -214,12 +214,12 @@ def _search(arguments: argparse.Namespace) -> int:
     from compat_core.retrieval.inputs import check_embeddings
     from compat_core.vectors.migrate import read_space
     from compat_core.vectors.mixed import check_ends, mixed_search, open_part
-    from compat_core.vectors.sources import read_vectors, split_spec
+    from compat_core.vectors.sources import read_vectors
 
     fitted = load_map(arguments.map) if arguments.map else None
     described = read_manifest(arguments.map) if arguments.map else {}
     ends = described.get("old_model", ""), described.get("new_model", "")
-    queries = read_space(split_spec(arguments.query)[0])
+    queries = read_space(FileSpec.parse(arguments.query).of_arrays().path)
     space = arguments.space or (queries.space if queries else "new")
     check_ends(ends, queries, None, space)
     parts = []

@@ -11,6 +11,7 @@ from compat_core.commands.console import print_json, print_table
 from compat_core.commands.parser import Subparsers, add_runs_dir
 from compat_core.commands.summary import headline, percent, print_results
 from compat_core.errors import CompatError
+from compat_core.experiments.files import CLOSED
 from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 
@@ -57,6 +58,8 @@ def _runs(arguments: argparse.Namespace) -> int:
         except CompatError as error:
             if run.exists():
                 print(f"{run.id}: {error}", file=sys.stderr)  # one damaged run must not hide the others
+    for path in store.unreadable():
+        print(f"{path}: {CLOSED}", file=sys.stderr)
     if arguments.json:
         print_json(listed)
     elif not listed:

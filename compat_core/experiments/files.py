@@ -11,6 +11,8 @@ from typing import Any
 
 from compat_core.errors import CompatError
 
+CLOSED = "may not be read by this account"
+
 
 def write_json(path: Path, values: Any, *, fsync: bool = False) -> None:
     """Replace ``path`` by ``values`` as JSON; a reader sees the old file or the new one, never a part of either.
@@ -46,10 +48,12 @@ def read_json(path: Path) -> Any:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        CompatError: when it is not JSON.
+        CompatError: when it is not JSON, or permissions keep it closed.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise CompatError("file", value=str(path), rule=CLOSED, fix="change its permissions") from error
     except ValueError as error:  # covers JSONDecodeError and UnicodeDecodeError
         raise CompatError("file", value=str(path), rule=f"not valid JSON ({error})") from error
 
@@ -60,6 +64,32 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise CompatError("file", value=str(path), rule="must be an object")
     return values
+
+
+def folders_with(root: Path, name: str) -> tuple[list[Path], list[Path]]:
+    """The folders of ``root`` that hold a file ``name``, and those that permissions keep closed.
+
+    Returns:
+        folders whose ``name`` can be read, and those that may not be looked into or whose ``name`` may not be read
+        (``root`` itself where it may not be listed), each ordered by name. What begins with a dot is in neither.
+    """
+    try:
+        entries = sorted(root.iterdir())
+    except PermissionError:
+        return [], [root]
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    found: list[Path] = []
+    closed: list[Path] = []
+    for folder in entries:
+        if folder.name.startswith("."):
+            continue
+        try:
+            if (folder / name).is_file():
+                (found if os.access(folder / name, os.R_OK) else closed).append(folder)
+        except PermissionError:
+            closed.append(folder)
+    return found, closed
 
 
 def append_line(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ ends when none is left. Nothing here imports torch.
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
@@ -142,7 +143,11 @@ def run_key(run: Run) -> str:
 
 
 def spawn_dispatcher(store: RunStore, key: str) -> None:
-    """Start ``python -m compat_core dispatch`` in a session of its own, where no closed terminal reaches it."""
+    """Start ``python -m compat_core dispatch`` in a session of its own, where no closed terminal reaches it.
+
+    Raises:
+        CompatError: when the runs folder cannot be written.
+    """
     _spawned[:] = [process for process in _spawned if process.poll() is None]  # collects those that ended
     command = [sys.executable, "-m", "compat_core", "dispatch", "--runs-dir", str(store.root), "--device-key", key]
     with open(_queue_folder(store) / f"{key}.log", "ab") as log:
@@ -268,6 +273,16 @@ def _popen(command: list[str], log: Any) -> subprocess.Popen[bytes]:
 
 
 def _queue_folder(store: RunStore) -> Path:
+    """Where dispatchers keep their locks and logs. Raises CompatError where nothing can be written into it."""
     folder = store.root / ".queue"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_written(folder, error.strerror) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _not_written(folder, os.strerror(errno.EACCES))
     return folder
+
+
+def _not_written(folder: Path, why: str | None) -> CompatError:
+    return CompatError("queue folder", value=str(folder), rule=f"cannot be written ({why})", fix="mend its permissions")

@@ -72,8 +72,11 @@ class Run:
         return self.path.name
 
     def exists(self) -> bool:
-        """Whether the folder is still there, with the configuration that makes it a run."""
-        return (self.path / CONFIG_FILE).is_file()
+        """Whether the folder is still there, with the configuration that makes it a run; False where it is closed."""
+        try:
+            return (self.path / CONFIG_FILE).is_file()
+        except PermissionError:
+            return False
 
     @property
     def lock(self) -> FileLock:
@@ -236,7 +239,7 @@ class Run:
 
     @contextlib.contextmanager
     def while_there(self) -> Iterator[None]:
-        """Turn "no such file" into "the run was deleted" where that is the reason."""
+        """Turn "no such file" into "the run was deleted" where that is the reason, and name what permissions forbid."""
         try:
             if not self.path.is_dir():
                 raise FileNotFoundError(self.path)
@@ -245,3 +248,6 @@ class Run:
             if self.exists():
                 raise CompatError("file", value=str(error.filename), rule="is missing from the run folder") from error
             raise CompatError(f"run {self.id} was deleted", fix="see: python -m compat_core runs") from error
+        except PermissionError as error:
+            rule = "may not be read or written by this account"
+            raise CompatError("file", value=str(error.filename), rule=rule, fix="change its permissions") from error

@@ -43,7 +43,8 @@ class RunStore:
 
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = runs_root(root)
-        if self.root.exists() and not self.root.is_dir():
+        # os.path: Path's own methods raise where a folder above may not be entered.
+        if os.path.exists(self.root) and not os.path.isdir(self.root):
             raise CompatError("runs folder", value=str(self.root), rule="is a file", fix="name a folder")
 
     def create(self, config: ExperimentConfig, title: str | None = None, *, queued: bool = False) -> Run:
@@ -85,17 +86,16 @@ class RunStore:
             shutil.rmtree(draft, ignore_errors=True)
             raise
 
+    def unreadable(self) -> list[Path]:
+        """Folders that may hold a run and that permissions keep closed; the runs folder itself where that is."""
+        return files.folders_with(self.root, CONFIG_FILE)[1]
+
     def list(self) -> list[Run]:
-        """All runs, newest first. Folders that are no runs, or vanish meanwhile, are passed over."""
+        """All runs, newest first. Folders that are no runs, are closed (see :meth:`unreadable`) or vanish meanwhile are
+        passed over."""
         found: list[tuple[float, str, Run]] = []
-        try:
-            entries = sorted(self.root.iterdir())
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        for path in entries:
+        for path in files.folders_with(self.root, CONFIG_FILE)[0]:
             run = Run(path)
-            if path.name.startswith(".") or not run.exists():
-                continue
             try:
                 created_at = run.meta.created_at or path.stat().st_mtime
             except (CompatError, FileNotFoundError):

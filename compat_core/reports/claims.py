@@ -23,7 +23,7 @@ from compat_core.methods.fastfill import searched_error
 from compat_core.methods.lce import LceConfig
 from compat_core.metrics import bootstrap_mean
 from compat_core.registry import Registry
-from compat_core.reports.evidence import Evidence, Measurement, Side
+from compat_core.reports.evidence import Evidence, Measurement, NotKept, Side
 from compat_core.spec import Spec
 
 OUTCOMES = ("holds", "does not hold", "undecided", "not tested")
@@ -78,16 +78,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What all given runs together say about one claim."""
+    """What all given runs together say about one claim; ``passed_over`` says why a run says nothing that could."""
 
     claim: Claim
     outcome: str
     findings: tuple[Finding, ...]
+    passed_over: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types."""
         text = {key: getattr(self.claim, key) for key in ("name", "statement", "source", "refuted_by", "margin")}
-        return text | {"outcome": self.outcome, "findings": [dataclasses.asdict(entry) for entry in self.findings]}
+        findings = [dataclasses.asdict(entry) for entry in self.findings]
+        return text | {"outcome": self.outcome, "findings": findings, "passed_over": list(self.passed_over)}
 
 
 CLAIMS: Registry[Claim] = Registry("claim")
@@ -98,18 +100,24 @@ def answer(claim: Claim, runs: Sequence[Run], resamples: int = 10_000) -> Answer
 
     Args:
         claim: the claim.
-        runs: finished runs; those that cannot speak to the claim are passed over.
+        runs: finished runs; those that cannot speak to the claim, or no longer can, are passed over.
         resamples: bootstrap resamples of each interval.
 
     Raises:
         CompatError: when a run that should have vectors has lost them.
     """
-    findings = []
+    findings: list[Finding] = []
+    passed_over: list[str] = []
     for run in runs:
         evidence = Evidence(run, run.config)
+        try:
+            measured = claim.measure(evidence)
+        except NotKept as error:
+            passed_over.append(str(error))
+            continue
         budget = evidence.budget()
-        findings += [_judge(claim, measurement, resamples, budget) for measurement in claim.measure(evidence)]
-    return Answer(claim, pool([finding.outcome for finding in findings]), tuple(findings))
+        findings += [_judge(claim, measurement, resamples, budget) for measurement in measured]
+    return Answer(claim, pool([finding.outcome for finding in findings]), tuple(findings), tuple(passed_over))
 
 
 def pool(outcomes: Sequence[str]) -> str:

@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.run import Run
 from compat_core.methods import METHODS
 from compat_core.spec import Spec
+
+
+class NotKept(CompatError):
+    """A finished run lacks what a claim is judged by, since it was made by an earlier version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,18 @@ class Evidence:
         return [spec.label for spec in self.config.methods if side.matches(spec)]
 
     def values(self, label: str, cell: str, metric: str) -> np.ndarray:
-        """``(S, Nq)`` float64: the metric per seed and valid query."""
+        """``(S, Nq)`` float64: the metric per seed and valid query.
+
+        Raises:
+            NotKept: for a run that was made before metrics were kept per query.
+            CompatError: when the ranked lists are not there.
+        """
         files = Artefacts(self.run.path)
-        rows = [files.ranking(seed, label, cell)[metric].astype(np.float64) for seed in self.config.seeds]
-        stacked = np.stack(rows)
+        cells = [files.ranking(seed, label, cell) for seed in self.config.seeds]
+        if not all(metric in found for found in cells):
+            rule = f"keeps no {metric} per query, which claims are judged by"
+            raise NotKept(f"run {self.run.id}", rule=rule, fix="run it again")
+        stacked = np.stack([found[metric].astype(np.float64) for found in cells])
         return stacked[:, ~np.isnan(stacked).any(axis=0)]
 
     def differences(self, better: Side, worse: Side, metric: str) -> list[Measurement]:

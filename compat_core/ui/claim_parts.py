@@ -30,7 +30,7 @@ def answered(run_ids: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def overview(answers: list[dict[str, Any]]) -> None:
-    """How many hold, and the table to take along."""
+    """How many hold, which runs say nothing that could, and the table to take along."""
     counts = Counter(entry["outcome"] for entry in answers)
     for column, outcome in zip(st.columns(len(OUTCOMES)), OUTCOMES, strict=True):
         column.metric(outcome, counts.get(outcome, 0), border=True)
@@ -39,6 +39,8 @@ def overview(answers: list[dict[str, Any]]) -> None:
         "and every seed agrees; one run that refutes it is enough. It is tested at the training budget of the chosen "
         "runs, no other."
     )
+    for sentence in dict.fromkeys(sentence for entry in answers for sentence in entry["passed_over"]):
+        st.warning(sentence, icon=":material/warning:")
     rows = [
         {
             "claim": entry["statement"],

@@ -27,7 +27,7 @@ from compat_core.models import BACKBONES
 from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
 from compat_core.ui.forms import config_fields
-from compat_core.ui.frame import page_link, store
+from compat_core.ui.frame import page_link, shown_errors, store
 from compat_core.ui.pickers import duration, follow_choice, in_address, touched
 
 
@@ -217,7 +217,7 @@ def _speed(arch: str, dim: int, size: Size, device: str) -> float | None:
 
 def start_buttons(config: ExperimentConfig, ready: bool) -> None:
     """Queue the experiment, whole or seed by seed; its command line and its file."""
-    with st.container(horizontal=True):
+    with st.container(horizontal=True), shown_errors():
         if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=not ready, key="launch-start"):
             run = queue.enqueue(store(), config)
             st.session_state["launched"] = [run.id]

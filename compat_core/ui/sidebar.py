@@ -9,6 +9,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments import queue
 from compat_core.ui.frame import page_link, store
 from compat_core.ui.pickers import available_runs, duration
+from compat_core.vectors.jobs import DecisionStore
 
 
 @st.cache_resource
@@ -29,11 +30,15 @@ def device_line() -> str:
 
 def sidebar() -> None:
     """Draw it."""
-    served_queue()
     with st.sidebar:
         st.caption("Device")
         st.markdown(device_line())
         _activity()
+        try:
+            served_queue()
+        except CompatError as error:  # runs wait here, and nothing may be written
+            st.caption(str(error))
+        _closed_folders()
 
 
 @st.fragment(run_every="5s")
@@ -55,3 +60,11 @@ def _activity() -> None:
         page_link("runs", "Show runs")
     except CompatError as error:  # a run folder was deleted meanwhile
         st.caption(str(error))
+
+
+def _closed_folders() -> None:
+    """Name what no list can show because permissions keep it closed."""
+    runs = store()
+    closed = dict.fromkeys([*runs.unreadable(), *DecisionStore(runs.root).unreadable()])
+    if closed:
+        st.caption(f"Not readable here, so not listed: {', '.join(f'`{path.name}`' for path in closed)}")

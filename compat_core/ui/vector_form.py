@@ -9,6 +9,8 @@ from typing import Any
 import streamlit as st
 
 from compat_core.adapters import ADAPTERS
+from compat_core.errors import CompatError
+from compat_core.experiments.run import Run
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import store
 from compat_core.ui.pickers import available_runs, follow_choice, in_address, run_title, to_address, touched
@@ -77,7 +79,7 @@ def _form() -> None:
                 uploads[field.argument] = field.file
             else:
                 _, named, group = field.argument.partition("=")
-                arguments += [f"--{option}", f"{group}={field.file.spec}" if named else field.file.spec]
+                arguments += [f"--{option}", f"{group}={field.file.spec}" if named else str(field.file.spec)]
     config = _settings()
     st.caption(
         "Adapters are fitted on one part of the items and every option is judged on another. Without labels the new "
@@ -194,21 +196,36 @@ def _group(file: InputFile) -> str:
 
 
 def _of_run() -> tuple[list[str], str]:
-    runs = {run.id: run for run in available_runs(store()) if not run.config.scenario.chain}
+    runs = {run.id: run for run in available_runs(store()) if not _is_chain(run)}
     if not runs:
         st.info("No finished run yet: start the demo on the Start page.")
         return [], ""
     left, right = st.columns([3, 1])
     with left:
         name = st.selectbox("Run", list(runs), format_func=lambda one: run_title(runs[one]), key="vectors-run")
+    try:
+        seeds = list(runs[name].config.seeds)
+    except CompatError as error:
+        st.error(str(error), icon=":material/error:")
+        return [], ""
     with right:
-        seed = st.selectbox("Seed", list(runs[name].config.seeds), key="vectors-run-seed")
+        seed = st.selectbox("Seed", seeds, key="vectors-run-seed")
     st.caption(
         "Adapters are fitted on its training images and judged on its evaluation images; its methods stand in the same "
         "table, with the numbers of the Compare page when all evaluation images are judged."
     )
     place = ["--runs-dir", str(store().root)]
     return ["--run", name, "--seed", str(seed), *place], run_title(runs[name])
+
+
+def _is_chain(run: Run) -> bool:
+    """Whether a run is a chain of versions, by its configuration as stored: a run whose configuration breaks its rules
+    is refused when it is chosen, and hides no other."""
+    try:
+        scenario = run.config_dict().get("scenario")
+    except CompatError:
+        return False
+    return isinstance(scenario, dict) and bool(scenario.get("chain"))
 
 
 def _settings() -> list[str]:

@@ -38,6 +38,19 @@ class Finding:
     rows: tuple[int, ...] = ()
 
 
+def row_fault(count: int, what: str, other: str, rows: int, by_id: bool = False) -> str:
+    """What is wrong with the length of a file beside another one, for people; empty where nothing is.
+
+    Args:
+        count: of the file, and ``what`` it holds, such as ``labels``.
+        other: what to call the file beside it, which holds ``rows`` rows.
+        by_id: both have ids, and rows are matched by them: any length will do.
+    """
+    if by_id or count == rows:
+        return ""
+    return f"holds {count:,} {what}, {other} {rows:,} rows: row i of both must be one item"
+
+
 def check_vectors(
     old: np.ndarray, new: np.ndarray, labels: np.ndarray | None = None, ids: np.ndarray | None = None
 ) -> list[Finding]:
@@ -49,8 +62,8 @@ def check_vectors(
     """
     found = []
     if len(old) != len(new):
-        rule = f"old holds {len(old):,} rows, new {len(new):,}: row i of both must be one item"
-        return [Finding(STOP, "number of rows", rule + "; match them by id (--ids, --new-ids)")]
+        fault = row_fault(len(old), "rows", "new", len(new))
+        return [Finding(STOP, "number of rows", f"old {fault}; match them by id (--ids, --new-ids)")]
     for name, emb in (("old", old), ("new", new)):
         found += _one_side(name, emb)
     if any(finding.severity == STOP for finding in found):

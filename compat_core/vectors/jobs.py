@@ -16,8 +16,9 @@ import numpy as np
 
 from compat_core.errors import CompatError
 from compat_core.experiments.background import BackgroundProcess
-from compat_core.experiments.files import read_json, write_json
+from compat_core.experiments.files import folders_with, read_json, write_json
 from compat_core.experiments.store import runs_root
+from compat_core.vectors.file_spec import FileSpec
 from compat_core.vectors.peek import InputFile
 
 FOLDER = "decisions"
@@ -169,19 +170,19 @@ class DecisionStore:
             if not isinstance(file.content, bytes):
                 raise TypeError(f"{file.name} lies on this machine: name it among the arguments")
             option, named_so, name = option.partition("=")
-            target = path / "inputs" / f"{option}{Path(file.name).suffix.lower()}"
-            target.write_bytes(file.content)
-            spec = f"{target}:{file.column}" if file.column else str(target)
-            named += [f"--{option}", f"{name}={spec}" if named_so else spec]
+            spec = FileSpec(path / "inputs" / f"{option}{file.spec.kind}", file.column)
+            spec.path.write_bytes(file.content)
+            named += [f"--{option}", f"{name}={spec}" if named_so else str(spec)]
         write_json(path / REQUEST_FILE, {"title": title, "arguments": [*named, *arguments], "created_at": time.time()})
         return DecisionJob(path)
 
+    def unreadable(self) -> list[Path]:
+        """Folders that may hold a decision and that permissions keep closed."""
+        return folders_with(self.root, REQUEST_FILE)[1]
+
     def list(self) -> list[DecisionJob]:
         """Newest first."""
-        if not self.root.is_dir():
-            return []
-        found = [DecisionJob(path) for path in self.root.iterdir() if (path / REQUEST_FILE).is_file()]
-        return sorted(found, key=lambda job: job.id, reverse=True)
+        return [DecisionJob(path) for path in reversed(folders_with(self.root, REQUEST_FILE)[0])]
 
     def get(self, name: str) -> DecisionJob:
         """The decision with that id. Raises CompatError where there is none."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from compat_core.errors import CompatError
-from compat_core.vectors.checks import INFO, Finding
+from compat_core.vectors.checks import INFO, Finding, row_fault
+from compat_core.vectors.file_spec import SpecLike
 from compat_core.vectors.sources import ID_COLUMN, LABEL_COLUMN, read_column, read_ids, read_vectors
 
 
@@ -41,21 +42,25 @@ class MatchedVectors:
         Raises:
             CompatError: for another length than the old file's, an item without a value, or an id that occurs twice.
         """
-        if ids is not None and self.ids is not None:
-            return values[_places(f"--{name}", ids, self.ids)]
-        if len(values) != self.old_rows:
-            rule = f"{len(values):,} entries; must be one for each of the old file's {self.old_rows:,} rows"
-            raise CompatError(f"--{name}", rule=rule)
-        return values[self.rows]
+        by_id = ids is not None and self.ids is not None
+        if fault := row_fault(len(values), "rows", "the old file", self.old_rows, by_id):
+            raise CompatError(f"--{name}", rule=fault)
+        if ids is None or self.ids is None:
+            return values[self.rows]
+        return values[_places(f"--{name}", ids, self.ids)]
 
-    def vectors(self, name: str, spec: str) -> np.ndarray:
+    def vectors(self, name: str, spec: SpecLike) -> np.ndarray:
         """Vectors of the old file's items ``(N, D)`` from another file, for the kept ones; as :meth:`column`."""
         found = read_vectors(spec)
         return self.column(name, found.emb, found.ids)
 
 
 def matched(
-    old: str, new: str, labels: str | None = None, ids: str | None = None, new_ids: str | None = None
+    old: SpecLike,
+    new: SpecLike,
+    labels: SpecLike | None = None,
+    ids: SpecLike | None = None,
+    new_ids: SpecLike | None = None,
 ) -> MatchedVectors:
     """Read two files of vectors and bring them together.
 
@@ -80,16 +85,15 @@ def matched(
     from_new = not labels and one.labels is None
     if new_ids and old_ids is None:
         raise CompatError("--new-ids", rule="ids of both sides are needed to match rows", fix="add --ids")
-    rows_of_labels = len(other.emb if from_new else one.emb)
-    if given is not None and len(given) != rows_of_labels:
-        rule = f"{len(given):,} labels; must be one for each of the {rows_of_labels:,} rows"
-        raise CompatError("--labels", rule=rule)
+    labelled, its_rows = ("new", len(other.emb)) if from_new else ("old", len(one.emb))
+    if given is not None and (fault := row_fault(len(given), "labels", labelled, its_rows)):
+        raise CompatError("--labels", rule=fault)
     all_rows = np.arange(len(one.emb))
     if old_ids is None or their_ids is None:
         return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows))
     for name, found, emb in (("old", old_ids, one.emb), ("new", their_ids, other.emb)):
-        if len(found) != len(emb):
-            raise CompatError(f"ids of {name}", value=f"{len(found):,} ids", rule=f"the file holds {len(emb):,} rows")
+        if fault := row_fault(len(found), "ids", name, len(emb)):
+            raise CompatError(f"ids of {name}", rule=fault)
         names, counts = np.unique(found, return_counts=True)
         if (counts > 1).any():
             raise CompatError(f"ids of {name}", value=str(names[counts > 1][0]), rule="occurs more than once")

@@ -23,8 +23,9 @@ from compat_core.errors import CompatError
 from compat_core.experiments.files import write_json
 from compat_core.experiments.locks import FileLock
 from compat_core.retrieval.streamed import let_go
+from compat_core.vectors.file_spec import FileSpec
 from compat_core.vectors.growing import GrowingFile
-from compat_core.vectors.sources import read_vectors, split_spec
+from compat_core.vectors.sources import read_vectors
 
 BATCH_ROWS = 8_192
 SYNC_BATCHES = 64  # batches of a piece that the journal knows: what a power cut costs at most
@@ -112,7 +113,7 @@ def migrate(
     if not out.parent.is_dir():
         raise CompatError("--out", value=str(out), rule="its folder does not exist")
     fitted, described = load_map(map_folder), read_manifest(map_folder)
-    source_path, _ = split_spec(vectors)
+    source_path = FileSpec.parse(vectors).of_arrays().path
     source = _Source(source_path, read_vectors(vectors).emb, None if side is None else read_vectors(side).emb)
     _may_be_mapped(source, fitted, described)
     lock = FileLock(out.with_name(f".{out.name}.lock"))

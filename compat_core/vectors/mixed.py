@@ -12,8 +12,9 @@ import torch
 from compat_core.adapters import VectorMap
 from compat_core.errors import CompatError
 from compat_core.retrieval.search import top_k
+from compat_core.vectors.file_spec import FileSpec
 from compat_core.vectors.migrate import SpaceManifest, read_space
-from compat_core.vectors.sources import read_vectors, split_spec
+from compat_core.vectors.sources import read_vectors
 
 BLOCK_ROWS = 65_536
 VERSIONS = ("old", "migrated", "new")
@@ -65,7 +66,7 @@ def open_part(version: str, spec: str, space: str, on_the_fly: VectorMap | None)
     if on_the_fly is not None and on_the_fly.side_dim:
         fix = "migrate the file first, with --vectors-side"
         raise CompatError("--map", rule="wants side-information, which is not searched along", fix=fix)
-    path, _ = split_spec(spec)
+    path = FileSpec.parse(spec).of_arrays().path
     manifest = read_space(path)
     if version == "old" and on_the_fly is None and (manifest is None or manifest.space != space):
         fix = "give --map, or migrate the file first; a compatible model's old rows need a manifest that says so"

@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 
 from compat_core.vectors.checks import Finding
+from compat_core.vectors.file_spec import FileSpec
 from compat_core.vectors.given import Candidate, Given
 from compat_core.vectors.inspection import inspect, refuse
 from compat_core.vectors.matching import MatchedVectors, matched
 from compat_core.vectors.migrate import sha256
 from compat_core.vectors.picture_files import picture_files
 from compat_core.vectors.pictures import ItemPictures, open_pictures
-from compat_core.vectors.sources import SUFFIXES, read_ages, read_column, read_ids, read_numbers, read_qrels, split_spec
+from compat_core.vectors.sources import read_ages, read_column, read_ids, read_numbers, read_qrels
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionFiles:
-    """The files of a decision, each ``FILE`` or ``FILE:NAME``; the fields are called as the options of ``decide``.
+    """The files of a decision; the fields are called as the options of ``decide``.
 
     Attributes:
         old, new, labels, ids, new_ids: see :func:`~compat_core.vectors.matching.matched`.
@@ -34,29 +35,29 @@ class DecisionFiles:
         options: name -> two files of vectors, every item as a query and as a gallery row of an option made elsewhere.
     """
 
-    old: str
-    new: str
-    labels: str | None = None
-    ids: str | None = None
-    new_ids: str | None = None
-    side: str | None = None
-    images: str | None = None
-    qrels: str | None = None
-    ages: str | None = None
-    weights: str | None = None
-    groups: Mapping[str, str] = field(default_factory=dict)
-    options: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    old: FileSpec
+    new: FileSpec
+    labels: FileSpec | None = None
+    ids: FileSpec | None = None
+    new_ids: FileSpec | None = None
+    side: FileSpec | None = None
+    images: FileSpec | None = None
+    qrels: FileSpec | None = None
+    ages: FileSpec | None = None
+    weights: FileSpec | None = None
+    groups: Mapping[str, FileSpec] = field(default_factory=dict)
+    options: Mapping[str, tuple[FileSpec, FileSpec]] = field(default_factory=dict)
 
-    def single(self) -> dict[str, str]:
+    def single(self) -> dict[str, FileSpec]:
         """Option -> file, of those that take one file."""
         found = {one.name.replace("_", "-"): getattr(self, one.name) for one in fields(self)}
-        return {name: path for name, path in found.items() if isinstance(path, str)}
+        return {name: file for name, file in found.items() if isinstance(file, FileSpec)}
 
     def described(self) -> dict[str, Any]:
         """Name, size and SHA-256 of every file, by option: what a decision was made on."""
-        found: dict[str, Any] = {name: describe(Path(path)) for name, path in self.single().items()}
-        found |= {f"group {name}": describe(Path(path)) for name, path in self.groups.items()}
-        return found | {f"option {name}": [describe(Path(one)) for one in two] for name, two in self.options.items()}
+        found: dict[str, Any] = {name: describe(file.path) for name, file in self.single().items()}
+        found |= {f"group {name}": describe(file.path) for name, file in self.groups.items()}
+        return found | {f"option {name}": [describe(one.path) for one in two] for name, two in self.options.items()}
 
 
 def given_from_files(files: DecisionFiles) -> tuple[Given, list[Finding]]:
@@ -73,7 +74,7 @@ def given_from_files(files: DecisionFiles) -> tuple[Given, list[Finding]]:
     judgements = read_qrels(files.qrels) if files.qrels else None
     findings = inspect(pair, judgements)
     refuse(findings)
-    groups = {name: pair.column("group", read_column(path), read_ids(path)) for name, path in files.groups.items()}
+    groups = {name: pair.column("group", read_column(file), read_ids(file)) for name, file in files.groups.items()}
     given = Given(
         pair.old, pair.new, pair.labels, pair.ids,
         judgements=judgements,
@@ -87,26 +88,27 @@ def given_from_files(files: DecisionFiles) -> tuple[Given, list[Finding]]:
     return given, findings
 
 
-def describe(spec: Path) -> dict[str, Any]:
+def describe(path: Path) -> dict[str, Any]:
     """Name, size and SHA-256 of an input file; a folder by the number and size of its files."""
-    if spec.is_dir():
-        sizes = [path.stat().st_size for path in spec.rglob("*") if path.is_file()]
-        return {"folder": spec.name, "files": len(sizes), "bytes": sum(sizes)}
-    path = split_spec(spec)[0] if spec.suffix.partition(":")[0] in SUFFIXES else spec
+    if path.is_dir():
+        sizes = [one.stat().st_size for one in path.rglob("*") if one.is_file()]
+        return {"folder": path.name, "files": len(sizes), "bytes": sum(sizes)}
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
-def _beside(name: str, pair: MatchedVectors, spec: str | None, read: Callable[[str], np.ndarray]) -> np.ndarray | None:
-    return None if spec is None else pair.column(name, read(spec), read_ids(spec))
+def _beside(
+    name: str, pair: MatchedVectors, file: FileSpec | None, read: Callable[[FileSpec], np.ndarray]
+) -> np.ndarray | None:
+    return None if file is None else pair.column(name, read(file), read_ids(file))
 
 
-def _candidate(name: str, pair: MatchedVectors, files: tuple[str, str]) -> Candidate:
-    query, gallery = (pair.vectors("option", path) for path in files)
+def _candidate(name: str, pair: MatchedVectors, files: tuple[FileSpec, FileSpec]) -> Candidate:
+    query, gallery = (pair.vectors("option", file) for file in files)
     return Candidate(name, query, gallery, f"{name}: made elsewhere, counted as one training.")
 
 
-def _pictures(pair: MatchedVectors, spec: str) -> ItemPictures:
-    files = picture_files(Path(spec)) is not None
+def _pictures(pair: MatchedVectors, spec: FileSpec) -> ItemPictures:
+    files = picture_files(spec.path) is not None
     by_id = files and pair.ids is not None
     picture, count = open_pictures(spec, pair.ids if by_id else None)
     rows = np.arange(count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +13,14 @@ from typing import BinaryIO
 import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
+from compat_core.experiments.files import CLOSED
+from compat_core.vectors.checks import row_fault
+from compat_core.vectors.file_spec import SUFFIXES, FileSpec
 from compat_core.vectors.picture_files import ARCHIVE, picture_files
-from compat_core.vectors.sources import ID_COLUMN, LABEL_COLUMN, SUFFIXES, TABLES, only_column
+from compat_core.vectors.sources import ID_COLUMN, LABEL_COLUMN, only_column
 
 VECTORS = ("old", "new", "side")  # options that take two dimensions
+IDS = ("ids", "new-ids")
 FREE_FORM = ("qrels",)  # options that take no file of arrays
 PICTURES = "images"
 USUAL = {"ids": ID_COLUMN, "new-ids": ID_COLUMN, "labels": LABEL_COLUMN}  # the column an option takes unless told
@@ -37,18 +42,16 @@ class InputFile:
     column: str = ""
 
     @classmethod
-    def at(cls, spec: str) -> InputFile:
+    def at(cls, text: str) -> InputFile:
         """``FILE`` or ``FILE:NAME``, with ``~`` for one's own folder."""
-        head, colon, column = spec.rpartition(":")
-        named = bool(colon) and Path(head).suffix.lower() in SUFFIXES
-        path = Path(head if named else spec).expanduser().absolute()
-        return cls(path.name, path, column if named else "")
+        spec = FileSpec.parse(text)
+        path = spec.path.expanduser().absolute()
+        return cls(path.name, path, spec.column)
 
     @property
-    def spec(self) -> str:
-        """The path as ``FILE`` or ``FILE:NAME``; the name alone for bytes."""
-        where = str(self.content) if isinstance(self.content, Path) else self.name
-        return f"{where}:{self.column}" if self.column else where
+    def spec(self) -> FileSpec:
+        """Where it lies, or would lie by its name alone for bytes, with its column."""
+        return FileSpec(self.content if isinstance(self.content, Path) else Path(self.name), self.column)
 
 
 def peek_errors(files: Mapping[str, InputFile]) -> dict[str, str]:
@@ -69,19 +72,27 @@ def peek_errors(files: Mapping[str, InputFile]) -> dict[str, str]:
                 shapes[option] = shape
         except CompatError as error:
             errors[option] = str(error)
-    tables = any(_suffix(files[side]) in TABLES for side in ("old", "new") if side in files)
     for option, shape in shapes.items():
         of = "new" if option == "new-ids" else "old"
-        if option == of or of not in shapes or shape[0] == shapes[of][0]:
+        if option == of or of not in shapes:
             continue
-        fix = ""
-        if option == "new":
-            if tables or {"ids", "new-ids"} <= set(files):  # rows may be matched by id
-                continue
-            fix = "or give the ids of both, and rows are matched by them"
-        rule = f"holds {shape[0]:,} rows, {files[of].name} {shapes[of][0]:,}: row i of both must be one item"
-        errors[option] = str(CompatError(files[option].name, rule=rule, fix=fix))
+        fault = row_fault(shape[0], "rows", files[of].name, shapes[of][0], _by_id(option, files))
+        if fault:
+            fix = "or give the ids of both, and rows are matched by them" if option == "new" else ""
+            errors[option] = str(CompatError(files[option].name, rule=fault, fix=fix))
     return errors
+
+
+def _by_id(option: str, files: Mapping[str, InputFile]) -> bool:
+    """Whether the rows of a file are brought to the old file's by id, as ``matched`` does it: both have ids."""
+    if option in IDS:
+        return False
+    theirs = _has_ids(files[option]) or (option == "new" and "new-ids" in files)
+    return theirs and ("ids" in files or _has_ids(files["old"]))
+
+
+def _has_ids(file: InputFile) -> bool:
+    return file.spec.is_table and ID_COLUMN in _names(file)
 
 
 def column_choices(option: str, file: InputFile) -> list[str]:
@@ -95,29 +106,32 @@ def column_choices(option: str, file: InputFile) -> list[str]:
         two names or more; nothing where there is nothing to choose: another kind of file, a name given already, one
         column only, vectors (which take all columns of a table), or a file that cannot be read.
     """
-    suffix = _suffix(file)
-    if file.column or option in FREE_FORM or (suffix in TABLES and option in VECTORS):
+    if file.column or option in FREE_FORM or (file.spec.is_table and option in VECTORS):
         return []
-    try:
-        with _opened(file) as opened:
-            if suffix == ".npz":
-                with zipfile.ZipFile(opened) as archive:
-                    names = [name.removesuffix(".npy") for name in archive.namelist()]
-            elif suffix == ".csv":
-                import pandas as pd
-
-                names = [str(name) for name in pd.read_csv(opened, nrows=0).columns]
-            elif suffix == ".parquet":
-                import pyarrow.parquet
-
-                names = list(pyarrow.parquet.ParquetFile(opened).schema_arrow.names)
-            else:
-                return []
-    except (ImportError, ValueError, OSError, zipfile.BadZipFile):  # peek says what is wrong
-        return []
+    names = _names(file)
     likeliest = only_column(names, USUAL.get(option, ""))
     names.sort(key=lambda name: (name != likeliest, name == ID_COLUMN))
     return names if len(names) > 1 else []
+
+
+def _names(file: InputFile) -> list[str]:
+    """The columns of a table, or arrays of an .npz; none for another kind of file, or one that cannot be read."""
+    try:
+        with _opened(file) as opened:
+            if file.spec.kind == ".npz":
+                with zipfile.ZipFile(opened) as archive:
+                    return [name.removesuffix(".npy") for name in archive.namelist()]
+            if file.spec.kind == ".csv":
+                import pandas as pd
+
+                return [str(name) for name in pd.read_csv(opened, nrows=0).columns]
+            if file.spec.kind == ".parquet":
+                import pyarrow.parquet
+
+                return list(pyarrow.parquet.ParquetFile(opened).schema_arrow.names)
+    except (ImportError, ValueError, OSError, zipfile.BadZipFile):  # peek says what is wrong
+        pass
+    return []
 
 
 def peek(option: str, file: InputFile) -> tuple[int, ...] | None:
@@ -129,12 +143,10 @@ def peek(option: str, file: InputFile) -> tuple[int, ...] | None:
     """
     if option == PICTURES and _is_folder_or_archive(file):
         return None
-    if isinstance(file.content, Path) and not file.content.is_file():
-        raise CompatError(file.name, value=str(file.content), rule="no such file on the machine this app runs on")
-    size = file.content.stat().st_size if isinstance(file.content, Path) else len(file.content)
+    size = _size(file)
     if not size:
         raise CompatError(file.name, rule="is empty (0 bytes)")
-    suffix = _suffix(file)
+    suffix = file.spec.kind
     if option in FREE_FORM:
         return None
     if suffix not in SUFFIXES:
@@ -150,6 +162,17 @@ def peek(option: str, file: InputFile) -> tuple[int, ...] | None:
     return shape
 
 
+def _size(file: InputFile) -> int:
+    """In bytes. Raises CompatError for a path where no file is, or one that may not be read."""
+    if isinstance(file.content, bytes):
+        return len(file.content)
+    if not os.path.isfile(file.content):
+        raise CompatError(file.name, value=str(file.content), rule="no such file on the machine this app runs on")
+    if not os.access(file.content, os.R_OK):
+        raise CompatError(file.name, value=str(file.content), rule=CLOSED, fix="change its permissions")
+    return file.content.stat().st_size
+
+
 def _opened(file: InputFile) -> BinaryIO:
     return file.content.open("rb") if isinstance(file.content, Path) else io.BytesIO(file.content)
 
@@ -158,7 +181,7 @@ def _is_folder_or_archive(file: InputFile) -> bool:
     """Whether it is a folder or zip archive of pictures. Raises CompatError for one without a picture in it."""
     if isinstance(file.content, Path):
         return picture_files(file.content) is not None
-    return _suffix(file) == ARCHIVE and zipfile.is_zipfile(io.BytesIO(file.content))
+    return file.spec.kind == ARCHIVE and zipfile.is_zipfile(io.BytesIO(file.content))
 
 
 def _fits(option: str, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -231,7 +254,3 @@ def _csv(name: str, opened: BinaryIO) -> None:
         raise CompatError(name, rule="cannot be read as csv") from error
     if not rows:
         raise CompatError(name, rule="holds no row")
-
-
-def _suffix(file: InputFile) -> str:
-    return (file.content if isinstance(file.content, Path) else Path(file.name)).suffix.lower()

@@ -15,9 +15,10 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from compat_core.errors import CompatError
+from compat_core.vectors.file_spec import FileSpec, SpecLike
 from compat_core.vectors.options import STATUS_QUO
 from compat_core.vectors.picture_files import picture_files
-from compat_core.vectors.sources import open_array, read_column, split_spec
+from compat_core.vectors.sources import open_array, read_column
 
 FOLDER = "thumbnails"
 PICTURED = 8  # lost queries of each option
@@ -41,7 +42,7 @@ class Thumbnail:
     caption: str
 
 
-def open_pictures(spec: str | Path, ids: np.ndarray | None = None) -> tuple[Callable[[int], Image.Image | None], int]:
+def open_pictures(spec: SpecLike, ids: np.ndarray | None = None) -> tuple[Callable[[int], Image.Image | None], int]:
     """Pictures of items, and how many items they are of.
 
     Args:
@@ -53,14 +54,15 @@ def open_pictures(spec: str | Path, ids: np.ndarray | None = None) -> tuple[Call
     Raises:
         CompatError: for a file that is none of these.
     """
-    files = picture_files(Path(spec))
+    file = FileSpec.parse(spec)
+    files = picture_files(file.path)
     if files is not None:
         named = files.of_items(ids)
         return (lambda row: _opened(files.open, named[row])), len(named)
-    path, _ = split_spec(spec)
-    stored = open_array(path) if path.suffix == ".npy" else None
+    path = file.of_arrays().path
+    stored = open_array(path) if file.kind == ".npy" else None
     if stored is None or stored.dtype.kind in "US":
-        names = read_column(spec).astype(str)
+        names = read_column(file).astype(str)
         return (lambda row: _opened(lambda name: (path.parent / name).open("rb"), names[row])), len(names)
     if stored.dtype != np.uint8 or stored.ndim not in (3, 4) or (stored.ndim == 4 and not {1, 3} & set(_ends(stored))):
         rule = f"holds {stored.dtype} of shape {stored.shape}; must be uint8 (N, H, W[, C]), or a column of paths"

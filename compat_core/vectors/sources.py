@@ -16,10 +16,10 @@ import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
 from compat_core.retrieval.inputs import check_keys
+from compat_core.vectors.csv_table import csv_columns, csv_keys, csv_values, csv_vectors
+from compat_core.vectors.file_spec import FileSpec, SpecLike
 from compat_core.vectors.parquet import open_parquet, parquet_vectors
 
-SUFFIXES = (".npy", ".npz", ".parquet", ".csv")
-TABLES = (".parquet", ".csv")
 ID_COLUMN, LABEL_COLUMN = "id", "label"
 RESERVED = (ID_COLUMN, LABEL_COLUMN)
 
@@ -39,7 +39,7 @@ class VectorFile:
     labels: np.ndarray | None = None
 
 
-def read_vectors(spec: str | Path) -> VectorFile:
+def read_vectors(spec: SpecLike) -> VectorFile:
     """Vectors from a file.
 
     In a table, a column of lists is the vectors; without one all numeric columns are, but for ``id`` and ``label``.
@@ -51,46 +51,46 @@ def read_vectors(spec: str | Path) -> VectorFile:
         CompatError: for a missing, truncated or foreign file, objects, big-endian numbers, booleans or complex numbers,
             no rows, another number of dimensions, or lists of unequal length.
     """
-    path, name = split_spec(spec)
-    if path.suffix == ".npy":
+    file = FileSpec.parse(spec).of_arrays()
+    path, name = file.path, file.column
+    if file.kind == ".npy":
         return VectorFile(_vectors(str(spec), open_array(path)))
-    if path.suffix == ".npz":
+    if file.kind == ".npz":
         return VectorFile(_vectors(str(spec), _npz(path, name)))
-    if path.suffix == ".parquet":
-        names = open_parquet(path).schema_arrow.names
+    if file.kind == ".parquet":
         emb = parquet_vectors(str(spec), path, name, RESERVED)
-        ids, labels = (_column(f"{path}:{one}") if one in names else None for one in RESERVED)
     else:
-        frame = _csv(path)
-        emb = _from_table(str(spec), frame, name)
-        ids, labels = (frame[one].to_numpy() if one in frame else None for one in RESERVED)
-    if labels is not None:
-        labels = _keys(str(spec), labels)
-    return VectorFile(_vectors(str(spec), emb), None if ids is None else ids.astype(str), labels)
+        emb = csv_vectors(str(spec), path, name, RESERVED)
+    ids = read_ids(file)
+    labels = read_column(FileSpec(path, LABEL_COLUMN)) if LABEL_COLUMN in table_columns(file) else None
+    return VectorFile(_vectors(str(spec), emb), ids, labels)
 
 
-def read_column(spec: str | Path, usual: str = "") -> np.ndarray:
+def read_column(spec: SpecLike, usual: str = "") -> np.ndarray:
     """One value per item: labels, ids, groups. Whole numbers or texts ``(N,)``.
 
-    A table without a name gives the ``usual`` column where it has one, or its only one beside ``id`` and ``label``.
+    A table without a name gives the ``usual`` column where it has one, or its only one beside ``id`` and ``label``. In
+    a CSV only an empty cell is empty (``NA`` is a text), and numbers are those written as such: ``007`` is a text.
 
     Raises:
         CompatError: as :func:`read_vectors`, for a column that is not there, or numbers that are not whole.
     """
-    return _keys(str(spec), _column(spec, usual))
+    return _keys(str(spec), _column(spec, usual, keys=True))
 
 
-def read_ids(spec: str | Path) -> np.ndarray | None:
+def read_ids(spec: SpecLike) -> np.ndarray | None:
     """The ``id`` column ``(N,)`` of a table, as texts; None where there is none. Raises CompatError for an empty id."""
-    path, _ = split_spec(spec)
-    if path.suffix not in TABLES or ID_COLUMN not in table_columns(path):
+    file = FileSpec.parse(spec).of_arrays()
+    if not file.is_table or ID_COLUMN not in table_columns(file):
         return None
-    return _column(f"{path}:{ID_COLUMN}").astype(str)
+    return read_column(FileSpec(file.path, ID_COLUMN)).astype(str)
 
 
-def table_columns(path: Path) -> list[str]:
+def table_columns(file: FileSpec) -> list[str]:
     """The names of a table's columns. Raises CompatError for a file that cannot be read."""
-    return list(_csv(path).columns) if path.suffix == ".csv" else list(open_parquet(path).schema_arrow.names)
+    if file.kind == ".csv":
+        return csv_columns(file.path)
+    return list(open_parquet(file.path).schema_arrow.names)
 
 
 def only_column(names: list[str], usual: str = "") -> str:
@@ -101,7 +101,7 @@ def only_column(names: list[str], usual: str = "") -> str:
     return rest[0] if len(rest) == 1 else ""
 
 
-def read_numbers(spec: str | Path) -> np.ndarray:
+def read_numbers(spec: SpecLike) -> np.ndarray:
     """One finite number per item, such as a weight: ``(N,)`` float64.
 
     Raises:
@@ -113,7 +113,7 @@ def read_numbers(spec: str | Path) -> np.ndarray:
     return values.astype(np.float64)
 
 
-def read_ages(spec: str | Path) -> np.ndarray:
+def read_ages(spec: SpecLike) -> np.ndarray:
     """One number or date per item, larger or later being newer: ``(N,)`` float64 or datetime64[s].
 
     Dates as text are ISO 8601, such as 2024-03-31 or 2024-03-31T12:00:00Z.
@@ -142,13 +142,13 @@ def _dates(spec: str, texts: np.ndarray) -> np.ndarray:
     return dates.dt.tz_convert(None).to_numpy()
 
 
-def read_qrels(path: str | Path) -> dict[str, dict[str, float]]:
+def read_qrels(spec: SpecLike) -> dict[str, dict[str, float]]:
     """Relevance judgements in TREC's form, ``query 0 item relevance`` per line: query id -> item id -> relevance.
 
     Raises:
         CompatError: for a missing file, no judgement, or a line of another form, which is named.
     """
-    path = _existing(Path(path))
+    path = FileSpec.parse(spec).existing().path
     judged: dict[str, dict[str, float]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         words = line.split()
@@ -163,25 +163,6 @@ def read_qrels(path: str | Path) -> dict[str, dict[str, float]]:
     if not judged:
         raise CompatError(str(path), rule="holds no judgement")
     return judged
-
-
-def split_spec(spec: str | Path) -> tuple[Path, str]:
-    """``FILE:NAME`` as a path and a name, the name empty where there is none. Raises CompatError for no such file."""
-    text = str(spec)
-    head, colon, name = text.rpartition(":")
-    path, name = (Path(head), name) if colon and Path(head).suffix.lower() in SUFFIXES else (Path(text), "")
-    path = _existing(path)
-    if path.suffix not in SUFFIXES:
-        raise CompatError(
-            str(path), rule=f"must end in one of {', '.join(SUFFIXES)}", fix="convert it, e.g. numpy.save"
-        )
-    return path, name
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise CompatError(str(path), rule="no such file")
-    return path
 
 
 def open_array(path: Path) -> np.ndarray:
@@ -207,58 +188,22 @@ def _npz(path: Path, name: str) -> np.ndarray:
         raise CompatError(str(path), rule=_reason(path, str(error)), fix="write it with numpy.savez") from error
 
 
-def _csv(path: Path) -> Any:
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path)
-    except (ValueError, OSError, UnicodeDecodeError) as error:  # pandas' errors derive from these
-        first = (str(error).splitlines() or ["unknown"])[0]
-        raise CompatError(str(path), rule=f"cannot be read as csv ({first})") from error
-    if not len(frame):
-        raise CompatError(str(path), rule="holds no row")
-    frame.columns = [str(column) for column in frame.columns]
-    return frame
+def _table_column(file: FileSpec, name: str, keys: bool) -> Any:
+    """One column of a table as a series, empty cells missing; a CSV's type depends on whether it holds ``keys``."""
+    if file.kind == ".parquet":
+        return open_parquet(file.path).read([name]).to_pandas()[name]
+    return csv_keys(file.path, name) if keys else csv_values(file.path, name)
 
 
-def _from_table(spec: str, frame: Any, name: str) -> np.ndarray:
-    columns = list(frame.columns)
-    if name:
-        if name not in columns:
-            raise unknown_name(f"column in {spec}", name, columns)
-        return np.asarray(frame[name].to_numpy())[:, None]
-    rest = [column for column in columns if column not in RESERVED]
-    numeric = [column for column in rest if frame[column].dtype.kind in "fiu"]
-    if not numeric:
-        raise CompatError(spec, rule=f"has no numeric column ({', '.join(columns[:8])})")
-    for column in rest:
-        _refuse_stray_text(spec, frame[column])
-    return np.asarray(frame[numeric].to_numpy())
-
-
-def _refuse_stray_text(spec: str, column: Any) -> None:
-    """A column that is mostly numbers is a dimension; a text in it would drop the dimension without a word."""
-    import pandas as pd
-
-    if column.dtype.kind in "fiub":
-        return
-    numbers = pd.to_numeric(column, errors="coerce")
-    stray = np.flatnonzero(numbers.isna() & column.notna())
-    if len(stray) < len(column) / 2:
-        row = int(stray[0]) if len(stray) else 0
-        rule = f"column {column.name}, row {row}: not a number, among numbers"
-        raise CompatError(spec, value=str(column.iloc[row])[:40], rule=rule, fix="mend that cell")
-
-
-def _column(spec: str | Path, usual: str = "") -> np.ndarray:
-    path, name = split_spec(spec)
-    if path.suffix == ".npy":
+def _column(spec: SpecLike, usual: str = "", keys: bool = False) -> np.ndarray:
+    file = FileSpec.parse(spec).of_arrays()
+    path, name = file.path, file.column
+    if file.kind == ".npy":
         values = open_array(path)
-    elif path.suffix == ".npz":
+    elif file.kind == ".npz":
         values = _npz(path, name)
     else:
-        frame = _csv(path) if path.suffix == ".csv" else None
-        names = list(frame.columns) if frame is not None else open_parquet(path).schema_arrow.names
+        names = table_columns(file)
         name = name or only_column(names, usual)
         if not name:
             raise CompatError(
@@ -266,7 +211,7 @@ def _column(spec: str | Path, usual: str = "") -> np.ndarray:
             )
         if name not in names:
             raise unknown_name(f"column in {path}", name, names)
-        column = frame[name] if frame is not None else open_parquet(path).read([name]).to_pandas()[name]
+        column = _table_column(file, name, keys)
         empty = np.flatnonzero(column.isna())
         if len(empty):
             rule = f"{len(empty):,} empty, the first in row {empty[0]}; every item needs a value"

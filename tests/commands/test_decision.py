@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from compat_core.cli import main
+from compat_core.vectors.peek import InputFile, peek_errors
 from tests.vectors.worlds import better_new, unrelated
 
 QUICK = ["--adapters", "procrustes,ridge", "--judged", "150", "--queries", "60"]
@@ -92,6 +94,22 @@ def test_pictures_from_a_folder_and_dates_from_a_csv(files, tmp_path):
     assert document["inputs"]["images"]["files"] == 500
     groups = pd.read_csv(tmp_path / "out" / "harm-by-group.csv")
     assert (groups[groups["grouping"] == "age"].groupby("option").size() == 5).all()
+
+
+def test_what_the_form_takes_decide_takes_too(files, tmp_path):
+    """A column with a dot in its name, and endings in capitals."""
+    given = better_new()
+    paths = files(given)
+    old = Path(paths["old"]).rename(tmp_path / "OLD.NPY")
+    labels = pd.DataFrame({"product.category": given.labels, "shop": given.labels % 3})
+    labels.to_csv(tmp_path / "LABELS.CSV", index=False)
+    named = {"old": str(old), "new": paths["new"], "labels": f"{tmp_path / 'LABELS.CSV'}:product.category"}
+    assert peek_errors({option: InputFile.at(text) for option, text in named.items()}) == {}
+    arguments = [word for option, text in named.items() for word in (f"--{option}", text)]
+    assert main(["decide", *arguments, "--out", str(tmp_path / "out"), *QUICK]) == 0
+    document = json.loads((tmp_path / "out" / "decision.json").read_text())
+    assert document["inputs"]["labels"]["file"] == "LABELS.CSV"
+    assert named["labels"] in document["next"]
 
 
 def test_an_adapter_that_is_left_out_is_named(files, tmp_path, capsys):

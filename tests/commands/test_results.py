@@ -61,6 +61,15 @@ def test_a_damaged_run_does_not_hide_the_others(finished, store, capsys):
     assert damaged.id in captured.err and "not valid JSON" in captured.err
 
 
+def test_a_closed_run_is_named_beside_the_others(finished, store, capsys, closed):
+    shut = store.create(ExperimentConfig())
+    closed(shut.path)
+    assert main(["runs", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert [entry["run"] for entry in json.loads(captured.out)] == [finished.id]
+    assert captured.err == f"{shut.path}: may not be read by this account\n"
+
+
 def test_report_writes_a_page(finished, tmp_path):
     pytest.importorskip("plotly")
     out = tmp_path / "report.html"

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from compat_core.errors import CompatError
-from compat_core.experiments import files
-from compat_core.experiments.run import Run
+from compat_core.experiments import files, queue
 from compat_core.experiments.status import RunStatus, this_process
 from compat_core.experiments.store import RunStore
 
@@ -50,16 +51,41 @@ def test_the_list_passes_over_what_is_no_run(store, config):
 
 def test_a_run_deleted_while_listing_is_passed_over(store, config, monkeypatch):
     kept, gone = store.create(config), store.create(config)
-    real = Run.exists
+    real = files.folders_with
 
-    def exists_once_more(self: Run) -> bool:
-        there = real(self)
-        if self.id == gone.id and there:
-            shutil.rmtree(self.path)
-        return there
+    def found_and_then_deleted(root, name):
+        found = real(root, name)
+        shutil.rmtree(gone.path)
+        return found
 
-    monkeypatch.setattr(Run, "exists", exists_once_more)
+    monkeypatch.setattr(files, "folders_with", found_and_then_deleted)
     assert [run.id for run in store.list()] == [kept.id]
+
+
+def test_a_closed_folder_is_named_and_hides_no_other_run(store, config, closed):
+    shut, kept = store.create(config, queued=True), store.create(config, queued=True)
+    closed(shut.path)
+    assert [run.id for run in store.list()] == [kept.id] and store.unreadable() == [shut.path]
+    assert not shut.exists() and store.get(kept.id) == kept
+    assert queue.waiting_runs(store, "cpu") == [kept]
+    for read in (lambda: shut.config, lambda: shut.meta, lambda: shut.status):
+        with pytest.raises(CompatError, match="by this account"):
+            read()
+
+
+def test_a_closed_configuration_is_named_and_hides_no_other_run(store, config, monkeypatch):
+    shut, kept = store.create(config), store.create(config)
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: shut.path not in Path(path).parents and real(path, mode))
+    assert [run.id for run in store.list()] == [kept.id] and store.unreadable() == [shut.path]
+
+
+def test_a_closed_runs_folder_is_empty_and_named(store, config, closed):
+    store.create(config)
+    assert store.unreadable() == []
+    closed(store.root)
+    assert store.list() == [] and store.unreadable() == [store.root]
+    assert RunStore(store.root / "below").list() == []
 
 
 def test_get_takes_a_unique_beginning_and_suggests(store, config):

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.presets import configure
 from compat_core.experiments.store import RunStore
+from compat_core.ui.claim_parts import answered
 from compat_core.ui.frame import PAGES
+from compat_core.ui.sidebar import served_queue
 
 
 def texts(app):
@@ -39,6 +42,33 @@ def test_visit_with_a_finished_run(name, finished, visit):
     assert not app.error, [error.value for error in app.error]
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_a_closed_folder_is_named_in_the_sidebar_and_takes_no_page_down(name, copied, visit, closed):
+    shut = copied.create(configure("demo"))
+    (copied.root / "decisions" / "one").mkdir(parents=True)
+    closed(shut.path)
+    closed(copied.root / "decisions" / "one")
+    served_queue.clear()
+    app = visit(name)
+    assert not app.error, [error.value for error in app.error]
+    (note,) = [caption.value for caption in app.sidebar.caption if "Not readable here" in caption.value]
+    assert shut.id in note and "`one`" in note
+    if name == "runs":
+        (table,) = [frame.value for frame in app.dataframe if "verdicts (mAP, %)" in frame.value]
+        assert table["id"].tolist() == [copied.list()[0].id]
+
+
+def test_a_queue_that_cannot_be_served_is_a_note_in_the_sidebar(tmp_path, monkeypatch, visit):
+    monkeypatch.setenv("COMPATBENCH_RUNS", str(tmp_path))
+    RunStore(tmp_path).create(configure("demo"), queued=True)
+    (tmp_path / ".queue").write_text("in the way, as a folder without write permission is")
+    served_queue.clear()
+    app = visit("launch", preset="demo")
+    assert not app.error and any("cannot be written" in note.value for note in app.sidebar.caption)
+    app.button(key="launch-start").click().run()
+    assert not app.exception and any("cannot be written" in error.value for error in app.error)
+
+
 def test_claims_folds_away_what_the_runs_cannot_speak_to(finished, visit):
     app = visit("claims")
     (folded,) = [expander for expander in app.expander if expander.label.startswith("Not tested by these runs")]
@@ -47,6 +77,19 @@ def test_claims_folds_away_what_the_runs_cannot_speak_to(finished, visit):
     assert any("FCT leaves the new model exactly as it is" in text for text in answered)
     assert silent and all("not tested" in text for text in silent)
     assert not any("not tested" in text for text in answered)
+
+
+def test_claims_names_a_run_from_before_the_metrics_per_query(copied, visit, monkeypatch):
+    real = Artefacts.ranking
+
+    def early(self, *place):
+        return {name: array for name, array in real(self, *place).items() if name in ("indices", "scores")}
+
+    monkeypatch.setattr(Artefacts, "ranking", early)
+    answered.clear()  # the same id was answered for by another store
+    app = visit("claims")
+    assert not app.error and any("keeps no mAP per query" in note.value for note in app.warning)
+    answered.clear()
 
 
 def test_demo_button_queues_the_demo_and_shows_it(empty, visit):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -141,6 +142,22 @@ def test_a_finished_run_brings_its_vectors(finished, visit, started):
     (job,) = started
     assert job.arguments[:2] == ["--run", finished.list()[0].id]
     job.delete()
+
+
+@pytest.mark.parametrize("wrong", ['{"no_such_key": 1}', "{"])
+def test_a_run_with_a_broken_configuration_leaves_the_form_to_the_others(copied, visit, started, wrong):
+    (good,) = copied.list()
+    odd = copied.root / "odd"
+    shutil.copytree(good.path, odd)
+    (odd / "config.json").write_text(wrong)
+    app = visit("vectors")
+    app.segmented_control(key="vectors-source").set_value("run").run()
+    app.selectbox(key="vectors-run").set_value("odd").run()
+    assert len(app.error) == 1 and app.button(key="vectors-start").disabled
+    app = app.selectbox(key="vectors-run").set_value(good.id).run()
+    assert not app.error
+    app.button(key="vectors-start").click().run()
+    assert started[0].arguments[:2] == ["--run", good.id]
 
 
 def test_the_answer_stands_first_with_every_option_and_the_closer_look(decided, visit):

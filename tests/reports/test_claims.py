@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from compat_core.cli import main
+from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.presets import configure
 from compat_core.experiments.runner import run_experiment
 from compat_core.experiments.store import RunStore
@@ -107,6 +108,22 @@ def test_command_line(run, capsys):
     assert main(["claims", run.id, "--runs-dir", root]) == 0
     assert "NOT TESTED" in capsys.readouterr().out
     assert main(["claims", "nope", "--runs-dir", root]) == 2
+
+
+def test_a_run_from_before_the_metrics_per_query_is_passed_over_and_named(run, monkeypatch, capsys):
+    real = Artefacts.ranking
+
+    def early(self, *place):
+        return {name: array for name, array in real(self, *place).items() if name in ("indices", "scores")}
+
+    monkeypatch.setattr(Artefacts, "ranking", early)
+    claim = CLAIMS.get("bct-sys-compatible")
+    silent = answer(claim, [run])
+    assert (silent.outcome, silent.findings) == ("not tested", ())
+    assert silent.passed_over == (f"run {run.id}: keeps no mAP per query, which claims are judged by; run it again",)
+    assert answer(CLAIMS.get("lce-costs-less"), [run]).passed_over == (), "it never could speak to that"
+    assert main(["claims", run.id, "--runs-dir", str(run.path.parent)]) == 0
+    assert "keeps no mAP per query" in capsys.readouterr().err
 
 
 def test_a_weaker_new_model_is_recognised_by_its_results(run, monkeypatch):

@@ -61,6 +61,21 @@ def test_ids_of_another_number(tmp_path):
         matched(str(tmp_path / "o.npy"), str(tmp_path / "o.npy"), new_ids=str(tmp_path / "ids.npy"))
 
 
+def test_ids_of_a_csv_meet_those_of_other_files(tmp_path):
+    """Plain numbers meet whole numbers of any file; with zeros before them they are other ids."""
+    np.save(tmp_path / "new.npy", EMB + 100)
+    plain, padded = table(tmp_path / "plain.csv", range(5), EMB), table(tmp_path / "padded.csv", ["00", *"1234"], EMB)
+    np.save(tmp_path / "numbers.npy", np.arange(5)[::-1])
+    new, numbers = str(tmp_path / "new.npy"), str(tmp_path / "numbers.npy")
+    assert matched(plain, new, new_ids=numbers).ids.tolist() == list("01234")
+    assert matched(padded, new, new_ids=numbers).ids.tolist() == list("1234")
+    pd.DataFrame({"id": range(5), "emb": (EMB + 100).tolist()}).to_parquet(tmp_path / "new.parquet")
+    np.testing.assert_array_equal(matched(plain, str(tmp_path / "new.parquet")).new, EMB + 100)
+    (tmp_path / "labels.csv").write_text("id,label\n4,NA\n3,NA\n2,a\n1,a\n0,a\n")
+    labels = str(tmp_path / "labels.csv")
+    assert matched(new, new, labels, numbers).labels.tolist() == ["NA", "NA", "a", "a", "a"]
+
+
 def test_columns_of_a_table_with_ids_follow_the_ids(tmp_path):
     """A table of one's own is in its own order: taking it row by row would mislabel every item without a word."""
     np.save(tmp_path / "o.npy", EMB)

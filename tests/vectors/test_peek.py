@@ -5,9 +5,14 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from compat_core.errors import CompatError
+from compat_core.vectors.matching import matched
 from compat_core.vectors.peek import InputFile, column_choices, peek_errors
+from compat_core.vectors.sources import read_ids, read_numbers
 
 
 def npy(array):
@@ -63,11 +68,50 @@ def test_rows_have_to_agree_unless_they_are_matched_by_id():
     assert set(peek_errors(files)) == {"labels"}
 
 
+def parquet(**columns):
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
+
+
+def test_a_table_with_ids_may_hold_more_rows_where_the_old_rows_have_ids(tmp_path, monkeypatch):
+    """The form and the process have to agree: ``matched`` takes such a table by id."""
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "old": InputFile("old.npy", npy(GOOD_ROWS + 1)),
+        "new": InputFile("new.npy", npy(GOOD_ROWS + 2)),
+        "labels": InputFile("labels.parquet", parquet(id=list("xedcba"), label=[9, 5, 4, 3, 2, 1])),
+        "ages": InputFile("ages.parquet", parquet(id=list("xedcba"), seen=range(6))),
+    }
+
+    def read():
+        for file in files.values():
+            (tmp_path / file.name).write_bytes(file.content)
+        ids = str(files["ids"].spec) if "ids" in files else None
+        pair = matched("old.npy", "new.npy", "labels.parquet", ids)
+        return pair.labels, pair.column("ages", read_numbers("ages.parquet"), read_ids("ages.parquet"))
+
+    assert set(peek_errors(files)) == {"labels", "ages"}
+    with pytest.raises(CompatError, match="holds 6 labels, old 5 rows"):
+        read()
+    files["ids"] = InputFile("ids.npy", npy(np.array(list("abcde"))))
+    assert peek_errors(files) == {}
+    labels, ages = read()
+    assert labels.tolist() == [1, 2, 3, 4, 5] and ages.tolist() == [5, 4, 3, 2, 1]
+    del files["ids"]
+    files["old"] = InputFile("old.parquet", parquet(id=list("abcde"), x=[1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert peek_errors(files) == {}, "ids of its own"
+    files["new"] = InputFile("new.parquet", parquet(id=list("abcd"), x=[1.0, 2.0, 3.0, 4.0]))
+    assert peek_errors(files) == {}
+    files["new"] = InputFile("new.parquet", parquet(x=[1.0, 2.0, 3.0, 4.0]))
+    assert set(peek_errors(files)) == {"new"}
+
+
 def test_paths_with_a_column_and_with_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "vectors.npz").write_bytes(npz(one=np.zeros((5, 3)), two=np.zeros(2)))
     file = InputFile.at("~/vectors.npz:one")
-    assert file.spec == f"{tmp_path}/vectors.npz:one" and peek_errors({"old": file}) == {}
+    assert str(file.spec) == f"{tmp_path}/vectors.npz:one" and peek_errors({"old": file}) == {}
     assert "did you mean 'one'" in peek_errors({"old": InputFile.at("~/vectors.npz:ome")})["old"]
     assert "no such file" in peek_errors({"old": InputFile.at("~/gone.npy")})["old"]
     assert InputFile.at("odd:name.npy").content == Path("odd:name.npy").absolute()

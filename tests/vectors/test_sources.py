@@ -18,7 +18,6 @@ from compat_core.vectors.sources import (
     read_numbers,
     read_qrels,
     read_vectors,
-    split_spec,
 )
 
 EMB = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -109,6 +108,54 @@ def test_csv_of_numbers(save):
     np.testing.assert_array_equal(read_vectors(f"{path}:y").emb, EMB[:, 1:2])
 
 
+def test_ids_and_labels_of_a_csv_stay_as_they_are_written(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("id,label,x\n007,NA,1\n7,null,2\n08,NA,3\n")
+    assert read_ids(path).tolist() == read_vectors(path).ids.tolist() == ["007", "7", "08"]
+    assert read_column(path, "label").tolist() == read_vectors(path).labels.tolist() == ["NA", "null", "NA"]
+    np.testing.assert_array_equal(read_vectors(path).emb, [[1], [2], [3]])
+    path.write_text("id,shop\n1,None\n2,nan\n3,n/a\n")
+    assert read_column(f"{path}:shop").tolist() == ["None", "nan", "n/a"]
+    path.write_text("id,label,x\n007,a,1\n,b,2\n,,3\n")
+    for read in (read_ids, read_vectors):
+        with pytest.raises(CompatError, match=r"column id.*2 empty, the first in row 1"):
+            read(path)
+    with pytest.raises(CompatError, match=r"column label.*1 empty, the first in row 2"):
+        read_column(path, "label")
+    path.write_text('"id","x"\n"row 1","007",1\n"row 2","08",2\n')  # as R writes it: row names without a header
+    assert read_ids(path).tolist() == ["007", "08"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["7", " 8", "-9"], [7, 8, -9]),
+        (["1.0", "2.0"], [1, 2]),
+        (["7", "08"], ["7", "08"]),
+        (["1_0", "2"], ["1_0", "2"]),
+        (["+7", "8"], ["+7", "8"]),
+        (["inf", "nan"], ["inf", "nan"]),
+        (["18446744073709551615", "1"], [2**64 - 1, 1]),
+        (["99999999999999999999", "1"], ["99999999999999999999", "1"]),
+    ],
+)
+def test_a_column_of_a_csv_is_numbers_where_it_is_written_so(tmp_path, cells, values):
+    path = tmp_path / "items.csv"
+    path.write_text("\n".join(["label", *cells]))
+    assert read_column(path).tolist() == values
+
+
+def test_numbers_of_a_csv_stay_numbers(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("id,weight,price\n007,010,1.50\n08,2,NA\n")
+    assert read_numbers(f"{path}:weight").tolist() == read_ages(f"{path}:weight").tolist() == [10.0, 2.0]
+    with pytest.raises(CompatError, match=r"column price.*1 empty"):
+        read_numbers(f"{path}:price")
+    with pytest.raises(CompatError, match="whole numbers"):
+        path.write_text("label\n1.5\n2.5\n")
+        read_column(path)
+
+
 def test_numbers_and_dates(save):
     path = save("c.csv", {"when": ["2020-01-01", "2021-01-01"], "size": [1.5, 2.0]})
     assert read_numbers(f"{path}:size").tolist() == [1.5, 2.0]
@@ -162,10 +209,19 @@ def test_qrels(tmp_path):
         read_qrels(path)
 
 
-def test_a_colon_in_a_path_is_no_name(tmp_path):
-    odd = tmp_path / "a:b.npy"
-    np.save(odd, EMB)
-    assert split_spec(str(odd)) == (odd, "")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("v.npy", EMB),
+        ("v.npz", {"x": EMB}),
+        ("v.csv", dict(zip("xyz", EMB.T, strict=True))),
+        ("v.parquet", {"x": EMB.tolist()}),
+    ],
+)
+def test_files_are_known_by_their_ending_in_any_case(save, name, content):
+    small = Path(save(name, content))
+    large = small.rename(small.with_name(name.upper()))
+    np.testing.assert_array_equal(read_vectors(large).emb, EMB)
 
 
 BAD = {
