@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from compat_core.experiments.store import RunStore
-from compat_core.reports.decision import decision_page
+from compat_core.reports.decision import amount_text, decision_page
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide
 from compat_core.vectors.jobs import DecisionStore
@@ -189,6 +189,27 @@ def test_the_bill_is_for_the_rows_given_until_another_number_is_entered(decided,
     before = table_with(app, "embed again")["GB kept"].tolist()
     items.set_value(10**9).run()
     assert table_with(app, "embed again")["GB kept"].tolist() != before and not app.exception
+
+
+def test_downloads_agree_with_the_prices_on_the_screen(decided, visit, monkeypatch):
+    built = {}
+    monkeypatch.setattr(
+        "compat_core.ui.decision_parts.st.download_button",
+        lambda label, data, **settings: built.update({label: data}),
+    )
+    app = visit("vectors", decision=decided.id)
+    stored = decided.document()["decision"]
+    assert json.loads(built["decision.json"]())["next"][0] == "migrate"
+    app.number_input(key=f"bill-{decided.id}-gpu_price").set_value(0.0).run()
+    (answer,) = app.success
+    taken = json.loads(built["decision.json"]())
+    assert taken["decision"]["recommended"] == "full backfill" != stored["recommended"]
+    assert "Recommended: full backfill." in answer.value
+    assert taken["decision"]["config"]["costs"]["gpu_price"] == 0 and taken["next"] == []
+    assert table_with(app, "embed again")["money"].iloc[2] == amount_text(taken["decision"]["rows"][2]["bill"]["money"])
+    page = built["decision.html"]().decode()
+    assert "Recommended: full backfill." in page and stored["recommended"] + "." not in page
+    assert "carry it out" not in page
 
 
 def test_a_failed_decision_shows_its_last_words(empty, visit, started):
