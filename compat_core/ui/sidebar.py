@@ -12,13 +12,6 @@ from compat_core.ui.pickers import available_runs, duration
 
 
 @st.cache_resource
-def served_queue() -> bool:
-    """Once per server: wake the queue, so that runs left waiting by a reboot are served."""
-    queue.wake(store())
-    return True
-
-
-@st.cache_resource
 def device_line() -> str:
     """The device new runs use, with the reason."""
     choice = pick_device("auto")
@@ -29,7 +22,6 @@ def device_line() -> str:
 
 def sidebar() -> None:
     """Draw it."""
-    served_queue()
     with st.sidebar:
         st.caption("Device")
         st.markdown(device_line())
@@ -38,6 +30,7 @@ def sidebar() -> None:
 
 @st.fragment(run_every="5s")
 def _activity() -> None:
+    _wake()
     try:
         active = available_runs(store(), ("running", "queued"))
         if not active:
@@ -55,3 +48,11 @@ def _activity() -> None:
         page_link("runs", "Show runs")
     except CompatError as error:  # a run folder was deleted meanwhile
         st.caption(str(error))
+
+
+def _wake() -> None:
+    """See to it that the queue is served: a dispatcher that was killed, or ended with the machine, leaves it alone."""
+    try:
+        queue.wake(store())
+    except OSError as error:  # a full disk, or a folder that may not be written
+        st.caption(f"The queue cannot be served: {error}")

@@ -62,6 +62,23 @@ def test_a_finished_run_says_how_long_and_how_fast(finished, visit):
     assert "took" in words(app) and "images/s" in words(app)
 
 
+def test_a_queue_left_alone_is_woken_while_a_page_is_open(copied, visit, monkeypatch):
+    woken = []
+    enqueue(copied, configure("demo", seeds=(9,), device="cpu"))
+    monkeypatch.setattr("compat_core.experiments.queue.spawn_dispatcher", lambda store, key: woken.append(key))
+    app = visit("methods")
+    app.run()
+    assert woken == ["cpu", "cpu"] and "waiting, place 1" in words(app)
+
+    def refused(store, key):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("compat_core.experiments.queue.spawn_dispatcher", refused)
+    app.run()
+    assert "The queue cannot be served: No space left on device" in words(app)
+    assert "waiting, place 1" in words(app) and not app.exception
+
+
 def test_a_failed_run_shows_the_fix_its_log_and_resume(copied, visit):
     (run,) = copied.list()
     run.write_status(run.status.replace(state="failed", error=RunError("out of memory", "halve the batch")))
