@@ -1,5 +1,6 @@
 """Compare: a verdict per metric with its interval, several runs side by side, everything downloadable."""
 
+import io
 import json
 import shutil
 
@@ -31,7 +32,7 @@ def copied(root, target):
     shutil.copytree(run.path, other)
     results = json.loads((other / "results.json").read_text())
     results |= {"run": other.name, "dataset": "other"}
-    for key in ("rows", "verdicts", "curves", "per_class"):
+    for key in ("rows", "verdicts", "curves", "per_class", "backfill"):
         results[key] = [row | {"run": other.name} for row in results[key] if row["method"] != "fct"]
     (other / "results.json").write_text(json.dumps(results))
     return store, run.id, other.name
@@ -97,6 +98,29 @@ def test_two_runs_stand_side_by_side_and_say_what_they_do_not_share(two, visit):
     known = deltas[deltas["method"] == "bct-sys"]["delta"]
     assert (known == 0).all() and len(known)
     assert deltas[deltas["method"] == "fct"]["delta"].isna().all(), "no counterpart, no difference"
+
+
+def test_backfill_curves_of_every_run_are_shown_and_say_whose(two, visit, monkeypatch):
+    built = {}
+    monkeypatch.setattr(
+        "compat_core.ui.compare_parts.download_table", lambda name, key, make: built.update({key: make})
+    )
+    _, first, second = two
+    app = visit("compare", run=[first, second])
+
+    def drawn():
+        titles = [json.loads(chart.proto.spec)["layout"]["title"]["text"] for chart in app.get("plotly_chart")]
+        return [title for title in titles if "mAP along the backfill" in title]
+
+    app.selectbox(key="backfill-method").set_value("bct-sys").run()
+    assert drawn() == ["mAP along the backfill: bct-sys"] * 2 and not app.exception
+    assert len([frame for frame in app.dataframe if "share_95" in frame.value.columns]) == 2
+    assert f"A: {first}" in texts(app) and f"B: {second}" in texts(app)
+    app.selectbox(key="backfill-method").set_value("fct").run()
+    assert drawn() == ["mAP along the backfill: fct"], "one of the two has no fct"
+    taken = pd.read_csv(io.BytesIO(built["backfill-get"]("csv")))
+    assert set(taken["run"]) == {first, second}
+    assert set(taken[taken["run"] == second]["method"]) == {"independent", "bct-sys"}
 
 
 def test_a_run_without_results_is_named(two, visit):
