@@ -11,7 +11,7 @@ import streamlit as st
 from compat_core.adapters import ADAPTERS
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import store
-from compat_core.ui.pickers import available_runs, follow_choice, in_address, run_title, to_address, touched
+from compat_core.ui.pickers import available_runs, follow_choice, in_address, is_chain, run_title, to_address, touched
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import DecisionConfig
 from compat_core.vectors.jobs import DecisionJob, DecisionStore
@@ -194,7 +194,7 @@ def _group(file: InputFile) -> str:
 
 
 def _of_run() -> tuple[list[str], str]:
-    runs = {run.id: run for run in available_runs(store()) if not run.config.scenario.chain}
+    runs = {run.id: run for run in available_runs(store()) if not is_chain(run)}
     if not runs:
         st.info("No finished run yet: start the demo on the Start page.")
         return [], ""
