@@ -70,7 +70,7 @@ def costs(source: Source) -> tuple[CostConfig, int]:
     """The cost model's inputs, all on screen."""
     with st.expander("Cost model: every input", icon=":material/payments:", expanded=True):
         default = CostConfig(items=ITEMS)
-        values = config_fields(default, "backfill-costs", skip=("training_gpu_hours",), columns=3, bounded=False)
+        values = config_fields(default, "backfill-costs", skip=("training_gpu_hours",), bounded=False, linked=True)
         return CostConfig(**{"training_gpu_hours": default.training_gpu_hours} | values), ITEMS
 
 

@@ -124,10 +124,10 @@ def _costs(stored: Mapping[str, Any], key: str) -> CostConfig:
     before = CostConfig(**stored["config"]["costs"])
     items = st.number_input(
         "Items in production", 1, value=before.items or stored["num_items"], key=f"bill-{key}-items",
-        help="the bill is for so many; at first as many as vectors were given",
+        bind="query-params", help="the bill is for so many; at first as many as vectors were given",
     )  # fmt: skip
     with st.expander("What things cost: change an input and the bill is worked out anew", icon=":material/payments:"):
-        return CostConfig(items=items, **config_fields(before, f"bill-{key}", skip=("items",), columns=4))
+        return CostConfig(items=items, **config_fields(before, f"bill-{key}", skip=("items",), columns=4, linked=True))
 
 
 def _at_prices(job: DecisionJob, document: Mapping[str, Any], decided: Mapping[str, Any]) -> dict[str, Any]:

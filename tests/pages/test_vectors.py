@@ -212,6 +212,17 @@ def test_downloads_agree_with_the_prices_on_the_screen(decided, visit, monkeypat
     assert "carry it out" not in page
 
 
+def test_a_link_holds_the_inputs_of_the_bill(decided, visit):
+    price = f"bill-{decided.id}-gpu_price"
+    app = visit("vectors", **{"decision": decided.id, price: "0.0", f"bill-{decided.id}-items": "1000000"})
+    assert app.number_input(key=price).value == 0 and app.number_input(key=f"bill-{decided.id}-items").value == 10**6
+    assert "Recommended: full backfill" in texts(app)
+    bound = {field.proto.query_param_key for field in app.number_input}
+    assert {f"bill-{decided.id}-{name}" for name in CostConfig.__dataclass_fields__} <= bound, (
+        "the browser writes these"
+    )
+
+
 def test_a_failed_decision_shows_its_last_words(empty, visit, started):
     job = DecisionStore(empty.root).create("broken", [])
     job.process.log.write_text("compatbench: --old: no such file\n")
@@ -314,6 +325,7 @@ def test_backfill_of_a_run_in_every_axis(finished, visit):
     table = table_with(app, "smallest share (95 %)")
     assert set(table["of what a full backfill would still add"]) == {"90 %", "95 %", "99 %"}
     before = table["money"].tolist()
+    assert visit("backfill", **{"backfill-costs-gpus": "8"}).number_input(key="backfill-costs-gpus").value == 8
     app.number_input(key="backfill-costs-gpu_price").set_value(500.0).run()
     table = table_with(app, "smallest share (95 %)")
     assert table["money"].tolist() != before or set(before) == {"–"}
