@@ -15,6 +15,7 @@ from compat_core.metrics import METRICS
 from compat_core.reports import figures
 from compat_core.reports.alt import alt_text
 from compat_core.reports.backfill import backfill_figure, backfill_table
+from compat_core.reports.backfill_curves import REST_NOTE
 from compat_core.reports.html import html_report
 from compat_core.reports.tables import (
     baseline_deltas,
@@ -24,7 +25,7 @@ from compat_core.reports.tables import (
     to_format,
     verdict_table,
 )
-from compat_core.ui.columns import REMAINING, headings
+from compat_core.ui.columns import headings
 from compat_core.ui.downloads import download_table
 from compat_core.ui.pickers import follow_choice, in_address, run_title, touched
 
@@ -153,7 +154,7 @@ def backfill(results: Results) -> None:
     st.caption(
         "The gallery is partly new and partly as the method leaves old rows. Area: plain mean of the 22 points "
         "(FastFill). Oracle needs the new vectors: the rows farthest from theirs come first. The band spans three "
-        f"random orders. The rest: {REMAINING}. Recovered gain above counts from the status quo to the ceiling instead."
+        f"random orders. {REST_NOTE} Recovered gain above counts from the status quo to the ceiling instead."
     )
     table = pd.concat([_with_run(one, backfill_table(one)) for one in results if one.get("backfill")])
     download_table("backfill", "backfill-get", lambda kind: frame_to_format(table, kind))

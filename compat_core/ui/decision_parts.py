@@ -167,16 +167,17 @@ def _budget(studies: Mapping[str, Any]) -> None:
 
 
 def _plan(studies: Mapping[str, Any], decided: Mapping[str, Any]) -> None:
-    plan, metric = studies.get("plan"), decided["config"]["metric"]
+    plan = studies.get("plan")
     if not plan:
         return
     st.subheader("How much to backfill")
-    figure = closer.plan_figure(plan, metric, f"{metric} along the backfill, from {studies['plan_map']}")
-    alt = f"{metric} against the share backfilled, by ordering"
+    figure = closer.plan_figure(studies, decided)
+    alt = f"{decided['config']['metric']} against the share backfilled, by ordering"
     st.plotly_chart(figure, width="stretch", key="decision-plan", config=CHART, alt=alt)
     st.caption(closer.choice_sentence(studies))
     table = closer.plan_table(plan)
     st.dataframe(table, hide_index=True, width="stretch", key="decision-plan-table", alt="Shares needed by ordering")
+    st.caption(closer.PLAN_NOTE)
     download_table("backfill-plan", "plan-get", lambda kind: frame_to_format(table, kind))
 
 

@@ -1,4 +1,4 @@
-"""Vectors and Backfill: bring vectors, see the answer and its bill, and what a share of the gain takes."""
+"""Vectors and Backfill: bring vectors, see the answer and its bill, and what most of a full backfill takes."""
 
 import io
 import json
@@ -152,7 +152,7 @@ def test_the_answer_stands_first_with_every_option_and_the_closer_look(decided, 
         options
     )
     assert options[-1] == "retrain compatibly (not judged)"
-    for column in ("share for 95 % of the gain", "recalibrated score", "lost / won %", "p99, ms", "recall@10 %"):
+    for column in ("backfill for 95 % of the rest", "recalibrated score", "lost / won %", "p99, ms", "recall@10 %"):
         assert len(table_with(app, column))
     assert not app.error
 
