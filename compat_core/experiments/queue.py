@@ -129,8 +129,8 @@ def waiting_runs(store: RunStore, key: str) -> list[Run]:
 def wake(store: RunStore) -> tuple[str, ...]:
     """Start a dispatcher for each queue with waiting runs that nobody serves; returns their keys.
 
-    For a dispatcher that was killed, or ended with the machine: nothing but this finds out. Cheap enough to be called
-    every few seconds: while a queue is served, no run is looked at.
+    For a dispatcher that was killed, or ended with the machine: nothing but this finds out. The runs of a queue are
+    looked at only where nobody serves it.
     """
     keys = tuple(key for key in DEVICE_KEYS if not _is_served(store, key) and waiting_runs(store, key))
     for key in keys:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import streamlit as st
 
 from compat_core.device import SMALL_WORK_PX, for_small_images, pick_device
@@ -9,6 +11,14 @@ from compat_core.errors import CompatError
 from compat_core.experiments import queue
 from compat_core.ui.frame import page_link, store
 from compat_core.ui.pickers import available_runs, duration
+
+
+@st.cache_resource
+def served_queue() -> bool:
+    """Once per server: wake the queue, so that runs left waiting by a reboot are served, archived ones too."""
+    with contextlib.suppress(OSError):  # is said below, every few seconds, for as long as a run waits
+        queue.wake(store())
+    return True
 
 
 @st.cache_resource
@@ -22,6 +32,7 @@ def device_line() -> str:
 
 def sidebar() -> None:
     """Draw it."""
+    served_queue()
     with st.sidebar:
         st.caption("Device")
         st.markdown(device_line())
@@ -30,12 +41,13 @@ def sidebar() -> None:
 
 @st.fragment(run_every="5s")
 def _activity() -> None:
-    _wake()
     try:
         active = available_runs(store(), ("running", "queued"))
         if not active:
             st.caption("Nothing is running.")
             return
+        if any(run.status.state == "queued" for run in active):
+            _wake()
         st.caption("Running and waiting")
         for run in active:
             status = run.status
