@@ -4,11 +4,11 @@ import streamlit as st
 
 from compat_core.ui import search_parts as parts
 from compat_core.ui.frame import begin, shown_errors, store
-from compat_core.ui.pickers import pick_method, pick_run, pick_seed
+from compat_core.ui.pickers import pick_method, pick_seed, pick_upgrade
 
 begin("Search", "One query against the status quo, the naive swap, a half-migrated gallery and the full backfill.")
 
-run = pick_run(store(), "run")
+run = pick_upgrade(store(), "run")
 if run is not None:
     with shown_errors():
         left, right = st.columns(2)

@@ -4,11 +4,11 @@ import streamlit as st
 
 from compat_core.ui import space_parts as parts
 from compat_core.ui.frame import begin, shown_errors, store
-from compat_core.ui.pickers import pick_method, pick_run, pick_seed
+from compat_core.ui.pickers import pick_method, pick_seed, pick_upgrade
 
 begin("Space", "Old, migrated and new vectors of the same items in one UMAP: do the clouds lie on top of each other?")
 
-run = pick_run(store(), "run")
+run = pick_upgrade(store(), "run")
 if run is not None:
     with shown_errors():
         left, right = st.columns(2)

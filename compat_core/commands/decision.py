@@ -88,14 +88,14 @@ def _decide(arguments: argparse.Namespace) -> int:
     from compat_core.experiments.artefacts import write_arrays
     from compat_core.experiments.environment import snapshot
     from compat_core.experiments.files import write_json
-    from compat_core.reports.decision import decision_page, facts, headline, left_out, next_lines, shown_table
+    from compat_core.reports.decision import facts, headline, left_out, next_lines, page_of_folder, shown_table
     from compat_core.reports.decision_tables import write_tables
     from compat_core.vectors.checks import WARN, leakage
     from compat_core.vectors.decision import decide
     from compat_core.vectors.jobs import SCHEMA_VERSION
     from compat_core.vectors.next_step import next_command
     from compat_core.vectors.of_files import given_from_files
-    from compat_core.vectors.pictures import COLUMNS, FOLDER, lost_queries, read_thumbnails, write_thumbnails
+    from compat_core.vectors.pictures import FOLDER, write_thumbnails
     from compat_core.vectors.studies import per_query, studies
 
     config = _config(arguments)
@@ -132,10 +132,8 @@ def _decide(arguments: argparse.Namespace) -> int:
         unread = write_thumbnails(arguments.out / FOLDER, given.pictures, arrays)
         if unread:
             _tell(f"{unread} pictures could not be read")
-    lost = lost_queries(arrays, looked["looked_at"])
-    thumbnails = read_thumbnails(arguments.out / FOLDER, sorted({row for name in COLUMNS for row in lost[name]}))
     write_tables(arguments.out, decided, arrays)
-    page = decision_page(document, lost, thumbnails)
+    page = page_of_folder(document, arrays, arguments.out)
     (arguments.out / "decision.html").write_text(page, encoding="utf-8")
     write_json(arguments.out / "decision.json", document)  # last: a folder that has it is complete
     if arguments.json:

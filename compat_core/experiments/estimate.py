@@ -86,12 +86,18 @@ def dataset_size(config: ExperimentConfig) -> Size | None:
 
 
 def past_throughput(store: RunStore, config: ExperimentConfig) -> tuple[float, str] | None:
-    """Images per second that the newest finished run with the same backbone and data set trained at, and its id."""
+    """Images per second that the newest finished run alike trained at, and its id; None where there is none.
+
+    Alike: the same backbone, data set and image size, on the same kind of device.
+
+    Raises:
+        CompatError: for a device this machine does not have.
+    """
+    kind, wanted = pick_device(config.device).device.type, _pace_of(config)
     for run in store.list()[:20]:
         try:
-            past = run.config
-            same = past.new.arch == config.new.arch and past.data.dataset == config.data.dataset
-            if not same or past.data.image_size != config.data.image_size or run.status.state != "done":
+            status = run.status
+            if status.state != "done" or status.device.split(":")[0] != kind or _pace_of(run.config) != wanted:
                 continue
             rates = [
                 event["images_per_s"]
@@ -103,6 +109,11 @@ def past_throughput(store: RunStore, config: ExperimentConfig) -> tuple[float, s
         if rates:
             return statistics.median(rates), run.id
     return None
+
+
+def _pace_of(config: ExperimentConfig) -> tuple[str, str, int]:
+    """What of an experiment decides how many images per second a device trains on."""
+    return config.new.arch, config.data.dataset, config.data.image_size
 
 
 def measured_throughput(arch: str, dim: int, size: Size, device: str) -> float:

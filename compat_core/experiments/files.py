@@ -14,22 +14,34 @@ from compat_core.errors import CompatError
 CLOSED = "may not be read by this account"
 
 
-def write_json(path: Path, values: Any, *, fsync: bool = False) -> None:
-    """Replace ``path`` by ``values`` as JSON; a reader sees the old file or the new one, never a part of either.
+def json_text(values: Any) -> str:
+    """``values`` as :func:`write_json` writes them.
 
     NaN and infinity become ``null`` (JSON has neither); numpy and torch scalars and arrays become plain numbers and
     lists.
 
     Args:
-        path: the file; its folder must exist (a deleted run folder must not come back to life).
         values: anything made of dicts, lists, tuples, strings, numbers, booleans and None.
+
+    Raises:
+        TypeError: for a value that has no JSON form.
+    """
+    return json.dumps(_plain(values), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, values: Any, *, fsync: bool = False) -> None:
+    """Replace ``path`` by ``values`` as JSON; a reader sees the old file or the new one, never a part of either.
+
+    Args:
+        path: the file; its folder must exist (a deleted run folder must not come back to life).
+        values: see :func:`json_text`.
         fsync: wait until the bytes are on the disk, so that they survive a power cut as well.
 
     Raises:
         FileNotFoundError: when the folder is gone.
         TypeError: for a value that has no JSON form.
     """
-    text = json.dumps(_plain(values), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json_text(values)
     # The temporary name is unique, so two writers cannot replace the file by a mixture of what each wrote.
     temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:

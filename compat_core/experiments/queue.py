@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compat_core.errors import CompatError
-from compat_core.experiments.advice import advise, advise_exit
+from compat_core.experiments.advice import advise
 from compat_core.experiments.environment import SOURCE_ROOT
 from compat_core.experiments.locks import FileLock
 from compat_core.experiments.run import WORKER_LOG_FILE, Run
-from compat_core.experiments.status import FINAL_STATES, RunStatus, is_alive
+from compat_core.experiments.settling import settle, wait_out
+from compat_core.experiments.status import RunStatus, is_alive
 from compat_core.experiments.store import RunStore
 
 if TYPE_CHECKING:
@@ -127,11 +128,22 @@ def waiting_runs(store: RunStore, key: str) -> list[Run]:
 
 
 def wake(store: RunStore) -> tuple[str, ...]:
-    """Start a dispatcher for each queue with waiting runs: for a server that starts after a reboot."""
-    keys = tuple(key for key in DEVICE_KEYS if waiting_runs(store, key))
+    """Start a dispatcher for each queue with waiting runs that nobody serves; returns their keys.
+
+    For a dispatcher that was killed, or ended with the machine: nothing but this finds out. The runs of a queue are
+    looked at only where nobody serves it.
+    """
+    keys = tuple(key for key in DEVICE_KEYS if not _is_served(store, key) and waiting_runs(store, key))
     for key in keys:
         spawn_dispatcher(store, key)
     return keys
+
+
+def _is_served(store: RunStore, key: str) -> bool:
+    """Whether a dispatcher holds the queue's lock, or one that was started here is still on its way to it."""
+    command = _dispatcher_command(store, key)
+    starting = any(process.args == command and process.poll() is None for process in _spawned)
+    return starting or _dispatcher_lock(store, key).is_held()
 
 
 def run_key(run: Run) -> str:
@@ -149,9 +161,17 @@ def spawn_dispatcher(store: RunStore, key: str) -> None:
         CompatError: when the runs folder cannot be written.
     """
     _spawned[:] = [process for process in _spawned if process.poll() is None]  # collects those that ended
-    command = [sys.executable, "-m", "compat_core", "dispatch", "--runs-dir", str(store.root), "--device-key", key]
-    with open(_queue_folder(store) / f"{key}.log", "ab") as log:
-        _spawned.append(_popen(command, log))
+    with open(_writable(_queue_folder(store)) / f"{key}.log", "ab") as log:
+        _spawned.append(_popen(_dispatcher_command(store, key), log))
+
+
+def _dispatcher_command(store: RunStore, key: str) -> list[str]:
+    return [sys.executable, "-m", "compat_core", "dispatch", "--runs-dir", str(store.root), "--device-key", key]
+
+
+def _dispatcher_lock(store: RunStore, key: str) -> FileLock:
+    """Held by the one dispatcher that serves a queue."""
+    return FileLock(_queue_folder(store) / f"{key}.lock")
 
 
 def worker_command(run: Run) -> list[str]:
@@ -169,8 +189,11 @@ def dispatch(
     Either that look came after the write, and found the run; or it came before, and then D1 gives the lock back within
     milliseconds, while D2 waits for it for 5 s. If D2 gives up after 5 s, D1 has been busy with a worker all that
     time, so its next look is still to come and finds the run.
+
+    What the system refuses to write, most likely for a full disk, is tried again until it is written.
     """
-    lock = FileLock(_queue_folder(store) / f"{key}.lock")
+    _queue_folder(store).mkdir(parents=True, exist_ok=True)
+    lock = _dispatcher_lock(store, key)
     if not lock.acquire(lock_wait_s):
         return 0
     served = 0
@@ -184,6 +207,9 @@ def dispatch(
             except CompatError:
                 if waiting[0].exists():  # a run deleted while it was served must not stop the ones behind it
                     raise
+            except OSError as error:  # it still waits
+                wait_out(error, f"{waiting[0].id} could not be started")
+                continue
             served += 1
     finally:
         lock.release()
@@ -191,7 +217,11 @@ def dispatch(
 
 
 def _serve(run: Run, command: Command, poll_s: float) -> None:
-    """Start the worker of ``run``, wait for its end, and leave the run in a state that is not ``queued``."""
+    """Start the worker of ``run``, wait for its end, and leave the run in a state that is not ``queued``.
+
+    Raises:
+        OSError: when the run was not started and nothing could be written down; it is still queued then.
+    """
     try:
         with open(run.path / WORKER_LOG_FILE, "ab") as log:
             process = _popen(command(run), log)
@@ -207,24 +237,7 @@ def _serve(run: Run, command: Command, poll_s: float) -> None:
         except subprocess.TimeoutExpired:
             if run.exists():
                 _press(run, pressed)
-    if run.exists():
-        _settle(run, process.returncode)
-
-
-def _settle(run: Run, returncode: int) -> None:
-    status = run.stored_status()
-    if status.state in FINAL_STATES:
-        return
-    note = advise_exit(returncode)
-    if run.cancel_requested():
-        status = status.replace(state="cancelled", finished_at=time.time())
-    elif status.state == "running" and returncode == -signal.SIGKILL:
-        status = status.replace(error=note)  # the state stays: a dead process makes it ``lost``, to be resumed
-    else:
-        printed = run.log_tail(20, WORKER_LOG_FILE)
-        note = type(note)(note.message, note.fix, printed or None)
-        status = status.replace(state="failed", error=note, finished_at=time.time())
-    run.write_status(status)
+    settle(run, process.returncode)
 
 
 def _device_free(store: RunStore, key: str) -> bool:
@@ -273,8 +286,12 @@ def _popen(command: list[str], log: Any) -> subprocess.Popen[bytes]:
 
 
 def _queue_folder(store: RunStore) -> Path:
-    """Where dispatchers keep their locks and logs. Raises CompatError where nothing can be written into it."""
-    folder = store.root / ".queue"
+    """Where dispatchers keep their locks and logs."""
+    return store.root / ".queue"
+
+
+def _writable(folder: Path) -> Path:
+    """``folder``, made where it is not there. Raises CompatError where nothing can be written into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

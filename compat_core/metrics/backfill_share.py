@@ -1,4 +1,4 @@
-"""How much of the gallery must be backfilled for most of the gain, and how sure that is."""
+"""How much of the gallery must be backfilled for most of what a full backfill adds, and how sure that is."""
 
 from __future__ import annotations
 

@@ -9,11 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from compat_core.errors import CompatError
-from compat_core.reports.layout import REFERENCES, TEMPLATE, add_references
-from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
+from compat_core.reports.backfill_curves import curve_of_run, curves_figure
+from compat_core.reports.layout import REFERENCES
 
 KEPT = ("method", "order", "metric", "seed", "auc", "auc_ci_low", "auc_ci_high", "trapezoid")
-ORDER_DASHES = {"random": "dot", "oracle": "dash", "sigma": "solid", "class-mean": "solid", "class": "dashdot"}
 
 
 def backfill_table(results: Mapping[str, Any]) -> pd.DataFrame:
@@ -72,31 +71,6 @@ def backfill_figure(results: Mapping[str, Any], method: str, metric: str = "mAP"
     entries = [one for one in results.get("backfill", ()) if (one["method"], one["metric"]) == (method, metric)]
     if not entries:
         raise CompatError("backfill curves", value=f"{method}, {metric}", rule="this run drew none")
-    figure = go.Figure()
-    orders = list(dict.fromkeys(entry["order"] for entry in entries))
-    for place, order in enumerate(orders):
-        chosen = [entry for entry in entries if entry["order"] == order]
-        shares = [100 * share for share in chosen[0]["shares"]]
-        mean = pd.DataFrame([entry["values"] for entry in chosen]).mean()
-        color = METHOD_COLORS[place % len(METHOD_COLORS)]
-        if chosen[0]["repeats"] > 1:
-            edge = [100 * value for value in chosen[0]["low"]] + [100 * value for value in chosen[0]["high"]][::-1]
-            figure.add_scatter(
-                x=shares + shares[::-1], y=edge, fill="toself", line={"width": 0}, fillcolor=color, opacity=0.2,
-                hoverinfo="skip", showlegend=False,
-            )  # fmt: skip
-        auc = sum(entry["auc"] for entry in chosen) / len(chosen)
-        figure.add_scatter(
-            x=shares, y=(100 * mean).tolist(), mode="lines+markers", name=f"{order} (area {100 * auc:.1f})",
-            line={"color": color, "dash": ORDER_DASHES.get(order, "solid"), "width": 2},
-            marker={"symbol": METHOD_SYMBOLS[place % len(METHOD_SYMBOLS)], "size": 6},
-            hovertemplate=f"{order}<br>%{{x:.0f}} % backfilled<br>{metric} %{{y:.1f}} %<extra></extra>",
-        )  # fmt: skip
-    heights = [value for entry in entries for name in ("values", "low", "high") for value in entry[name]]
-    add_references(figure, references(results, method, metric), heights)
-    return figure.update_layout(
-        title=f"{metric} along the backfill: {method}", template=TEMPLATE,
-        xaxis_title="gallery backfilled (%)", yaxis_title=f"{metric} (%)",
-        height=440, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", uirevision="backfill",
-        legend={"orientation": "h", "y": -0.25, "x": 0},
-    )  # fmt: skip
+    orders = dict.fromkeys(entry["order"] for entry in entries)
+    curves = [curve_of_run([entry for entry in entries if entry["order"] == order]) for order in orders]
+    return curves_figure(curves, metric, f"{metric} along the backfill: {method}", references(results, method, metric))

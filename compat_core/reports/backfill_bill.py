@@ -8,41 +8,17 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from compat_core.reports.backfill import ORDER_DASHES
+from compat_core.reports.backfill_curves import SHARE_AXIS, Curve, curves_figure
 from compat_core.reports.frames import MISSING, percent_text
-from compat_core.reports.layout import TEMPLATE, add_references
-from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 from compat_core.vectors.bill import CostConfig, Work, bill
 
 AXES = {
-    "share": "gallery backfilled (%)",
+    "share": SHARE_AXIS,
     "items": "items embedded again",
     "gpu_hours": "GPU-hours",
     "money": "money",
     "days": "days",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """One ordering's curve.
-
-    Attributes:
-        order: its name.
-        shares, values: share backfilled and the metric there, fractions.
-        low, high: band of the repetitions, or empty.
-        auc: plain mean of the points.
-        needed: part (0.95) of what a full backfill would still add to the method at 0 % -> share, lower and upper
-            bound; None where unknown or where it adds nothing.
-    """
-
-    order: str
-    shares: Sequence[float]
-    values: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-    auc: float
-    needed: dict[float, tuple[float | None, float | None, float | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,32 +56,8 @@ def priced_figure(
         metric, title: words.
         references: cell -> the metric of the status quo (``old/old``) and the ceiling (``paragon``), fractions.
     """
-    figure = go.Figure()
-    for place, curve in enumerate(curves):
-        places = [priced.at(share)[axis] for share in curve.shares]
-        colour = METHOD_COLORS[place % len(METHOD_COLORS)]
-        if any(low < high for low, high in zip(curve.low, curve.high, strict=True)):
-            edge = [100 * value for value in curve.low] + [100 * value for value in curve.high][::-1]
-            figure.add_scatter(
-                x=places + places[::-1], y=edge, fill="toself", line={"width": 0}, fillcolor=colour, opacity=0.2,
-                hoverinfo="skip", showlegend=False,
-            )  # fmt: skip
-        figure.add_scatter(
-            x=places, y=[100 * value for value in curve.values], mode="lines+markers",
-            name=f"{curve.order} (area {100 * curve.auc:.1f})",
-            line={"color": colour, "dash": ORDER_DASHES.get(curve.order, "solid"), "width": 2},
-            marker={"symbol": METHOD_SYMBOLS[place % len(METHOD_SYMBOLS)], "size": 6},
-            customdata=[100 * share for share in curve.shares],
-            hovertemplate=f"{curve.order}<br>%{{customdata:.0f}} % backfilled, %{{x:,.2f}} {AXES[axis]}<br>"
-            f"{metric} %{{y:.1f}} %<extra></extra>",
-        )  # fmt: skip
-    heights = [value for curve in curves for part in (curve.values, curve.low, curve.high) for value in part]
-    add_references(figure, references or {}, heights)
-    return figure.update_layout(
-        title=title, template=TEMPLATE,
-        xaxis_title=AXES[axis], yaxis_title=f"{metric} (%)", height=460, uirevision=f"backfill-{axis}",
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", legend={"orientation": "h", "y": -0.25, "x": 0},
-    )  # fmt: skip
+    place_of = None if axis == "share" else lambda share: priced.at(share)[axis]
+    return curves_figure(curves, metric, title, references or {}, AXES[axis], place_of)
 
 
 def needed_table(curves: Sequence[Curve], priced: Priced) -> pd.DataFrame:

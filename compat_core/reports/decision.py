@@ -6,9 +6,11 @@ import json
 import math
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -19,7 +21,7 @@ from compat_core.reports.markup import Panel, frame_panel
 from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 from compat_core.vectors.bill import CostConfig, Work, bill
 from compat_core.vectors.options import NAIVE, RETRAIN, STATUS_QUO
-from compat_core.vectors.pictures import COLUMNS, PICTURED, Thumbnail, enlarged
+from compat_core.vectors.pictures import COLUMNS, FOLDER, PICTURED, Thumbnail, enlarged, lost_queries, read_thumbnails
 
 Decided = Mapping[str, Any]  # Decision.to_dict(), as decision.json holds it under "decision"
 
@@ -223,6 +225,19 @@ def decision_page(
     page.table(_facts("The bill's inputs", {key: f"{value:g}" for key, value in decided["config"]["costs"].items()}))
     page.table(_facts("Environment", {key: json.dumps(value) for key, value in document["environment"].items()}))
     return page.document("CompatBench: what to do with these vectors", facts(decided))
+
+
+def page_of_folder(document: Mapping[str, Any], found: Mapping[str, np.ndarray], folder: Path) -> str:
+    """:func:`decision_page` with the queries that got worse, and with what they look like.
+
+    Args:
+        document: as there.
+        found: the arrays of :func:`compat_core.vectors.studies.per_query`.
+        folder: the decision's, which holds the pictures of its items, if there are any.
+    """
+    lost = lost_queries(found, document["studies"]["looked_at"])
+    thumbnails = read_thumbnails(folder / FOLDER, np.unique(lost[list(COLUMNS)].to_numpy()))
+    return decision_page(document, lost, thumbnails)
 
 
 def _add_lost(page: HtmlPage, lost: pd.DataFrame, thumbnails: Mapping[int, Thumbnail], option: str) -> None:

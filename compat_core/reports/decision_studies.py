@@ -8,15 +8,17 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from compat_core.reports.backfill import ORDER_DASHES
+from compat_core.reports.backfill_curves import REST_NOTE, curves_figure, curves_of_plan
 from compat_core.reports.frames import MISSING, change_text, percent_text
 from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.markup import frame_panel
-from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
+from compat_core.reports.roles import METHOD_COLORS
+from compat_core.vectors.options import CEILING, STATUS_QUO
 
 Studies = Mapping[str, Any]  # what decision.json holds under "studies"
 WORST = 15
 FARTHEST = 10  # times the largest number of pairs tried: farther, a power law is not believed
+PLAN_NOTE = f"{REST_NOTE} The gain of an option counts from the status quo instead."
 _PLAIN = {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
 
 
@@ -79,31 +81,28 @@ def choice_sentence(studies: Studies) -> str:
     )
 
 
-def plan_figure(plan: Sequence[Mapping[str, Any]], metric: str, title: str) -> go.Figure:
-    """The metric against the share backfilled, one line per ordering."""
-    figure = go.Figure()
-    for place, entry in enumerate(plan):
-        figure.add_scatter(
-            x=[100 * share for share in entry["shares"]], y=[100 * value for value in entry["values"]],
-            mode="lines+markers", name=f"{entry['order']} (area {100 * entry['auc']:.1f})",
-            line={"color": METHOD_COLORS[place % len(METHOD_COLORS)],
-                  "dash": ORDER_DASHES.get(entry["order"], "solid")},
-            marker={"symbol": METHOD_SYMBOLS[place % len(METHOD_SYMBOLS)], "size": 6},
-            hovertemplate=f"{entry['order']}<br>%{{x:.0f}} % backfilled<br>{metric} %{{y:.1f}} %<extra></extra>",
-        )  # fmt: skip
-    return figure.update_layout(
-        title=title, xaxis_title="gallery backfilled (%)", yaxis_title=f"{metric} (%)", height=420,
-        legend={"orientation": "h", "y": -0.25, "x": 0}, uirevision="plan", **_PLAIN,
-    )  # fmt: skip
+def levels_of_decision(decided: Mapping[str, Any]) -> dict[str, float]:
+    """Status quo and ceiling of a decision in its metric, by the cell they are called in a run; fractions."""
+    metric = decided["config"]["metric"]
+    values = {row["name"]: (row["values"].get(metric) or {}).get("value") for row in decided["rows"]}
+    levels = {cell: values.get(name) for cell, name in (("old/old", STATUS_QUO), ("paragon", CEILING))}
+    return {cell: level for cell, level in levels.items() if level is not None}
+
+
+def plan_figure(studies: Studies, decided: Mapping[str, Any]) -> go.Figure:
+    """The metric against the share backfilled, one line per ordering, with status quo and ceiling."""
+    metric = decided["config"]["metric"]
+    title = f"{metric} along the backfill, from {studies['plan_map']}"
+    return curves_figure(curves_of_plan(studies["plan"]), metric, title, levels_of_decision(decided))
 
 
 def plan_table(plan: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Area and the smallest share for each part of the gain, one line per ordering, as people read it."""
+    """Area and the smallest share for each part of the rest (see REST_NOTE), one line per ordering, to be read."""
     return pd.DataFrame(
         [
             {"ordering": entry["order"], "area %": percent_text(entry["auc"])}
             | {
-                f"share for {100 * float(part):.0f} % of the gain": _share(need)
+                f"backfill for {100 * float(part):.0f} % of the rest": _share(need)
                 for part, need in entry["needed"].items()
             }
             for entry in plan
@@ -190,10 +189,10 @@ def add_studies(page: HtmlPage, studies: Studies, decided: Mapping[str, Any]) ->
         page.figure(budget_figure(budget), "Gain over the status quo against the number of pairs, with 95 % intervals")
     if studies.get("plan"):
         page.heading("How much to backfill", 3)
-        title = f"{metric} along the backfill, from {studies['plan_map']}"
-        page.figure(plan_figure(studies["plan"], metric, title), f"{metric} against the share backfilled, by ordering")
+        page.figure(plan_figure(studies, decided), f"{metric} against the share backfilled, by ordering")
         page.note(choice_sentence(studies))
-        page.table(frame_panel(plan_table(studies["plan"]), "Smallest share backfilled for a part of the gain (95 %)"))
+        page.table(frame_panel(plan_table(studies["plan"]), "Smallest share backfilled for a part of the rest (95 %)"))
+        page.note(PLAN_NOTE)
     if studies.get("thresholds"):
         page.heading("The deployed threshold", 3)
         page.table(

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 from compat_core.errors import CompatError
 from compat_core.reports import figures
 from compat_core.reports.alt import alt_text
+from compat_core.reports.chains import MATRIX_NOTE as CHAIN_MATRIX_NOTE
+from compat_core.reports.chains import SUMMARY_NOTE as CHAIN_SUMMARY_NOTE
+from compat_core.reports.chains import chain_entries, chain_matrix, chain_numbers
 from compat_core.reports.frames import MISSING, Results, aggregate, config_diff, per_class_table, percent_text
 from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.markup import Panel, frame_panel, summary_panels
@@ -78,10 +81,11 @@ class _Page(HtmlPage):
     # -- sections --------------------------------------------------------------------------------------------------
 
     def comparison(self, loaded: Sequence[tuple[ReportRun, Results]]) -> None:
-        results = [one for _, one in loaded]
+        results = [one for _, one in loaded if not one.get("chain")]
         self.parts.append("<section><h2>All runs together</h2>")
-        self.summary(results)
-        self.figure(figures.pareto_figure(results, order=self.order), alt_text("pareto", results))
+        if results:
+            self.summary(results)
+            self.figure(figures.pareto_figure(results, order=self.order), alt_text("pareto", results))
         difference = config_diff({run.id: run.config.to_dict() for run, _ in loaded})
         caption = "Settings that differ" if len(difference) else "No setting differs"
         self.table(frame_panel(difference, caption))
@@ -96,15 +100,33 @@ class _Page(HtmlPage):
         tags, notes = _field(meta, "tags") or (), str(_field(meta, "notes") or "")
         words = [f"Tags: {', '.join(map(str, tags))}"] * bool(tags) + [notes] * bool(notes)
         self.parts += [f"<p>{escape(text)}</p>" for text in words]
+        if results.get("chain"):
+            self.chain(results)
+        else:
+            self.upgrade(results)
+        self.reproducibility(run, results)
+        config = json.dumps(run.config.to_dict(), indent=2, ensure_ascii=False)
+        self.parts.append(f"<h3>Configuration</h3><pre>{escape(config)}</pre></section>")
+
+    def upgrade(self, results: Results) -> None:
         items = "".join(f"<li>{escape(sentence)}</li>" for sentence in claims_sentences(results))
         self.parts.append(f"<h3>What was found</h3><ul>{items}</ul>")
         self.verdicts(results)
         self.summary([results])
         self.figures(results)
         self.worst_classes(results)
-        self.reproducibility(run, results)
-        config = json.dumps(run.config.to_dict(), indent=2, ensure_ascii=False)
-        self.parts.append(f"<h3>Configuration</h3><pre>{escape(config)}</pre></section>")
+
+    def chain(self, results: Results) -> None:
+        for metric in MAIN_METRICS:
+            by_method = chain_entries(results, metric)
+            self.heading(f"Chain of versions, {metric}", 3)
+            for method, entries in by_method.items():
+                self.table(frame_panel(chain_matrix(entries), method))
+            numbers = chain_numbers([entry for entries in by_method.values() for entry in entries])
+            percent = [name for name in numbers.columns if name not in ("method", "seed")]
+            self.table(frame_panel(numbers, "Summary per method and seed", percent))
+        self.note(CHAIN_MATRIX_NOTE)
+        self.note(CHAIN_SUMMARY_NOTE)
 
     def verdicts(self, results: Results) -> None:
         table = verdict_table(results)

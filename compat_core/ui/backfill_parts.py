@@ -13,7 +13,9 @@ from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.reports.backfill import references
-from compat_core.reports.backfill_bill import AXES, Curve, Priced, needed_table, priced_figure
+from compat_core.reports.backfill_bill import AXES, Priced, needed_table, priced_figure
+from compat_core.reports.backfill_curves import Curve, curve_of_run, curves_of_plan
+from compat_core.reports.decision_studies import levels_of_decision
 from compat_core.reports.tables import frame_to_format
 from compat_core.ui.compare_parts import CHART
 from compat_core.ui.downloads import download_table
@@ -74,7 +76,7 @@ def costs(source: Source) -> tuple[CostConfig, int]:
     """The cost model's inputs, all on screen."""
     with st.expander("Cost model: every input", icon=":material/payments:", expanded=True):
         default = CostConfig(items=ITEMS)
-        values = config_fields(default, "backfill-costs", skip=("training_gpu_hours",), columns=3, bounded=False)
+        values = config_fields(default, "backfill-costs", skip=("training_gpu_hours",), bounded=False, linked=True)
         return CostConfig(**{"training_gpu_hours": default.training_gpu_hours} | values), ITEMS
 
 
@@ -123,35 +125,20 @@ def _of_run(run: Run) -> Source:
     migrated, new = (files.embedding(seed, method, kind) for kind in ("gallery_old", "gallery_new"))
     mapped = files.maps_old(seed, method)
     return Source(
-        f"{metric} along the backfill: {method}, seed {seed}", metric, [_curve(entry) for entry in wanted],
+        f"{metric} along the backfill: {method}, seed {seed}", metric, [curve_of_run([entry]) for entry in wanted],
         references(results, method, metric, seed),
         old.shape[1], new.shape[1], mapped, wanted[0]["num_queries"],
         f"mapped by {method}" if mapped else f"old, as {method} leaves them ({migrated.shape[1]}-d)",
     )  # fmt: skip
 
 
-def _curve(entry: dict[str, Any]) -> Curve:
-    bounds = entry.get("share_ci") or {}
-    needed = {float(part): (share, *(bounds.get(part) or (None, None))) for part, share in entry["share_for"].items()}
-    return Curve(entry["order"], entry["shares"], entry["values"], entry["low"], entry["high"], entry["auc"], needed)
-
-
 def _of_decision(job: DecisionJob) -> Source:
     document = job.document()
     decided, studies = document["decision"], document["studies"]
-    curves = [
-        Curve(
-            entry["order"], entry["shares"], entry["values"], entry["low"], entry["high"], entry["auc"],
-            {float(part): (need["value"], need["ci_low"], need["ci_high"]) for part, need in entry["needed"].items()},
-        )
-        for entry in studies["plan"]
-    ]  # fmt: skip
     metric = decided["config"]["metric"]
     work = {row["name"]: row["work"] for row in decided["rows"]}
-    values = {row["name"]: (row["values"].get(metric) or {}).get("value") for row in decided["rows"]}
-    levels = {cell: values.get(name) for cell, name in (("old/old", "status quo"), ("paragon", "full backfill"))}
     return Source(
-        f"{metric} along the backfill: {studies['plan_map']}", metric, curves,
-        {cell: level for cell, level in levels.items() if level is not None}, work["status quo"]["dimension"],
-        work["full backfill"]["dimension"], True, decided["num_queries"], f"mapped by {studies['plan_map']}",
+        f"{metric} along the backfill: {studies['plan_map']}", metric, curves_of_plan(studies["plan"]),
+        levels_of_decision(decided), work["status quo"]["dimension"], work["full backfill"]["dimension"], True,
+        decided["num_queries"], f"mapped by {studies['plan_map']}",
     )  # fmt: skip

@@ -7,7 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-REMAINING = "what a full backfill would still add to the method at 0 %"
+from compat_core.reports.backfill_curves import REMAINING
+
 HEADINGS = {
     "order": ("ordering", None),
     "auc": ("area", "Plain mean of the curve's points."),

@@ -15,6 +15,7 @@ from compat_core.metrics import METRICS
 from compat_core.reports import figures
 from compat_core.reports.alt import alt_text
 from compat_core.reports.backfill import backfill_figure, backfill_table
+from compat_core.reports.backfill_curves import REST_NOTE
 from compat_core.reports.html import html_report
 from compat_core.reports.tables import (
     baseline_deltas,
@@ -24,7 +25,7 @@ from compat_core.reports.tables import (
     to_format,
     verdict_table,
 )
-from compat_core.ui.columns import REMAINING, headings
+from compat_core.ui.columns import headings
 from compat_core.ui.downloads import download_table
 from compat_core.ui.pickers import follow_choice, in_address, run_title, touched
 
@@ -135,33 +136,49 @@ def trade_off(results: Results, metric: str) -> None:
 
 
 def backfill(results: Results) -> None:
-    """Search quality while the gallery is re-embedded, by the order in which that is done."""
-    drawn = [one for one in results if one.get("backfill")]
-    if not drawn:
+    """Search quality while the gallery is re-embedded, by the order in which that is done, run by run."""
+    known = list(dict.fromkeys(method for one in results for method in _backfilled(one)))
+    if not known:
         return
     st.subheader("Along the backfill")
-    known = labels(drawn)
     left, right = st.columns(2)
     with left:
         method = st.selectbox("Method", known, index=len(known) - 1, key="backfill-method", bind="query-params")
     with right:
         metric = st.selectbox("Metric", ["mAP", "CMC@1"], key="backfill-metric", bind="query-params")
-    one = next(one for one in drawn if method in labels([one]))
-    figure = backfill_figure(one, method, metric)
-    _draw(figure, "backfill", f"{metric} of {method} against the share of the gallery backfilled, per ordering")
+    for place, one in enumerate(results):
+        if method in _backfilled(one):
+            whose = f"{letter(place)}: {one.get('run', '')} · " if len(results) > 1 else ""
+            st.caption(f"{whose}{one['backfill'][0]['num_queries']:,} queries of the new model")
+            _backfill_of(one, method, metric, f"backfill-{place}")
     st.caption(
-        f"New queries ({one['backfill'][0]['num_queries']:,} of them), a gallery that is partly new and partly as the "
-        "method leaves old rows. Area: plain mean of the 22 points (FastFill). Oracle needs the new vectors: the rows "
-        "farthest from theirs come first. The band spans three random orders."
+        "The gallery is partly new and partly as the method leaves old rows. Area: plain mean of the 22 points "
+        "(FastFill). Oracle needs the new vectors: the rows farthest from theirs come first. The band spans three "
+        f"random orders. {REST_NOTE} Recovered gain above counts from the status quo to the ceiling instead."
     )
+    table = pd.concat([_with_run(one, backfill_table(one)) for one in results if one.get("backfill")])
+    download_table("backfill", "backfill-get", lambda kind: frame_to_format(table, kind))
+
+
+def _backfilled(one: dict[str, Any]) -> list[str]:
+    """The methods of a run that have curves."""
+    return list(dict.fromkeys(entry["method"] for entry in one.get("backfill", ())))
+
+
+def _with_run(one: dict[str, Any], table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(run=one.get("run", ""))[["run", *table.columns]]
+
+
+def _backfill_of(one: dict[str, Any], method: str, metric: str, key: str) -> None:
+    """One run's curves, and the area and shares of every ordering."""
+    figure = backfill_figure(one, method, metric)
+    _draw(figure, key, f"{metric} of {method} against the share of the gallery backfilled, per ordering")
     table = backfill_table(one)
     shown = table[(table["method"] == method) & (table["metric"] == metric)].drop(columns=["method", "metric"])
     shown = shown.dropna(axis="columns", how="all")  # no intervals over several seeds
     columns = headings(shown.columns, percent=set(shown.columns) - {"order", "seeds"})
     alt = "Area and share needed per ordering"
-    st.dataframe(shown, hide_index=True, width="stretch", key="backfill-table", column_config=columns, alt=alt)
-    st.caption(f"The rest: {REMAINING}. Recovered gain above counts from the status quo to the ceiling instead.")
-    download_table("backfill", "backfill-get", lambda kind: frame_to_format(table, kind))
+    st.dataframe(shown, hide_index=True, width="stretch", key=f"{key}-table", column_config=columns, alt=alt)
 
 
 def flips(results: Results) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from compat_core.experiments.files import json_text
 from compat_core.reports import decision as report
 from compat_core.reports import decision_studies as closer
 from compat_core.reports.frames import percent_text
@@ -22,6 +23,7 @@ from compat_core.ui.migrate_parts import migrate
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.harm import changes_under
 from compat_core.vectors.jobs import DECISION_FILE, PAGE_FILE, QUERIES_FILE, DecisionJob
+from compat_core.vectors.next_step import next_command
 from compat_core.vectors.options import STATUS_QUO
 from compat_core.vectors.outcome import with_costs
 from compat_core.vectors.pictures import COLUMNS, FOLDER, PICTURED, enlarged, lost_queries, read_thumbnails
@@ -114,7 +116,7 @@ def _decided(job: DecisionJob) -> None:
     _deployment(studies, decided)
     _harm(job, studies, document)
     migrate(job, decided, studies)
-    _take_along(job)
+    _take_along(job, _at_prices(job, document, decided))
 
 
 def _costs(stored: Mapping[str, Any], key: str) -> CostConfig:
@@ -122,10 +124,16 @@ def _costs(stored: Mapping[str, Any], key: str) -> CostConfig:
     before = CostConfig(**stored["config"]["costs"])
     items = st.number_input(
         "Items in production", 1, value=before.items or stored["num_items"], key=f"bill-{key}-items",
-        help="the bill is for so many; at first as many as vectors were given",
+        bind="query-params", help="the bill is for so many; at first as many as vectors were given",
     )  # fmt: skip
     with st.expander("What things cost: change an input and the bill is worked out anew", icon=":material/payments:"):
-        return CostConfig(items=items, **config_fields(before, f"bill-{key}", skip=("items",), columns=4))
+        return CostConfig(items=items, **config_fields(before, f"bill-{key}", skip=("items",), columns=4, linked=True))
+
+
+def _at_prices(job: DecisionJob, document: Mapping[str, Any], decided: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with the answer, the bills and the next command that are on the screen."""
+    option = decided["recommended"] or decided["closest"]
+    return {**document, "decision": decided, "next": next_command(option, job.files, job.path)}
 
 
 def _options(decided: Mapping[str, Any], metric: str) -> None:
@@ -159,16 +167,17 @@ def _budget(studies: Mapping[str, Any]) -> None:
 
 
 def _plan(studies: Mapping[str, Any], decided: Mapping[str, Any]) -> None:
-    plan, metric = studies.get("plan"), decided["config"]["metric"]
+    plan = studies.get("plan")
     if not plan:
         return
     st.subheader("How much to backfill")
-    figure = closer.plan_figure(plan, metric, f"{metric} along the backfill, from {studies['plan_map']}")
-    alt = f"{metric} against the share backfilled, by ordering"
+    figure = closer.plan_figure(studies, decided)
+    alt = f"{decided['config']['metric']} against the share backfilled, by ordering"
     st.plotly_chart(figure, width="stretch", key="decision-plan", config=CHART, alt=alt)
     st.caption(closer.choice_sentence(studies))
     table = closer.plan_table(plan)
     st.dataframe(table, hide_index=True, width="stretch", key="decision-plan-table", alt="Shares needed by ordering")
+    st.caption(closer.PLAN_NOTE)
     download_table("backfill-plan", "plan-get", lambda kind: frame_to_format(table, kind))
 
 
@@ -239,17 +248,20 @@ def _pictures(job: DecisionJob, lost: pd.DataFrame) -> None:
                     )  # fmt: skip
 
 
-def _take_along(job: DecisionJob) -> None:
+def _take_along(job: DecisionJob, document: Mapping[str, Any]) -> None:
+    """Page, document and numbers per query to download; ``document`` is at the prices that are on the screen."""
     st.subheader("Take along")
     with st.container(horizontal=True):
-        for name, mime in (
-            (PAGE_FILE, "text/html"), (DECISION_FILE, "application/json"), (QUERIES_FILE, "application/octet-stream"),
-        ):  # fmt: skip
+        for name, mime, build in (
+            (PAGE_FILE, "text/html", lambda: report.page_of_folder(document, job.per_query(), job.path).encode()),
+            (DECISION_FILE, "application/json", lambda: json_text(document).encode()),
+            (QUERIES_FILE, "application/octet-stream", (job.path / QUERIES_FILE).read_bytes),
+        ):
             st.download_button(
-                name, data=(job.path / name).read_bytes, file_name=f"{job.id}-{name}", mime=mime, key=f"get-{name}",
+                name, data=build, file_name=f"{job.id}-{name}", mime=mime, key=f"get-{name}",
                 icon=":material/download:", on_click="ignore",
             )  # fmt: skip
         _rename(job)
         _delete(job)
     st.caption("The same from the command line:")
-    st.code(f"python -m compat_core decide {' '.join(job.arguments)} --out DIR", language="bash")
+    st.code(job.command, language="bash")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -13,7 +13,7 @@ ACRONYMS = {"gpu": "GPU", "gpus": "GPUs", "cpu": "CPU", "umap": "UMAP", "pca": "
 
 
 def config_fields(
-    config: Any, key: str, skip: Sequence[str] = (), columns: int = 3, *, bounded: bool = True
+    config: Any, key: str, skip: Sequence[str] = (), columns: int = 3, *, bounded: bool = True, linked: bool = False
 ) -> dict[str, Any]:
     """Draw one widget per field and return the values by name.
 
@@ -24,6 +24,7 @@ def config_fields(
         columns: widgets side by side.
         bounded: keep numbers within their range. The browser drops a number outside it without a word, so a form whose
             caller shows the error of the checked config takes every number: False.
+        linked: keep what differs from the first values in the address, so that a link shows the same.
     """
     hints = typing.get_type_hints(type(config))
     fields = [
@@ -35,9 +36,8 @@ def config_fields(
     grid = st.columns(columns)
     for place, field in enumerate(fields):
         with grid[place % columns]:
-            values[field.name] = _widget(
-                field, hints[field.name], getattr(config, field.name), f"{key}-{field.name}", bounded
-            )
+            settings = {"key": f"{key}-{field.name}", "bind": "query-params" if linked else None}
+            values[field.name] = _widget(field, hints[field.name], getattr(config, field.name), bounded, settings)
     return values
 
 
@@ -54,28 +54,22 @@ def _spelt_alike(text: str) -> str:
     return text.lower().replace("ou", "o").rstrip("s")
 
 
-def _widget(field: Any, hint: type, value: Any, key: str, bounded: bool) -> Any:
+def _widget(field: Any, hint: type, value: Any, bounded: bool, settings: Mapping[str, Any]) -> Any:
     data = field.metadata
     label = label_of(field.name, data.get("unit", ""))
     low, high = (data.get("low"), data.get("high")) if bounded else (None, None)
-    help_text = f"{data['help']}. {_range(data)}{_paper(data)}".replace("..", ".").strip()
+    settings = {**settings, "help": f"{data['help']}. {_range(data)}{_paper(data)}".replace("..", ".").strip()}
     if hint is bool:
-        return st.checkbox(label, value, key=key, help=help_text)
+        return st.checkbox(label, value, **settings)
     if data.get("choices"):
-        return st.selectbox(label, data["choices"], index=list(data["choices"]).index(value), key=key, help=help_text)
+        return st.selectbox(label, data["choices"], index=list(data["choices"]).index(value), **settings)
     if hint is int:
-        return st.number_input(
-            label,
-            None if low is None else int(low),
-            None if high is None else int(high),
-            value,
-            key=key,
-            help=help_text,
-        )
+        low, high = (None if bound is None else int(bound) for bound in (low, high))
+        return st.number_input(label, low, high, value, **settings)
     if hint is float:
         step = max(abs(value) / 10, 1e-6) if value else 0.1
-        return st.number_input(label, low, high, value, step=step, format="%.6g", key=key, help=help_text)
-    return st.text_input(label, value, key=key, help=help_text)
+        return st.number_input(label, low, high, value, step=step, format="%.6g", **settings)
+    return st.text_input(label, value, **settings)
 
 
 def _range(data: Any) -> str:

@@ -57,8 +57,7 @@ class _Migration:
 def migrate(job: DecisionJob, decided: Mapping[str, Any], studies: Mapping[str, Any]) -> None:
     """What was migrated, what is being migrated, and the choice of an adapter to migrate with."""
     st.subheader("Migrate")
-    words = job.arguments
-    given = {option.removeprefix("--"): value for option, value in zip(words[::2], words[1::2], strict=False)}
+    given = job.files
     if not {"old", "new"} <= set(given):
         st.caption("A decision about a run's vectors has no file to migrate.")
         return

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+from types import MappingProxyType
 
 import streamlit as st
 
@@ -49,7 +50,23 @@ def available_runs(store: RunStore, states: Sequence[str] = FINISHED) -> list[Ru
     return found
 
 
-def in_address(key: str, options: Sequence[str], multiple: bool = False, shared: str = "") -> str:
+def is_chain(run: Run) -> bool:
+    """Whether a run is a chain of versions, by its configuration as stored: a run whose configuration breaks its rules
+    is refused when it is chosen, and hides no other."""
+    try:
+        scenario = run.config_dict().get("scenario")
+    except CompatError:
+        return False
+    return isinstance(scenario, dict) and bool(scenario.get("chain"))
+
+
+def in_address(
+    key: str,
+    options: Sequence[str],
+    multiple: bool = False,
+    shared: str = "",
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Let the address decide a widget's first value, and follow it when a link changes it.
 
     Streamlit's own binding writes what is displayed, not the id, and drops a value that equals the default; a link to
@@ -60,6 +77,7 @@ def in_address(key: str, options: Sequence[str], multiple: bool = False, shared:
         options: what may be chosen.
         multiple: whether the widget takes several.
         shared: the name under which pages remember the choice for each other, where it is not ``key``.
+        elsewhere: what a link may name though it cannot be chosen here -> the sentence that says why.
 
     Returns:
         the key to give to the widget.
@@ -68,8 +86,12 @@ def in_address(key: str, options: Sequence[str], multiple: bool = False, shared:
     wanted = st.query_params.get_all(key)
     if wanted and wanted != st.session_state.get(seen):
         known = [value for value in wanted if value in options]
-        if len(known) < len(wanted):
-            st.warning(f"{', '.join(sorted(set(wanted) - set(known)))}: not here (deleted, or not finished yet).")
+        for value in wanted:
+            if value in elsewhere:
+                st.info(elsewhere[value], icon=":material/link:")
+        gone = sorted(set(wanted) - set(known) - set(elsewhere))
+        if gone:
+            st.warning(f"{', '.join(gone)}: not here (deleted, or not finished yet).")
         if known:
             st.session_state[widget] = known if multiple else known[0]
     elif widget not in st.session_state:  # a page just entered goes on with what another page showed
@@ -131,13 +153,19 @@ def _kept(key: str, multiple: bool) -> str:
     return f"{key}-kept-{'several' if multiple else 'one'}"
 
 
-def pick_run(store: RunStore, key: str, label: str = "Run") -> Run | None:
-    """A select box of finished runs, kept in the address; None, with what to do next, while there is none."""
-    runs = {run.id: run for run in available_runs(store)}
+def pick_upgrade(store: RunStore, key: str, label: str = "Run") -> Run | None:
+    """A select box of finished runs that upgrade one old model to one new one, kept in the address.
+
+    Chains of versions are left out; a link that names one is told so. None, with what to do next, while there is none.
+    """
+    finished = available_runs(store)
+    runs = {run.id: run for run in finished if not is_chain(run)}
+    chains = [run.id for run in finished if run.id not in runs]
+    why = "is a chain of versions, and this page shows one old and one new model: its matrices are on Compare."
+    widget = in_address(key, list(runs), elsewhere={name: f"{name} {why}" for name in chains})
     if not runs:
-        nothing_yet()
+        nothing_yet("finished run of one old and one new model" if chains else "finished run")
         return None
-    widget = in_address(key, list(runs))
     chosen = st.selectbox(
         label, list(runs), format_func=lambda id: run_title(runs[id]) if id in runs else id, key=widget,
         on_change=touched, args=(key,),
@@ -176,9 +204,9 @@ def pick_method(run: Run, key: str, skip: Sequence[str] = ()) -> str:
     return st.selectbox("Method", labels, index=len(labels) - 1, key=key, bind="query-params")
 
 
-def nothing_yet() -> None:
-    """The empty state: no finished run, and the two ways to one."""
-    st.info("No finished run yet. The demo takes about a minute and needs nothing but this machine.")
+def nothing_yet(what: str = "finished run") -> None:
+    """The empty state: there is no ``what``, and the two ways to one."""
+    st.info(f"No {what} yet. The demo takes about a minute and needs nothing but this machine.")
     left, right = st.columns(2)
     with left:
         page_link("start", "Run the demo")

@@ -14,6 +14,7 @@ from compat_core.reports.html import html_report
 from compat_core.reports.tables import to_format
 from compat_core.ui.downloads import download_table
 from compat_core.ui.frame import page_link, shown_errors
+from compat_core.ui.pickers import is_chain
 from compat_core.ui.run_list import DIALOG_OPEN
 from compat_core.ui.verdicts import sentences
 
@@ -26,8 +27,9 @@ def results_summary(run: Run) -> None:
     sentences(results)
     with st.container(horizontal=True):
         page_link("compare", "Compare", run=run.id)
-        page_link("space", "Space", run=run.id)
-        page_link("search", "Search", run=run.id)
+        if not is_chain(run):
+            page_link("space", "Space", run=run.id)
+            page_link("search", "Search", run=run.id)
     st.caption("All result rows")
     download_table(f"{run.id}-results", "runs-rows", lambda kind: to_format(run.rows(), kind))
     st.download_button(

@@ -12,6 +12,7 @@ from compat_core.experiments.query import LISTS, QuerySession, RankedList
 from compat_core.reports.tables import markdown_escape
 from compat_core.retrieval.index import KINDS, SUMMARIES
 from compat_core.ui.frame import store
+from compat_core.ui.pickers import follow_choice, in_address, touched
 
 TITLES = {
     "old/old": ("Status quo", "old query, old gallery"),
@@ -85,12 +86,15 @@ def _picked(session: QuerySession) -> Query:
     with left:
         label = st.selectbox(
             "Or pick a gallery item: class", np.unique(labels).tolist(), format_func=lambda one: names[one],
-            key="pick-class",
+            key="pick-class", bind="query-params",
         )  # fmt: skip
     rows = np.flatnonzero(labels == label)
     with right:
         count = len(rows)
-        place = st.number_input(f"Item (1 to {count})", 1, count, 1, key=f"pick-item-{label}") if count > 1 else 1
+        place = 1
+        if count > 1:
+            key = f"pick-item-{label}"
+            place = st.number_input(f"Item (1 to {count})", 1, count, 1, key=key, bind="query-params")
     row = int(rows[place - 1])
     query = Query(session.stored_image(row), row, int(labels[row]))
     name = f"{names[label]} · {session.gallery.ids[row]}"
@@ -112,9 +116,10 @@ def settings() -> tuple[float, int, str]:
         count = st.slider("Hits per list", 3, 30, 8, key="hits", bind="query-params")
     with last:
         index = st.selectbox(
-            "Search of the mixed gallery", KINDS, key="index",
+            "Search of the mixed gallery", KINDS, key=in_address("index", KINDS), on_change=touched, args=("index",),
             format_func=lambda kind: f"{kind}: {SUMMARIES[kind]}", help="Method list only; the others are exact.",
         )  # fmt: skip
+        follow_choice("index", index)
     return percent / 100, count, index
 
 

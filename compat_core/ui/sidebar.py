@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import streamlit as st
 
 from compat_core.device import SMALL_WORK_PX, for_small_images, pick_device
@@ -14,8 +16,9 @@ from compat_core.vectors.jobs import DecisionStore
 
 @st.cache_resource
 def served_queue() -> bool:
-    """Once per server: wake the queue, so that runs left waiting by a reboot are served."""
-    queue.wake(store())
+    """Once per server: wake the queue, so that runs left waiting by a reboot are served, archived ones too."""
+    with contextlib.suppress(OSError, CompatError):  # is said below, every few seconds, for as long as a run waits
+        queue.wake(store())
     return True
 
 
@@ -34,10 +37,7 @@ def sidebar() -> None:
         st.caption("Device")
         st.markdown(device_line())
         _activity()
-        try:
-            served_queue()
-        except CompatError as error:  # runs wait here, and nothing may be written
-            st.caption(str(error))
+        served_queue()
         _closed_folders()
 
 
@@ -48,6 +48,8 @@ def _activity() -> None:
         if not active:
             st.caption("Nothing is running.")
             return
+        if any(run.status.state == "queued" for run in active):
+            _wake()
         st.caption("Running and waiting")
         for run in active:
             status = run.status
@@ -68,3 +70,11 @@ def _closed_folders() -> None:
     closed = dict.fromkeys([*runs.unreadable(), *DecisionStore(runs.root).unreadable()])
     if closed:
         st.caption(f"Not readable here, so not listed: {', '.join(f'`{path.name}`' for path in closed)}")
+
+
+def _wake() -> None:
+    """See to it that the queue is served: a dispatcher that was killed, or ended with the machine, leaves it alone."""
+    try:
+        queue.wake(store())
+    except (OSError, CompatError) as error:  # a full disk, or a folder that may not be written
+        st.caption(f"The queue cannot be served: {error}")

@@ -32,7 +32,9 @@ COLOURS = {"version": "version", "label": "class", "correct": "right or wrong fi
 def parameters(method: str, seed: int) -> ProjectionConfig:
     """UMAP's parameters, with their help."""
     with st.expander("Parameters of the projection"):
-        values = config_fields(ProjectionConfig(), "space", skip=("method", "seed"), columns=4, bounded=False)
+        values = config_fields(
+            ProjectionConfig(), "space", skip=("method", "seed"), columns=4, bounded=False, linked=True
+        )
     return ProjectionConfig(method=method, seed=seed, **values)
 
 

@@ -10,10 +10,9 @@ import streamlit as st
 
 from compat_core.adapters import ADAPTERS
 from compat_core.errors import CompatError
-from compat_core.experiments.run import Run
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import store
-from compat_core.ui.pickers import available_runs, follow_choice, in_address, run_title, to_address, touched
+from compat_core.ui.pickers import available_runs, follow_choice, in_address, is_chain, run_title, to_address, touched
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import DecisionConfig
 from compat_core.vectors.jobs import DecisionJob, DecisionStore
@@ -196,7 +195,7 @@ def _group(file: InputFile) -> str:
 
 
 def _of_run() -> tuple[list[str], str]:
-    runs = {run.id: run for run in available_runs(store()) if not _is_chain(run)}
+    runs = {run.id: run for run in available_runs(store()) if not is_chain(run)}
     if not runs:
         st.info("No finished run yet: start the demo on the Start page.")
         return [], ""
@@ -216,16 +215,6 @@ def _of_run() -> tuple[list[str], str]:
     )
     place = ["--runs-dir", str(store().root)]
     return ["--run", name, "--seed", str(seed), *place], run_title(runs[name])
-
-
-def _is_chain(run: Run) -> bool:
-    """Whether a run is a chain of versions, by its configuration as stored: a run whose configuration breaks its rules
-    is refused when it is chosen, and hides no other."""
-    try:
-        scenario = run.config_dict().get("scenario")
-    except CompatError:
-        return False
-    return isinstance(scenario, dict) and bool(scenario.get("chain"))
 
 
 def _settings() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -71,6 +72,17 @@ class DecisionJob:
     def arguments(self) -> list[str]:
         """The command line after ``decide``, without ``--out``."""
         return [str(one) for one in self._request().get("arguments", ())]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Option of ``decide`` -> its value, such as ``old`` -> a file; of an option given several times, the last."""
+        words = self.arguments
+        return {option.removeprefix("--"): value for option, value in zip(words[::2], words[1::2], strict=False)}
+
+    @property
+    def command(self) -> str:
+        """The same decision from a shell, into a folder called DIR."""
+        return shlex.join(["python", "-m", "compat_core", "decide", *self.arguments, "--out", "DIR"])
 
     @property
     def inputs(self) -> Path:

@@ -1,4 +1,4 @@
-"""The backfill planner: the curve of every ordering, and the smallest share for most of the gain."""
+"""The backfill planner: the curve of every ordering, and the smallest share for most of what is left to gain."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class PlannedOrder:
         shares, values: ``(P,)`` share backfilled and the metric there.
         low, high: of the repetitions of a random ordering.
         auc: plain mean of the points (FastFill's area).
-        needed: part of the gain of the full backfill over the start -> smallest share with its interval, None where
-            there is no gain.
+        needed: part of what a full backfill would still add to the mapped rows at 0 % -> smallest share with its
+            interval, None where it adds nothing.
     """
 
     order: str

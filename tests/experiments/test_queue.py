@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,8 +11,9 @@ import time
 import pytest
 
 from compat_core.errors import Cancelled, CompatError
-from compat_core.experiments import queue
+from compat_core.experiments import queue, settling
 from compat_core.experiments.locks import FileLock
+from compat_core.experiments.run import Run
 from compat_core.experiments.status import RunStatus, this_process
 from compat_core.experiments.tracker import RunTracker
 from compat_core.experiments.worker import supervise, work
@@ -177,6 +179,89 @@ def test_waking_serves_what_waited_through_a_restart(store, config, spawned):
     queue.enqueue(store, config)
     spawned.clear()
     assert queue.wake(store) == ("cpu",) and spawned == ["cpu"]
+
+
+def test_waking_leaves_a_queue_alone_that_is_served_or_about_to_be(store, config, spawned, monkeypatch):
+    queue.enqueue(store, config)
+    spawned.clear()
+    lock = FileLock(store.root / ".queue" / "cpu.lock")
+    lock.path.parent.mkdir()
+    assert lock.acquire()
+    monkeypatch.setattr(
+        queue, "waiting_runs", lambda store, key: pytest.fail("looked at all runs") if key == "cpu" else []
+    )
+    assert queue.wake(store) == ()
+    lock.release()
+    monkeypatch.undo()
+    starts = []
+    monkeypatch.setattr(queue, "_popen", lambda command, log: starts.append(FakeProcess(command)) or starts[-1])
+    monkeypatch.setattr(queue, "_spawned", [])
+    assert queue.wake(store) == ("cpu",)
+    assert queue.wake(store) == (), "it has not come to its lock yet"
+    starts[-1].ended = 1
+    assert queue.wake(store) == ("cpu",), "it died on the way"
+
+
+class FakeProcess:
+    def __init__(self, command):
+        self.args, self.ended = command, None
+
+    def poll(self):
+        return self.ended
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Refuse to write a status as often as the list has entries; what states were tried to write."""
+    refusals, tried, write = [], [], Run.write_status
+
+    def refusing(run, status):
+        tried.append(status.state)
+        if refusals:
+            raise OSError(refusals.pop(), "No space left on device")
+        write(run, status)
+
+    monkeypatch.setattr(settling, "RETRY_S", 0.01)
+    monkeypatch.setattr(Run, "write_status", refusing)
+    return refusals, tried
+
+
+def test_an_end_that_cannot_be_written_is_tried_again_and_says_why(store, config, serve, full_disk, capsys):
+    refusals, tried = full_disk
+    run, behind = queue.enqueue(store, titled(config, "exit")), queue.enqueue(store, config)
+    tried.clear()
+    refusals += [errno.ENOSPC] * 2
+    assert serve() == 2
+    assert tried == ["failed"] * 3 and behind.status.state == "done"
+    error = run.status.error
+    assert "exit status 3" in error.message and "No space left" in error.message and "disk is full" in error.fix
+    assert f"the end of {run.id} could not be written" in capsys.readouterr().out
+
+
+def test_a_run_resumed_while_its_end_waits_for_the_disk_is_left_alone(store, config, full_disk, monkeypatch):
+    refusals, _ = full_disk
+    run = store.create(config)
+    run.write_status(RunStatus(state="running"))
+    refusals.append(errno.ENOSPC)
+    monkeypatch.setattr(settling.time, "sleep", lambda seconds: run.write_status(RunStatus(state="queued")))
+    settling.settle(run, 1)
+    assert run.stored_status().state == "queued"
+
+
+def test_a_run_that_cannot_be_started_for_a_full_disk_goes_on_waiting(store, config, fake_worker, full_disk):
+    refusals, _ = full_disk
+    run = queue.enqueue(store, config)
+    refusals.append(errno.ENOSPC)
+    starts = []
+
+    def command(run):
+        starts.append(run.id)
+        if len(starts) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return fake_worker(run)
+
+    assert queue.dispatch(store, "cpu", command, poll_s=0.05) == 1
+    assert starts == [run.id] * 2 and run.status.state == "done"
 
 
 def test_a_lost_run_whose_process_exists_is_not_resumed(store, config):

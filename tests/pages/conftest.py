@@ -27,6 +27,22 @@ def finished_root(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def chain_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("chain")
+    config = configure("chain", methods=parse_specs("independent,bct-sys"), epochs=2, train_limit=300, test_limit=100)
+    run_experiment(config.replace(resamples=200), RunStore(root))
+    return root
+
+
+@pytest.fixture
+def chain(chain_root, monkeypatch):
+    """A finished chain of versions, alone in its store; pages show it."""
+    monkeypatch.setenv("COMPATBENCH_RUNS", str(chain_root))
+    (run,) = RunStore(chain_root).list()
+    return run
+
+
 @pytest.fixture
 def finished(finished_root, monkeypatch):
     """The store that holds the finished run; pages show it."""

@@ -1,5 +1,6 @@
 """Compare: a verdict per metric with its interval, several runs side by side, everything downloadable."""
 
+import io
 import json
 import shutil
 
@@ -31,7 +32,7 @@ def copied(root, target):
     shutil.copytree(run.path, other)
     results = json.loads((other / "results.json").read_text())
     results["dataset"] = "other"
-    for key in ("rows", "verdicts", "curves", "per_class"):
+    for key in ("rows", "verdicts", "curves", "per_class", "backfill"):
         results[key] = [row for row in results[key] if row["method"] != "fct"]
     (other / "results.json").write_text(json.dumps(results))
     return store, run.id, other.name
@@ -142,6 +143,29 @@ def test_runs_that_differ_only_in_seeds_become_one_on_request(copied, visit):
 
 def table_with(app, column):
     return next(frame.value for frame in app.dataframe if column in frame.value.columns)
+
+
+def test_backfill_curves_of_every_run_are_shown_and_say_whose(two, visit, monkeypatch):
+    built = {}
+    monkeypatch.setattr(
+        "compat_core.ui.compare_parts.download_table", lambda name, key, make: built.update({key: make})
+    )
+    _, first, second = two
+    app = visit("compare", run=[first, second])
+
+    def drawn():
+        titles = [json.loads(chart.proto.spec)["layout"]["title"]["text"] for chart in app.get("plotly_chart")]
+        return [title for title in titles if "mAP along the backfill" in title]
+
+    app.selectbox(key="backfill-method").set_value("bct-sys").run()
+    assert drawn() == ["mAP along the backfill: bct-sys"] * 2 and not app.exception
+    assert len([frame for frame in app.dataframe if "share_95" in frame.value.columns]) == 2
+    assert f"A: {first}" in texts(app) and f"B: {second}" in texts(app)
+    app.selectbox(key="backfill-method").set_value("fct").run()
+    assert drawn() == ["mAP along the backfill: fct"], "one of the two has no fct"
+    taken = pd.read_csv(io.BytesIO(built["backfill-get"]("csv")))
+    assert set(taken["run"]) == {first, second}
+    assert set(taken[taken["run"] == second]["method"]) == {"independent", "bct-sys"}
 
 
 def test_a_run_without_results_is_named(two, visit):

@@ -92,6 +92,14 @@ def test_a_measurement_that_takes_too_long_has_no_answer():
     assert estimate.throughput_of_a_child("tiny-conv", 16, SMALL, "cpu", limit_s=0.01) is None
 
 
+def test_a_past_run_forecasts_only_its_own_kind_of_device(copied):
+    (run,) = copied.list()
+    rate, source = estimate.past_throughput(copied, run.config.replace(device="cpu"))
+    assert rate > 0 and source == run.id
+    run.write_status(run.status.replace(device="cuda:0"))
+    assert estimate.past_throughput(copied, run.config.replace(device="cpu")) is None, "it ran on a GPU"
+
+
 def test_more_methods_seeds_and_epochs_take_longer():
     config = configure("demo", seeds=(0,))
     base = estimate.estimate(config, SMALL, 1000.0, "a test")

@@ -81,6 +81,24 @@ def test_dates_and_times_in_the_list_are_numbers_that_sort(copied, visit):
     assert table["took"].isna().sum() == 2, "what has not started took no time"
 
 
+def test_a_queue_left_alone_is_woken_while_a_page_is_open(copied, visit, monkeypatch):
+    woken = []
+    enqueue(copied, configure("demo", seeds=(9,), device="cpu"))
+    monkeypatch.setattr("compat_core.experiments.queue.spawn_dispatcher", lambda store, key: woken.append(key))
+    app = visit("methods")
+    woken.clear()  # whatever a server does when it starts
+    app.run()
+    assert woken == ["cpu"] and "waiting, place 1" in words(app)
+
+    def refused(store, key):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("compat_core.experiments.queue.spawn_dispatcher", refused)
+    app.run()
+    assert "The queue cannot be served: No space left on device" in words(app)
+    assert "waiting, place 1" in words(app) and not app.exception
+
+
 def test_a_failed_run_shows_the_fix_its_log_and_resume(copied, visit):
     (run,) = copied.list()
     run.write_status(run.status.replace(state="failed", error=RunError("out of memory", "halve the batch")))

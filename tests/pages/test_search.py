@@ -71,6 +71,17 @@ def test_removing_the_upload_brings_the_picked_item_back(finished, visit):
     assert "Query: 4 ·" in texts(app), "the choice was kept"
 
 
+def test_a_link_holds_the_query_and_how_it_is_searched(finished, visit):
+    app = visit("search", **{"pick-class": "4", "pick-item-4": "3", "index": "exact"})
+    assert app.selectbox(key="pick-class").value == 4 and app.number_input(key="pick-item-4").value == 3
+    first = visit("search", **{"pick-class": "4"})
+    queries = [next(text for text in texts(one).splitlines() if text.startswith("Query: 4")) for one in (app, first)]
+    assert queries[0] != queries[1]
+    assert app.number_input(key="pick-item-4").proto.query_param_key == "pick-item-4", "the browser writes it"
+    pytest.importorskip("faiss", reason="faiss is not installed")
+    assert visit("search", index="hnsw").selectbox(key="index-choice").value == "hnsw"
+
+
 def test_a_light_picture_in_a_dark_gallery_is_pointed_out(finished, visit):
     app = visit("search")
     app.file_uploader(key="query-file").upload("paper.png", encoded(Image.new("L", (30, 30), 250), "PNG"), "image/png")
@@ -106,8 +117,8 @@ def test_one_search_per_view(finished, visit, monkeypatch):
 def test_an_approximate_index_says_its_measured_recall(finished, visit):
     pytest.importorskip("faiss", reason="faiss is not installed")
     app = visit("search")
-    app.selectbox(key="index").set_value("hnsw").run()
-    assert not app.exception and not app.error
+    app.selectbox(key="index-choice").set_value("hnsw").run()
+    assert not app.exception and not app.error and app.query_params["index"] == "hnsw"
     assert any("measured recall@8" in caption.value for caption in app.caption)
 
 

@@ -68,6 +68,13 @@ def test_the_drag_mode_is_the_chosen_tool(run, visit):
     assert app.segmented_control(key="space-tool").value == "pan"
 
 
+def test_a_link_holds_the_parameters_of_the_projection(run, visit):
+    app = visit("space", **{"run": run.id, "method": "fct", "space-n_neighbors": "30", "space-min_dist": "0.5"})
+    assert app.number_input(key="space-n_neighbors").value == 30
+    assert "has not been computed yet" in texts(app), "another projection than the one of the first values"
+    assert {field.proto.query_param_key for field in app.number_input} >= {"space-n_neighbors", "space-min_dist"}
+
+
 def test_selected_items_are_listed_in_every_version(run, visit):
     ids = np.asarray(Artefacts(run.path).gallery().ids)
     app = visit("space", run=run.id, method="fct")

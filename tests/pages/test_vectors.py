@@ -1,4 +1,4 @@
-"""Vectors and Backfill: bring vectors, see the answer and its bill, and what a share of the gain takes."""
+"""Vectors and Backfill: bring vectors, see the answer and its bill, and what most of a full backfill takes."""
 
 import io
 import json
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from compat_core.experiments.store import RunStore
-from compat_core.reports.decision import decision_page
+from compat_core.reports.decision import amount_text, decision_page
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide
 from compat_core.vectors.jobs import DecisionStore
@@ -169,7 +169,7 @@ def test_the_answer_stands_first_with_every_option_and_the_closer_look(decided, 
         options
     )
     assert options[-1] == "retrain compatibly (not judged)"
-    for column in ("share for 95 % of the gain", "recalibrated score", "lost / won %", "p99, ms", "recall@10 %"):
+    for column in ("backfill for 95 % of the rest", "recalibrated score", "lost / won %", "p99, ms", "recall@10 %"):
         assert len(table_with(app, column))
     assert not app.error
 
@@ -206,6 +206,38 @@ def test_the_bill_is_for_the_rows_given_until_another_number_is_entered(decided,
     before = table_with(app, "embed again")["GB kept"].tolist()
     items.set_value(10**9).run()
     assert table_with(app, "embed again")["GB kept"].tolist() != before and not app.exception
+
+
+def test_downloads_agree_with_the_prices_on_the_screen(decided, visit, monkeypatch):
+    built = {}
+    monkeypatch.setattr(
+        "compat_core.ui.decision_parts.st.download_button",
+        lambda label, data, **settings: built.update({label: data}),
+    )
+    app = visit("vectors", decision=decided.id)
+    stored = decided.document()["decision"]
+    assert json.loads(built["decision.json"]())["next"][0] == "migrate"
+    app.number_input(key=f"bill-{decided.id}-gpu_price").set_value(0.0).run()
+    (answer,) = app.success
+    taken = json.loads(built["decision.json"]())
+    assert taken["decision"]["recommended"] == "full backfill" != stored["recommended"]
+    assert "Recommended: full backfill." in answer.value
+    assert taken["decision"]["config"]["costs"]["gpu_price"] == 0 and taken["next"] == []
+    assert table_with(app, "embed again")["money"].iloc[2] == amount_text(taken["decision"]["rows"][2]["bill"]["money"])
+    page = built["decision.html"]().decode()
+    assert "Recommended: full backfill." in page and stored["recommended"] + "." not in page
+    assert "carry it out" not in page
+
+
+def test_a_link_holds_the_inputs_of_the_bill(decided, visit):
+    price = f"bill-{decided.id}-gpu_price"
+    app = visit("vectors", **{"decision": decided.id, price: "0.0", f"bill-{decided.id}-items": "1000000"})
+    assert app.number_input(key=price).value == 0 and app.number_input(key=f"bill-{decided.id}-items").value == 10**6
+    assert "Recommended: full backfill" in texts(app)
+    bound = {field.proto.query_param_key for field in app.number_input}
+    assert {f"bill-{decided.id}-{name}" for name in CostConfig.__dataclass_fields__} <= bound, (
+        "the browser writes these"
+    )
 
 
 def test_a_failed_decision_shows_its_last_words(empty, visit, started):
@@ -310,6 +342,7 @@ def test_backfill_of_a_run_in_every_axis(finished, visit):
     table = table_with(app, "smallest share (95 %)")
     assert set(table["of what a full backfill would still add"]) == {"90 %", "95 %", "99 %"}
     before = table["money"].tolist()
+    assert visit("backfill", **{"backfill-costs-gpus": "8"}).number_input(key="backfill-costs-gpus").value == 8
     app.number_input(key="backfill-costs-gpu_price").set_value(500.0).run()
     table = table_with(app, "smallest share (95 %)")
     assert table["money"].tolist() != before or set(before) == {"–"}

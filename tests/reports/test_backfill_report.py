@@ -4,7 +4,8 @@ import pytest
 
 from compat_core.errors import CompatError
 from compat_core.reports.backfill import backfill_figure, backfill_table
-from compat_core.reports.backfill_bill import Curve, Priced, needed_table, priced_figure
+from compat_core.reports.backfill_bill import Priced, needed_table, priced_figure
+from compat_core.reports.backfill_curves import Curve
 from compat_core.vectors.bill import CostConfig
 
 

@@ -18,7 +18,7 @@ from compat_core.reports.decision import (
     shown_table,
     trade_off_figure,
 )
-from compat_core.reports.decision_studies import budget_sentence, harm_table, plan_table, threshold_table
+from compat_core.reports.decision_studies import budget_sentence, harm_table, plan_figure, plan_table, threshold_table
 from compat_core.vectors.decision import decide
 from compat_core.vectors.given import Given
 from compat_core.vectors.studies import studies
@@ -56,6 +56,20 @@ def test_page_says_the_answer_and_loads_nothing(found):
     assert not re.search(r"""(?:src|href)\s*=\s*["']https?:""", page.split("</script>", 1)[1])
     for section in ("How many pairs", "How much to backfill", "The deployed threshold", "Who gets worse", "goes wrong"):
         assert section in page
+
+
+def test_the_backfill_of_a_decision_is_drawn_as_that_of_a_run(found):
+    figure = plan_figure(found["studies"], found["decision"])
+    rows = {row["name"]: row["values"]["mAP"]["value"] for row in found["decision"]["rows"]}
+    levels = [100 * rows["status quo"], 100 * rows["full backfill"]]
+    assert [shape.y0 for shape in figure.layout.shapes] == pytest.approx(levels)
+    assert sum(trace.fill == "toself" for trace in figure.data) == 1, "the band of the random orders"
+
+
+def test_a_part_of_the_rest_is_not_called_a_part_of_the_gain(found):
+    assert "backfill for 95 % of the rest" in plan_table(found["studies"]["plan"]).columns
+    page = decision_page(found)
+    assert "The rest: what a full backfill would still add" in page and "% of the gain" not in page
 
 
 def test_a_training_beside_options_that_cost_next_to_nothing_is_drawn_in_powers_of_ten(found):

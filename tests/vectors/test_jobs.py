@@ -1,4 +1,5 @@
 import json
+import shlex
 import sys
 import time
 
@@ -33,6 +34,12 @@ def test_uploads_are_named_by_their_option_and_never_by_the_user(tmp_path):
     ]
     assert job.path.parent == tmp_path / "decisions" and job.title == "../../evil"
     assert RunStore(tmp_path).list() == []
+
+
+def test_the_command_survives_spaces_in_paths_and_names(tmp_path):
+    job = DecisionStore(tmp_path).create("x", ["--old", "my shop/o.npy", "--group", "age group=g.npy"])
+    assert shlex.split(job.command) == ["python", "-m", "compat_core", "decide", *job.arguments, "--out", "DIR"]
+    assert job.files == {"old": "my shop/o.npy", "group": "age group=g.npy"}
 
 
 def test_state_follows_the_files(tmp_path):
