@@ -138,16 +138,15 @@ class QuerySession:
         """
         mask = backfilled_mask(len(self.old), share)
         untouched = "migrated" if self.upgrade.maps_old else "old"
-        mixed = tuple(np.where(mask, "new", untouched))
         upgrade, fixed = self.upgrade, self._fixed
         with self._lock:
             asked = {
-                "old/old": (upgrade.old, _unchanged, fixed["old/old"], ("old",)),
-                "naive swap": (self.paragon, self._padded, fixed["naive swap"], ("old",)),
-                "method": (upgrade.new, upgrade.query, self.mixed_index(share, index), mixed),
-                "new/new": (upgrade.new, upgrade.query, fixed["new/new"], ("new",)),
+                "old/old": (upgrade.old, _unchanged, fixed["old/old"], ("old", "old")),
+                "naive swap": (self.paragon, self._padded, fixed["naive swap"], ("old", "old")),
+                "method": (upgrade.new, upgrade.query, self.mixed_index(share, index), (untouched, "new")),
+                "new/new": (upgrade.new, upgrade.query, fixed["new/new"], ("new", "new")),
             }
-            return {name: self._list(name, *how, image, k, exclude) for name, how in asked.items()}
+            return {name: self._list(name, *how, mask, image, k, exclude) for name, how in asked.items()}
 
     def _padded(self, emb: torch.Tensor) -> torch.Tensor:
         return match_dim(emb, self.shared_dim)
@@ -168,7 +167,8 @@ class QuerySession:
         model: torch.nn.Module,
         into_space: Callable[[torch.Tensor], torch.Tensor],
         index: SearchIndex,
-        versions: tuple[str, ...],
+        versions: tuple[str, str],
+        backfilled: np.ndarray,
         image: np.ndarray,
         k: int,
         exclude: int | None,
@@ -184,7 +184,7 @@ class QuerySession:
         seconds = statistics.median(taken[WARM_UP:] or taken)
         keep = (found.indices[0] != (-1 if exclude is None else exclude)) & (found.indices[0] >= 0)
         hits, scores = found.indices[0][keep][:k], found.scores[0][keep][:k]
-        badges = tuple(str(versions[row]) if len(versions) > 1 else versions[0] for row in hits)
+        badges = tuple(versions[int(backfilled[row])] for row in hits)  # what made the row, by whether it is backfilled
         return RankedList(name, hits, scores, badges, seconds)
 
 

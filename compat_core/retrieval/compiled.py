@@ -23,25 +23,33 @@ def available() -> bool:
 
 
 @functools.cache
-def compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """The compiled function; kept on disk between processes where that is possible."""
+def compiled(function: Callable[..., None], any_order: bool = False) -> Callable[..., None]:
+    """The compiled function; kept on disk between processes where that is possible. ``any_order``: sums may be
+    regrouped, which vectorises them."""
     import numba
 
+    options = {"nogil": True, "fastmath": {"reassoc", "contract"} if any_order else False}
     try:
-        return numba.njit(nogil=True, cache=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # nowhere to keep it: compiled once per process
-        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]
 
 
-def over_rows(function: Callable[..., None], num_rows: int, arguments: Callable[[slice], tuple[Any, ...]]) -> None:
+def over_rows(
+    function: Callable[..., None],
+    num_rows: int,
+    arguments: Callable[[slice], tuple[Any, ...]],
+    any_order: bool = False,
+) -> None:
     """Run a compiled function on parts of the rows, as many parts as torch has threads.
 
     Args:
         function: what to compile; it writes into arrays it is given.
         num_rows: B.
         arguments: of the function, for a slice of the rows.
+        any_order: see :func:`compiled`.
     """
-    kernel, threads = compiled(function), max(1, min(torch.get_num_threads(), num_rows))
+    kernel, threads = compiled(function, any_order), max(1, min(torch.get_num_threads(), num_rows))
     edges = np.linspace(0, num_rows, threads + 1).astype(int).tolist()
     parts = [slice(begin, end) for begin, end in itertools.pairwise(edges)]
     others = [_pool(threads).submit(kernel, *arguments(part)) for part in parts[1:]]

@@ -15,7 +15,8 @@ from compat_core.config import check_ranges, param
 from compat_core.device import pick_device
 from compat_core.errors import CompatError, unknown_name
 from compat_core.retrieval.inputs import check_embeddings, check_pair
-from compat_core.retrieval.scores import COLUMN_TILE, ScoreSource, prepare
+from compat_core.retrieval.row_products import products
+from compat_core.retrieval.scores import ScoreSource, prepare
 from compat_core.retrieval.search import Neighbours, largest
 
 KINDS = ("exact", "hnsw", "ivf-pq")
@@ -24,7 +25,7 @@ SUMMARIES = {
     "hnsw": "a graph of near rows is walked (faiss HNSW)",
     "ivf-pq": "rows in the nearest cells are compared by a compressed code (faiss IVF-PQ)",
 }
-FEW_QUERIES = 4  # up to which a matrix-vector product per query is faster than a block
+FEW_QUERIES = 4  # up to which a pass over the rows per query is faster than a block
 ROUNDING = 6e-8  # of one float32 operation
 FEWEST_PER_CODE = 39  # training rows per centroid below which faiss itself complains
 
@@ -96,27 +97,23 @@ class ExactIndex:
     def _near(self, source: ScoreSource, row: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The ``count`` best scores and columns of one query, ``(1, count)`` each.
 
-        One matrix-vector product finds every row that could be among them, rounding allowed for; those few are
-        scored as a block, where equal rows score equal bit for bit.
+        One pass finds every row that could be among them, rounding allowed for; those few are scored row by row, in
+        one order of summing, so that equal rows score equal bit for bit.
         """
         query = source.query[row]
-        rough = source.gallery.numpy() @ query.numpy()
+        rough = products(source.gallery.numpy()[: source.num_gallery], query.numpy())
         if source.offset is not None:
-            rough += source.offset.numpy()
-        rough = rough[: source.num_gallery]
+            rough += source.offset.numpy()[: source.num_gallery]
         last = np.partition(rough, len(rough) - count)[len(rough) - count]
         slack = 2 * ROUNDING * len(query) * float(query.norm()) * self._longest
         if source.offset is not None:
             slack += 2 * ROUNDING * self._longest**2
         able = torch.from_numpy(np.flatnonzero(rough >= last - slack))
-        padded = source.gallery.new_zeros(-(-len(able) // COLUMN_TILE) * COLUMN_TILE, source.gallery.shape[1])
-        padded[: len(able)] = source.gallery[able]
-        offset = None
+        exact = (source.gallery[able].double() * query).sum(dim=1)
         if source.offset is not None:
-            offset = source.offset.new_zeros(len(padded))
-            offset[: len(able)] = source.offset[able]
-        few = ScoreSource(query[None], padded, offset, len(able), source.distance)
-        scores, places = largest(few.block(torch.zeros(1, dtype=torch.int64)), count)
+            exact += source.offset[able]
+        exact = exact.float()
+        scores, places = largest(exact[None], count)
         return scores, able[places]
 
     def replace(self, rows: np.ndarray, emb: Any) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from compat_core.errors import CompatError
+from compat_core.retrieval import row_products
 from compat_core.retrieval.index import KINDS, SUMMARIES, ExactIndex, IndexConfig, build_index, recall
 from compat_core.retrieval.search import top_k
 
@@ -37,6 +38,18 @@ def test_one_query_at_a_time_finds_the_same_ties_included(distance, k):
         found = index.search(query[row][None], k)
         np.testing.assert_array_equal(found.indices[0], whole.indices[row])
         np.testing.assert_allclose(found.scores[0], whole.scores[row], atol=1e-4)
+
+
+@pytest.mark.parametrize("way", ["torch", "compiled", "numpy"])
+def test_products_of_rows_are_the_products(way, monkeypatch):
+    monkeypatch.setattr(row_products, "WORTH_COMPILING", 2**62 if way == "torch" else 0)
+    if way == "numpy":
+        monkeypatch.setattr(row_products.compiled, "available", lambda: False)
+    rng = np.random.default_rng(0)
+    rows, vector = rng.standard_normal((501, 37)).astype(np.float32), rng.standard_normal(37).astype(np.float32)
+    found = row_products.products(rows, vector)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, rows.astype(np.float64) @ vector.astype(np.float64), atol=1e-5)
 
 
 @pytest.mark.parametrize("distance", ["cosine", "l2", "dot"])
