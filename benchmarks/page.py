@@ -24,6 +24,7 @@ TITLES = {
     "migration": "Migration",
 }
 ON_PAPER = (10_000_000, 100_000_000)
+LEAST_EXPONENT = 0.1  # below it a fit of a few noisy points says nothing about sizes a hundred times larger
 INTRO = """# Performance
 
 Written by `python -m benchmarks.page` from `benchmarks/results/*.json`; `make bench` runs the races anew. A ratio is
@@ -82,10 +83,13 @@ def growth(curve: Mapping[str, Any]) -> list[str]:
     lines += [f"| {point['n']:,} | {point['seconds']:.3g} | {point['mib']:,.0f} |" for point in points]
     time = power_law([point["n"] for point in points], [point["seconds"] for point in points])
     sentence = f"\nTime grows as {curve['unit']}^{time[1]:.2f} (fitted to the larger half)."
-    papers = ", ".join(f"{count:,} {curve['unit']} about {duration(at(time, count))}" for count in ON_PAPER)
-    sentence += f" On paper, on this machine: {papers}."
+    if time[1] < LEAST_EXPONENT:
+        sentence = f"\nTime does not grow measurably up to {points[-1]['n']:,} {curve['unit']}."
+    else:
+        papers = ", ".join(f"{count:,} {curve['unit']} about {duration(at(time, count))}" for count in ON_PAPER)
+        sentence += f" On paper, on this machine: {papers}."
     memory = power_law([point["n"] for point in points], [max(point["mib"], 1) for point in points])
-    needs = ", ".join(f"{at(memory, count) / 1024:,.0f} GiB" for count in ON_PAPER)
+    needs = ", ".join(f"{at(memory, count) / 1024:,.0f} GiB for {count:,}" for count in ON_PAPER)
     return [*lines, sentence + f" Memory grows as {curve['unit']}^{memory[1]:.2f}: {needs}.\n"]
 
 
