@@ -54,11 +54,13 @@ def _table(rows: list[dict[str, Any]], named: list[str]) -> list[str]:
     order = " ".join([str(st.session_state.get("runs-links", 0)), *(row["id"] for row in rows)])
     event = st.dataframe(
         [{key: value for key, value in row.items() if not key.startswith("_")} for row in rows],
+        column_order=[key for key in rows[0] if not key.startswith("_") and _tells(key, rows)],
         hide_index=True, width="stretch", key=f"runs-table-{hashlib.sha256(order.encode()).hexdigest()[:12]}",
         on_select="rerun", selection_mode="multi-row",
         selection_default={"selection": {"rows": [place for place, row in enumerate(rows) if row["id"] in named]}},
         column_config={
             "verdicts (mAP, %)": st.column_config.TextColumn("verdicts (mAP, %)", width="medium"),
+            "name": st.column_config.TextColumn("name", width="medium"),
             "created": st.column_config.DatetimeColumn("created", format="distance"),
             "took": st.column_config.NumberColumn("took", format="%.1f min"),
             "progress": st.column_config.ProgressColumn("progress", format="percent", min_value=0, max_value=1),
@@ -67,6 +69,12 @@ def _table(rows: list[dict[str, Any]], named: list[str]) -> list[str]:
     )  # fmt: skip
     st.caption("Select one row for its details, several for what differs between them.")
     return [rows[place]["id"] for place in event["selection"]["rows"] if place < len(rows)]
+
+
+def _tells(column: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether a column says anything about these rows: where no run goes on, no stage and no progress does."""
+    nothing = {"stage": "", "tags": "", "progress": 1.0}
+    return any(row[column] != nothing.get(column) for row in rows)
 
 
 def states(store: RunStore) -> dict[str, tuple[str, str]]:
