@@ -128,7 +128,7 @@ def map_race(folder: Path, arch: str, count: int, published_epochs: int = 80) ->
     judge("new/new", new_emb, new_emb)
 
     def fitted(name: str, training: MapTraining, epochs: int) -> None:
-        schedule = TrainConfig(epochs, config.batch_size, "adamw", config.lr, config.weight_decay, 5 / 80)
+        schedule = dataclasses.replace(config.schedule(len(images)), epochs=epochs)
         train(training, schedule, job)
         with torch.no_grad():
             judge(name, new_emb, training.module.eval()(old_emb, side_emb))

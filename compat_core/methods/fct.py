@@ -60,6 +60,16 @@ class FctConfig:
     def __post_init__(self) -> None:
         check_ranges(self, "fct")
 
+    def schedule(self, pairs: int) -> TrainConfig:
+        """How h is trained on so many pairs: a small set still gets ``FEWEST_STEPS`` steps per pass."""
+        return TrainConfig(
+            epochs=self.epochs,
+            batch_size=max(2, min(self.batch_size, pairs // FEWEST_STEPS)),
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            warmup=5 / 80,
+        )
+
 
 class FctUpgrade(Upgrade):
     """Old rows go through h, queries and backfilled rows are the free new model's own.
@@ -183,14 +193,7 @@ def fit_map(
     side_emb = stored[2] if config.side != "none" else old_emb
     with seeded(context.seed, "map", "init"):
         transformation = build(old.dim, side_emb.shape[-1], new.dim, config.width)
-    pairs = old_emb.shape[1]
-    schedule = TrainConfig(
-        epochs=config.epochs,
-        batch_size=max(2, min(config.batch_size, pairs // FEWEST_STEPS)),
-        lr=config.lr,
-        weight_decay=config.weight_decay,
-        warmup=5 / 80,
-    )
+    schedule = config.schedule(old_emb.shape[1])
     train(training(transformation, old_emb, side_emb, new_emb), schedule, context.step("map", 0.6, 1.0))
     return transformation.eval(), parts
 

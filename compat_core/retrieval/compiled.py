@@ -28,11 +28,11 @@ def compiled(function: Callable[..., None], any_order: bool = False) -> Callable
     regrouped, which vectorises them."""
     import numba
 
-    options = {"nogil": True, "fastmath": {"reassoc", "contract"} if any_order else False}
+    fastmath: bool | set[str] = {"reassoc", "contract"} if any_order else False
     try:
-        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True, cache=True, fastmath=fastmath)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # nowhere to keep it: compiled once per process
-        return numba.njit(**options)(function)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True, fastmath=fastmath)(function)  # type: ignore[no-any-return]
 
 
 def over_rows(
