@@ -15,7 +15,7 @@ begin("Compare", "Status quo, naive swap, every method and the ceiling, on the s
 
 runs = pick_runs(store(), "run")
 with shown_errors():
-    measured = results = verdicts.seeds_together(runs, verdicts.finished_results(runs))
+    results = verdicts.seeds_together(runs, verdicts.finished_results(runs))
     verdicts.comparable(results)
     if results:
         metric = st.selectbox(
@@ -40,5 +40,5 @@ with shown_errors():
             parts.flips(upgrades)
             parts.classes(upgrades, metric)
             protocols.subgroups(upgrades, metric)
-            parts.baseline(measured, runs)
+            parts.baseline(results, runs)
         parts.take_along(results, runs)

@@ -10,13 +10,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from compat_core.errors import CompatError, unknown_name
 from compat_core.experiments import files
 from compat_core.experiments import results as results_file
 from compat_core.experiments.locks import FileLock
-from compat_core.experiments.results import RESULTS_FILE
+from compat_core.experiments.results import RESULTS_FILE, Answer
 from compat_core.experiments.status import RunError, RunStatus, derived_state
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ WORKER_LOG_FILE = "worker.log"
 ENVIRONMENT_FILE = "environment.json"
 CANCEL_FILE = "cancel"
 LOCK_FILE = ".lock"
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def references(results: Mapping[str, Any], method: str, metric: str, seed: int |
             row.get("seed"): row["value"] for row in results["rows"]
             if (row["method"], row["cell"], row["metric"]) == (method, cell, metric)
         }  # fmt: skip
-        values = [value for own, value in (drawn or whole).items() if seed in (None, own)]
+        values = [value for own, value in (whole | drawn).items() if seed in (None, own)]
         if values:
             found[cell] = sum(values) / len(values)
     return found

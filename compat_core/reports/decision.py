@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 from compat_core.reports.decision_studies import add_studies
 from compat_core.reports.frames import MISSING, change_text, percent_text
 from compat_core.reports.html_page import HtmlPage
+from compat_core.reports.layout import CLEAR
 from compat_core.reports.markup import Panel, frame_panel
 from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 from compat_core.vectors.bill import CostConfig, Work, bill
@@ -135,7 +136,7 @@ def trade_off_figure(decided: Decided, metric: str | None = None) -> go.Figure:
         title=f"Cost against gain in {metric}", xaxis_title="money",
         xaxis={"type": "log", "dtick": 1, "exponentformat": "none"} if spread else {},
         yaxis_title=f"gain over the status quo, {metric} (points)", height=460,
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", uirevision="decision",
+        paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, uirevision="decision",
         legend={"orientation": "h", "y": -0.2, "x": 0},
     )  # fmt: skip
 

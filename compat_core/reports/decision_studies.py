@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from compat_core.reports.backfill_curves import REST_NOTE, curves_figure, curves_of_plan
 from compat_core.reports.frames import MISSING, change_text, percent_text
 from compat_core.reports.html_page import HtmlPage
+from compat_core.reports.layout import CLEAR
 from compat_core.reports.markup import frame_panel
 from compat_core.reports.roles import METHOD_COLORS
 from compat_core.vectors.options import CEILING, STATUS_QUO
@@ -19,7 +20,6 @@ Studies = Mapping[str, Any]  # what decision.json holds under "studies"
 WORST = 15
 FARTHEST = 10  # times the largest number of pairs tried: farther, a power law is not believed
 PLAN_NOTE = f"{REST_NOTE} The gain of an option counts from the status quo instead."
-_PLAIN = {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
 
 
 def budget_figure(budget: Mapping[str, Any]) -> go.Figure:
@@ -39,7 +39,8 @@ def budget_figure(budget: Mapping[str, Any]) -> go.Figure:
     return figure.update_layout(
         title=f"Gain against the number of pairs: {budget['adapter']}", xaxis_title="pairs", xaxis_type="log",
         xaxis_tickvals=pairs, xaxis_ticktext=[f"{count:,}" for count in pairs],  # a log axis labels 100, then 2 and 5
-        yaxis_title=f"gain, {budget['metric']} (points)", height=380, uirevision="budget", **_PLAIN,
+        yaxis_title=f"gain, {budget['metric']} (points)", height=380, uirevision="budget",
+        paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from compat_core.errors import CompatError
 from compat_core.metrics.protocols import IDENTIFICATION, VERIFICATION
 from compat_core.reports.frames import percent_text
-from compat_core.reports.layout import TEMPLATE
+from compat_core.reports.layout import CLEAR, TEMPLATE
 from compat_core.reports.roles import CELLS, role
 from compat_core.reports.verdicts import MARKS, pooled_verdict
 
@@ -125,7 +125,7 @@ def rate_figure(results: Results, method: str, protocol: str, kind: str = "roc")
     return figure.update_layout(
         template=TEMPLATE,
         title=f"{'ROC' if kind == 'roc' else 'DET'}, {protocol}: {escape(method)}", height=440,
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", uirevision=f"{kind}-{protocol}",
+        paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, uirevision=f"{kind}-{protocol}",
         legend={"orientation": "h", "y": -0.25, "x": 0},
     )  # fmt: skip
 

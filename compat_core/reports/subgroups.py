@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from compat_core.errors import CompatError
-from compat_core.reports.layout import TEMPLATE
+from compat_core.reports.layout import CLEAR, TEMPLATE
 from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 
 Results = Mapping[str, Any]
@@ -71,6 +71,6 @@ def subgroup_figure(results: Results, method: str, order: str = "random", metric
         template=TEMPLATE,
         title=f"{metric} per subgroup along the backfill: {escape(method)}, {order}",
         xaxis_title="gallery backfilled (%)", yaxis_title=f"{metric} (%)", height=420,
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", uirevision="subgroups",
+        paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, uirevision="subgroups",
         legend={"orientation": "h", "y": -0.25, "x": 0},
     ).update_yaxes(rangemode="tozero")  # fmt: skip

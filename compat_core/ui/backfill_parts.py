@@ -23,6 +23,7 @@ from compat_core.ui.forms import config_fields
 from compat_core.ui.pickers import available_runs, follow_choice, in_address, nothing_yet, run_title, touched
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.jobs import DecisionJob, DecisionStore
+from compat_core.vectors.options import CEILING, STATUS_QUO
 
 ITEMS = 1_000_000  # a production gallery to begin with; a benchmark's few thousand images cost nothing
 
@@ -139,6 +140,6 @@ def _of_decision(job: DecisionJob) -> Source:
     work = {row["name"]: row["work"] for row in decided["rows"]}
     return Source(
         f"{metric} along the backfill: {studies['plan_map']}", metric, curves_of_plan(studies["plan"]),
-        levels_of_decision(decided), work["status quo"]["dimension"], work["full backfill"]["dimension"], True,
+        levels_of_decision(decided), work[STATUS_QUO]["dimension"], work[CEILING]["dimension"], True,
         decided["num_queries"], f"mapped by {studies['plan_map']}",
     )  # fmt: skip
