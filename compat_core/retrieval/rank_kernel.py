@@ -1,6 +1,8 @@
-"""The ranks of relevant items in rows of scores, compiled: one pass into buckets, and a look into the crowded ones.
+"""The ranks of relevant items in rows of scores, compiled.
 
-The same counting as in :mod:`compat_core.retrieval.ranking`, which is its oracle.
+Few relevant items are each compared with the whole row, which a processor does for many scores at once; from
+``BUCKETS_FROM`` of them on, one pass into buckets and a look into the crowded ones costs less. The same counting as in
+:mod:`compat_core.retrieval.ranking`, which is the oracle of both.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import numpy as np
 from compat_core.retrieval.compiled import over_rows
 
 WORTH_COMPILING = 3e7  # scores below which the torch path is done before the kernel is loaded
+BUCKETS_FROM = 64  # relevant items of a row
 FEWEST_BUCKETS, MOST_BUCKETS = 1024, 32768  # a table of four counters each stays in cache; numbers fit into 16 bits
 SORT_FROM = 64  # comparisons per gallery item from which sorting the row is faster
 LARGEST_SCALE = 1e30  # where all relevant items score the same, anything else falls outside their bucket
@@ -28,12 +31,61 @@ def sorted_ranks(scores: np.ndarray, columns: np.ndarray, own: np.ndarray) -> np
     """
     ranks = np.zeros(columns.shape, dtype=np.int64)
     most = int(own.sum(axis=1).max(initial=0))
+    if most < BUCKETS_FROM:
+        over_rows(_by_comparing, len(scores), lambda part: (scores[part], columns[part], own[part], ranks[part]))
+        return ranks
     buckets = int(min(MOST_BUCKETS, max(FEWEST_BUCKETS, 2 ** (4 * most).bit_length())))
-    over_rows(_ranks_of_rows, len(scores), lambda part: (scores[part], columns[part], own[part], ranks[part], buckets))
+    over_rows(_by_buckets, len(scores), lambda part: (scores[part], columns[part], own[part], ranks[part], buckets))
     return ranks
 
 
-def _ranks_of_rows(  # a plain function until numba compiles it: loops are what it is good at
+def _by_comparing(  # a plain function until numba compiles it: loops are what it is good at
+    scores: np.ndarray, columns: np.ndarray, own: np.ndarray, ranks: np.ndarray
+) -> None:
+    num_rows, width = scores.shape
+    lowest = np.float32(-np.inf)
+    items = np.empty(columns.shape[1] + 3, np.int64)
+    bar = np.empty(4, np.float32)
+    count = np.empty(4, np.int64)
+    for b in range(num_rows):
+        row = scores[b]
+        chosen = 0
+        for p in range(columns.shape[1]):
+            if own[b, p] and row[columns[b, p]] > lowest:
+                items[chosen] = columns[b, p]
+                chosen += 1
+        items[:chosen].sort()
+        items[chosen : chosen + 3] = width - 1  # up to a whole group of four; their counts are not looked at
+        for first in range(0, chosen, 4):
+            # An equal score counts in front of the item alone: there the bar lies one rounding lower.
+            for k in range(4):
+                bar[k] = np.nextafter(row[items[first + k]], lowest)
+            count[:] = 0
+            begin = 0
+            for k in range(5):
+                end = items[first + k] if k < 4 else width
+                part = row[begin:end]
+                bar0, bar1, bar2, bar3 = bar[0], bar[1], bar[2], bar[3]
+                above0, above1, above2, above3 = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+                for i in range(len(part)):  # sums of 32 bits: as wide as the scores, so that both fill a register
+                    score = part[i]
+                    above0 = np.int32(above0 + (score > bar0))
+                    above1 = np.int32(above1 + (score > bar1))
+                    above2 = np.int32(above2 + (score > bar2))
+                    above3 = np.int32(above3 + (score > bar3))
+                count[0] += above0
+                count[1] += above1
+                count[2] += above2
+                count[3] += above3
+                begin = end
+                if k < 4:
+                    bar[k] = row[items[first + k]]
+            for k in range(min(4, chosen - first)):
+                ranks[b, first + k] = 1 + count[k]
+        ranks[b, :chosen].sort()
+
+
+def _by_buckets(  # a plain function until numba compiles it
     scores: np.ndarray, columns: np.ndarray, own: np.ndarray, ranks: np.ndarray, buckets: int
 ) -> None:
     num_rows, width = scores.shape

@@ -34,9 +34,11 @@ WORLDS = {
 }
 
 
-@pytest.mark.parametrize("count", [1, 2, 40, 501])
+@pytest.mark.parametrize("buckets_from", [0, 1_000], ids=["buckets", "comparing"])
+@pytest.mark.parametrize("count", [1, 2, 4, 39, 501])
 @pytest.mark.parametrize("world", WORLDS)
-def test_ranks_are_those_of_a_stable_sort(world, count):
+def test_ranks_are_those_of_a_stable_sort(monkeypatch, world, count, buckets_from):
+    monkeypatch.setattr(rank_kernel, "BUCKETS_FROM", buckets_from)
     rng = np.random.default_rng(count)
     scores = WORLDS[world](rng).astype(np.float32)
     columns = distinct_columns(rng, *scores.shape, count)
