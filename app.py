@@ -12,7 +12,8 @@ page = st.navigation(
     [
         st.Page(ROOT / "pages" / f"{name}.py", title=title, icon=icon, url_path=name, default=name == "start")
         for name, (title, icon) in PAGES.items()
-    ]
+    ],
+    position="hidden",  # the sidebar draws the links
 )
 sidebar()
 st.session_state[FRAME_KEY] = True

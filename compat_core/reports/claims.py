@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from compat_core.errors import CompatError
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.run import Run
 from compat_core.losses import LOSSES, CosineLoss
@@ -100,20 +101,21 @@ def answer(claim: Claim, runs: Sequence[Run], resamples: int = 10_000) -> Answer
 
     Args:
         claim: the claim.
-        runs: finished runs; those that cannot speak to the claim, or no longer can, are passed over.
+        runs: finished runs; those that cannot speak to the claim are passed over, and why is kept where they should
+            be able to: made before what it needs was kept, a configuration that cannot be read, ranked lists gone.
         resamples: bootstrap resamples of each interval.
-
-    Raises:
-        CompatError: when a run that should have vectors has lost them.
     """
     findings: list[Finding] = []
     passed_over: list[str] = []
     for run in runs:
-        evidence = Evidence(run, run.config)
         try:
+            evidence = Evidence(run, run.config)
             measured = claim.measure(evidence)
         except NotKept as error:
             passed_over.append(str(error))
+            continue
+        except CompatError as error:
+            passed_over.append(f"run {run.id} is left out: {error}")
             continue
         budget = evidence.budget()
         findings += [_judge(claim, measurement, resamples, budget) for measurement in measured]

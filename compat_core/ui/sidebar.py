@@ -1,4 +1,4 @@
-"""The sidebar of every page: the device and why it was chosen, and what is running."""
+"""The sidebar of every page: the way to the others, the device and why it was chosen, and what is running."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 from compat_core.device import SMALL_WORK_PX, for_small_images, pick_device
 from compat_core.errors import CompatError
 from compat_core.experiments import queue
-from compat_core.ui.frame import page_link, store
+from compat_core.ui.frame import PAGES, page_link, store
 from compat_core.ui.pickers import available_runs, duration
 from compat_core.vectors.jobs import DecisionStore
 
@@ -34,6 +34,10 @@ def device_line() -> str:
 def sidebar() -> None:
     """Draw it."""
     with st.sidebar:
+        with st.container(gap="xxsmall"):
+            for name in PAGES:
+                page_link(name)
+        st.divider()
         st.caption("Device")
         st.markdown(device_line())
         _activity()

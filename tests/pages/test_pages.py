@@ -43,6 +43,12 @@ def test_visit_with_a_finished_run(name, finished, visit):
 
 
 @pytest.mark.parametrize("name", PAGES)
+def test_the_sidebar_leads_to_every_page(name, empty, visit):
+    links = [link.proto.label for link in visit(name).sidebar.get("page_link")]
+    assert links == [title for title, _ in PAGES.values()]
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_a_closed_folder_is_named_in_the_sidebar_and_takes_no_page_down(name, copied, visit, closed):
     shut = copied.create(configure("demo"))
     (copied.root / "decisions" / "one").mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -124,6 +125,21 @@ def test_a_run_from_before_the_metrics_per_query_is_passed_over_and_named(run, m
     assert answer(CLAIMS.get("lce-costs-less"), [run]).passed_over == (), "it never could speak to that"
     assert main(["claims", run.id, "--runs-dir", str(run.path.parent)]) == 0
     assert "keeps no mAP per query" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lost", ["config.json", "vectors"])
+def test_a_run_that_can_no_longer_be_read_leaves_the_others_their_say(run, tmp_path, lost):
+    broken = tmp_path / "broken"
+    shutil.copytree(run.path, broken)
+    if lost == "vectors":
+        for path in broken.rglob("*.npz"):
+            path.unlink()
+    else:
+        (broken / lost).write_text('{"no_such_key": 1}')
+    found = answer(CLAIMS.get("bct-sys-compatible"), [RunStore(tmp_path).get("broken"), run])
+    assert {finding.run for finding in found.findings} == {run.id}
+    (sentence,) = found.passed_over
+    assert sentence.startswith("run broken is left out: ")
 
 
 def test_a_weaker_new_model_is_recognised_by_its_results(run, monkeypatch):
