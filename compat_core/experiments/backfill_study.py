@@ -12,13 +12,11 @@ from compat_core.data.images import ImageSet
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.metrics import bootstrap_mean
 from compat_core.metrics.backfill import BackfillCurve, backfill_curves_of_orders
-from compat_core.metrics.backfill_share import shares_for_gains
+from compat_core.metrics.order_curve import RANDOM_SEEDS, OrderCurve
 from compat_core.metrics.subgroups import subgroup_curves
 from compat_core.retrieval.backfill import backfill_order
 
-RANDOM_SEEDS = (0, 1, 2)
 METRICS_DRAWN = ("mAP", "CMC@1")
-GAINS = (0.9, 0.95, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,34 +86,32 @@ class BackfillStudy:
         return study
 
     def _enter(self, study: Study, method: str, order: str, curves: list[BackfillCurve]) -> None:
-        first = curves[0]
-        mean = BackfillCurve(first.metric, first.shares, np.mean([curve.per_query for curve in curves], axis=0))
+        drawn = OrderCurve.of(curves, self.config.resamples)
+        mean = drawn.mean
         area = bootstrap_mean(mean.auc_per_query, self.config.resamples)
-        study.per_query[f"{order} {first.metric}"] = mean.auc_per_query.astype(np.float32)
-        band = np.array([curve.values for curve in curves])
+        study.per_query[f"{order} {mean.metric}"] = mean.auc_per_query.astype(np.float32)
         by_group: dict[str, Any] = {}
         if self.groups is not None:
             grouped, gap = subgroup_curves(mean.per_query, self.groups)
             by_group = {"subgroups": {name: _rounded(values) for name, values in grouped.items()}, "gap": _rounded(gap)}
-        needed = shares_for_gains(mean, GAINS, resamples=self.config.resamples)
         study.entries.append(
             by_group
             | {
                 "method": method,
                 "seed": self.seed,
                 "order": order,
-                "metric": first.metric,
-                "shares": _rounded(first.shares),
+                "metric": mean.metric,
+                "shares": _rounded(mean.shares),
                 "values": _rounded(mean.values),
-                "low": _rounded(band.min(axis=0)),
-                "high": _rounded(band.max(axis=0)),
-                "repeats": len(curves),
+                "low": _rounded(drawn.low),
+                "high": _rounded(drawn.high),
+                "repeats": drawn.repeats,
                 "auc": mean.auc,
                 "auc_ci_low": area.low,
                 "auc_ci_high": area.high,
                 "trapezoid": mean.trapezoid,
-                "share_for": {str(share.target): share.share for share in needed},
-                "share_ci": {str(share.target): [share.low, share.high] for share in needed},
+                "share_for": {str(share.target): share.share for share in drawn.needed},
+                "share_ci": {str(share.target): [share.low, share.high] for share in drawn.needed},
                 "num_queries": len(self.queries),
             }
         )

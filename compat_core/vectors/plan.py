@@ -8,14 +8,11 @@ import numpy as np
 import torch
 
 from compat_core.metrics.backfill import BackfillCurve, backfill_points
-from compat_core.metrics.backfill_share import shares_for_gains
+from compat_core.metrics.order_curve import RANDOM_SEEDS, OrderCurve
 from compat_core.retrieval.backfill import backfill_order
 from compat_core.vectors.judge import judge
 from compat_core.vectors.relevance import Relevance
 from compat_core.vectors.space import Judging
-
-TARGETS = (0.9, 0.95, 0.99)
-RANDOM_SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +109,11 @@ def _curve(
 
 
 def _planned(name: str, curves: list[BackfillCurve], resamples: int) -> PlannedOrder:
-    first = curves[0]
-    mean = BackfillCurve(first.metric, first.shares, np.mean([curve.per_query for curve in curves], axis=0))
-    band = np.array([curve.values for curve in curves])
+    drawn = OrderCurve.of(curves, resamples)
     needed = {
-        str(share.target): {"value": share.share, "ci_low": share.low, "ci_high": share.high}
-        for share in shares_for_gains(mean, TARGETS, resamples=resamples)
+        str(share.target): {"value": share.share, "ci_low": share.low, "ci_high": share.high} for share in drawn.needed
     }
     shares, values, low, high = (
-        [float(value) for value in row] for row in (first.shares, mean.values, band.min(axis=0), band.max(axis=0))
+        [float(value) for value in row] for row in (drawn.mean.shares, drawn.mean.values, drawn.low, drawn.high)
     )
-    return PlannedOrder(name, shares, values, low, high, mean.auc, needed)
+    return PlannedOrder(name, shares, values, low, high, drawn.mean.auc, needed)
