@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -167,7 +166,7 @@ def biased_classes(old_classes: np.ndarray, scenario: ScenarioConfig) -> np.ndar
 
 
 def epoch_batches(
-    num_items: int, batch_size: int, seed: int, epoch: int, rank: int = 0, world: int = 1, drop_last: bool = False
+    num_items: int, batch_size: int, seed: int, epoch: int, rank: int = 0, world: int = 1
 ) -> Iterator[np.ndarray]:
     """The batches of one epoch for one of ``world`` processes.
 
@@ -175,16 +174,17 @@ def epoch_batches(
     ``num_items % world`` left-over items sit this epoch out (others the next), so that every process makes the same
     number of steps with batches of the same sizes and no collective operation waits for ever.
 
-    No batch has a single item, which batch normalisation cannot be trained on: where one item would be left over, the
-    last batch takes it and has ``batch_size + 1``. No item is repeated.
+    Batches are as few as ``batch_size`` allows, and of equal size but for one item. A short last batch would count as
+    much as a full one, in the optimiser and in the running statistics of batch normalisation, and a training ends with
+    it: of 1,346 items in batches of 64, with one of 2. No batch has a single item, which batch normalisation cannot be
+    trained on: three items in batches of 2 are one batch of 3. No item is repeated.
 
     Args:
         num_items: number of training items N.
-        batch_size: items per batch and process, at least 2.
+        batch_size: most items per batch and process, at least 2.
         seed: of the experiment.
         epoch: from 0.
         rank, world: this process and how many there are.
-        drop_last: leave out a last batch shorter than ``batch_size`` (unless it is the only one).
 
     Yields:
         ``(B,)`` int64 arrays of indices into the items.
@@ -205,15 +205,8 @@ def epoch_batches(
             rule=f"each of {world} process(es) needs at least 2",
             fix="use more images" + (" or fewer processes" if world > 1 else ""),
         )
-    tail = share % batch_size
-    if drop_last and share > tail:
-        share, tail = share - tail, 0
-    edges = [*range(0, share, batch_size), share]
-    if tail == 1:
-        del edges[-2]
-    own = permutation(num_items, seed, _EPOCH, epoch)[: num_items // world * world][rank::world]
-    for start, end in pairwise(edges):
-        yield own[start:end]
+    own = permutation(num_items, seed, _EPOCH, epoch)[: share * world][rank::world]
+    yield from np.array_split(own, min(-(-share // batch_size), share // 2))
 
 
 def rounded(value: float) -> int:
