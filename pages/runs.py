@@ -5,7 +5,7 @@ import streamlit as st
 from compat_core.reports.tables import config_diff, frame_to_format, markdown_escape
 from compat_core.ui.downloads import download_table
 from compat_core.ui.frame import begin, page_link, shown_errors, store
-from compat_core.ui.live import ACTIVE, STATE_MARKS, controls, live_view, loss_curves
+from compat_core.ui.live import ACTIVE, STATE_MARKS, controls, live_view, training_curves
 from compat_core.ui.overview import run_rows
 from compat_core.ui.pickers import run_name
 from compat_core.ui.run_card import data_card, notebook, reproducibility, results_summary
@@ -43,8 +43,8 @@ elif chosen:
         controls(run, "runs-live")
         results_summary(run)
         if not active:
-            with st.expander("Training losses"):
-                loss_curves(run, "runs-live")
+            with st.expander("Training"):
+                training_curves(run, "runs-live")
         notebook(run)
         if run.results():
             with st.expander("Data set"):

@@ -185,7 +185,7 @@ class Execution:
         if saved is not None:
             return frozen(saved)
         job = self.job(seed, label)
-        model = train_version(config, images, augment, role, job)
+        model = train_version(config, images, augment, role, job, distance=self.config.distance)
         self.files.save_version(seed, label, model)
         self.forget_checkpoints(seed, label)
         return frozen(model)

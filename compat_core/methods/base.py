@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from compat_core.data.images import ImageSet
 from compat_core.errors import CompatError
 from compat_core.losses import ClassificationLoss, build_loss
 from compat_core.methods.upgrade import Upgrade
+from compat_core.methods.watch import Watch
 from compat_core.models.embedder import Embedder
 from compat_core.registry import Registry
 from compat_core.spec import Spec
@@ -169,18 +171,35 @@ class Context:
         rows[self.old.classes] = torch.arange(len(self.old.classes), device=self.device)
         return rows
 
-    def train_new(self, term: Term | None = None, name: str = "new") -> TrainedModel:
+    def train_new(
+        self, term: Term | None = None, upgrade: Callable[[Embedder, Embedder], Upgrade] = Upgrade
+    ) -> TrainedModel:
         """Train a new model with the method's ``term``.
 
         Initialisation, batches and augmentation are those of the paragon, so that a difference between the two is
         the term's doing and not the draw's.
+
+        Args:
+            term: the compatibility term.
+            upgrade: makes the method's Upgrade of the old and the unfinished new embedder, to watch the training by.
         """
-        self.trained = train_version(self.new_config, self.train_images, self.augment, self.role, self.job, term)
+        self.trained = train_version(
+            self.new_config, self.train_images, self.augment, self.role, self.job, term,
+            distance=self.distance, upgrade=functools.partial(upgrade, self.old.embedder),
+        )  # fmt: skip
         return self.trained
 
 
 def train_version(
-    config: VersionConfig, images: ImageSet, augment: str, role: str, job: Job, term: Term | None = None
+    config: VersionConfig,
+    images: ImageSet,
+    augment: str,
+    role: str,
+    job: Job,
+    term: Term | None = None,
+    *,
+    distance: str = "cosine",
+    upgrade: Callable[[Embedder], Upgrade] | None = None,
 ) -> TrainedModel:
     """Train one model version on ``images`` (on the device).
 
@@ -192,6 +211,8 @@ def train_version(
             all new models of a seed do.
         job: seed, device, reporter, checkpoint.
         term: an added compatibility term.
+        distance: how the space will be searched; what is watched of the training uses it.
+        upgrade: makes the method's Upgrade of the unfinished embedder; None for a model that serves no method.
     """
     classes = images.labels.unique()  # sorted
     relabelled = ImageSet(
@@ -204,7 +225,10 @@ def train_version(
         embedder = Embedder(config.arch, config.dim, images.channels, images.size, config.pretrained, config.final_relu)
         head = build_loss(config.loss, config.dim, len(classes))
     training = EmbedderTraining(embedder, head, relabelled, augment, term)
-    train(training, config.train, dataclasses.replace(job, stream=role))
+    watch = Watch(
+        embedder, images, role, job.device.device, distance, upgrade(embedder) if upgrade else None, job.seed
+    )  # fmt: skip
+    train(training, config.train, dataclasses.replace(job, stream=role), watch.measure)
     return TrainedModel(embedder.eval(), head.eval(), classes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -119,8 +120,8 @@ def fit(context: Context, config: LceTransformedConfig) -> Upgrade:
         forward_map = ResidualTransformation(old_dim, new_dim, config.blocks, "forward")
         backward_map = ResidualTransformation(new_dim, old_dim, config.blocks, "backward")
     term = TransformedTerm(centres, bounds, context.old_emb(), forward_map, backward_map, config).to(context.device)
-    model = context.train_new(term)
     chosen = forward_map if config.manner == "forward" else backward_map
+    model = context.train_new(term, functools.partial(make_upgrade, map=chosen))
     return make_upgrade(context.old.embedder, model.embedder, map=chosen.eval())
 
 

@@ -16,7 +16,7 @@ from compat_core.reports.frames import Results, as_list, percent_text, records
 from compat_core.reports.roles import CELLS
 
 SHARED_CELLS = ("old/old", "paragon")  # the same for every method of a run, unless a method trains its own old model
-MAX_LOSS_POINTS = 1000
+MAX_CURVE_POINTS = 1000
 CORRECTNESS = {True: "right at rank 1", False: "wrong at rank 1", None: "not judged"}
 
 
@@ -145,24 +145,33 @@ def curves(
     return found
 
 
-def losses(events: Iterable[Mapping[str, Any]]) -> dict[tuple[int | None, str, str], tuple[list[int], list[float]]]:
-    """Training events as curves: (seed, training, loss name) → steps and values, at most 1,000 points each.
+TrainingCurves = dict[tuple[int | None, str, str], tuple[list[int], list[float]]]
 
-    Reads events of the kind ``train`` with ``seed``, ``name``, ``step`` and ``losses``. A resumed training repeats
-    steps: the later event counts. Non-finite values (null) are left out.
-    """
+
+def losses(events: Iterable[Mapping[str, Any]]) -> TrainingCurves:
+    """Losses of the events of kind ``train`` as curves: (seed, training, loss name) → steps and values."""
+    return _over_steps(events, "train", "losses")
+
+
+def watched(events: Iterable[Mapping[str, Any]]) -> TrainingCurves:
+    """mAP of the events of kind ``watch`` as curves: (seed, training, cell) → steps and values in [0, 1]."""
+    return _over_steps(events, "watch", "values")
+
+
+def _over_steps(events: Iterable[Mapping[str, Any]], kind: str, field: str) -> TrainingCurves:
+    """Curves of at most 1,000 points. A resumed training repeats steps: the later event counts. Null is left out."""
     series: dict[tuple[int | None, str, str], dict[int, float]] = {}
     for event in events:
-        if event.get("kind") != "train":
+        if event.get("kind") != kind:
             continue
-        for name, value in event.get("losses", {}).items():
+        for name, value in event.get(field, {}).items():
             if value is not None:
                 key = (event.get("seed"), str(event.get("name", "training")), name)
                 series.setdefault(key, {})[int(event["step"])] = float(value)
     thinned = {}
     for key, points in series.items():
         steps = sorted(points)
-        stride = -(-len(steps) // MAX_LOSS_POINTS)
+        stride = -(-len(steps) // MAX_CURVE_POINTS)
         chosen = steps[::stride] if steps[-1] in steps[::stride] else [*steps[::stride][:-1], steps[-1]]
         thinned[key] = (chosen, [points[step] for step in chosen])
     return thinned

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -94,11 +95,23 @@ class Job:
     stream: str = ""
 
 
-def train(trainable: Trainable, config: TrainConfig, job: Job) -> nn.Module:
+def train(
+    trainable: Trainable,
+    config: TrainConfig,
+    job: Job,
+    watch: Callable[[], Mapping[str, float]] | None = None,
+) -> nn.Module:
     """Train ``trainable.module`` and return it in eval mode.
 
     A fixed seed gives the same result, and so does resuming from a checkpoint: each epoch's permutation, augmentation
     and dropout are drawn from streams that depend on (seed, name, epoch) only.
+
+    Args:
+        trainable: the module and its losses.
+        config: the schedule.
+        job: where, under which name, and who is told.
+        watch: called after every epoch for metrics to report, by name; it may put modules into eval mode, and must
+            neither change them nor draw from torch's default random streams.
 
     Raises:
         CompatError: when the loss stops being finite, or there are too few items for a batch.
@@ -143,6 +156,10 @@ def train(trainable: Trainable, config: TrainConfig, job: Job) -> nn.Module:
                     told_at = time.monotonic()
                     _report(job, losses, epoch, done, total_steps, lr, items / max(seconds, 1e-9))
                     items = 0
+        if watch is not None and (values := watch()):
+            place = {"epoch": epoch + 1, "step": (epoch + 1) * steps_per_epoch}
+            job.reporter.event("watch", seed=job.seed, name=job.name, **place, values=dict(values))
+            told_at = time.monotonic()  # the images of the next second do not pay for it
         if job.checkpoint and epoch + 1 < config.epochs and time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
             save_checkpoint(job.checkpoint, module, optimiser, epoch + 1, digest(config))
             saved_at = time.monotonic()

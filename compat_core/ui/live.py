@@ -9,7 +9,7 @@ import streamlit as st
 from compat_core.experiments import queue
 from compat_core.experiments.advice import BAD_INPUT, BUG, worth_resuming
 from compat_core.experiments.run import Run
-from compat_core.reports.figures import loss_figure
+from compat_core.reports.figures import loss_figure, watch_figure
 from compat_core.reports.frames import percent_text
 from compat_core.ui.frame import shown_errors, store
 from compat_core.ui.pickers import ago, duration
@@ -43,7 +43,7 @@ def _view(run: Run, key: str, curves: bool) -> None:
         training = [event for event in events if event.get("kind") == "train"]
         _headline(run, training)
         if curves and training:
-            _losses(training, key)
+            _curves(events, key)
         results = [event for event in events if event.get("kind") == "result"]
         if results and status.state in ACTIVE:
             rows = [
@@ -55,17 +55,23 @@ def _view(run: Run, key: str, curves: bool) -> None:
             st.dataframe(rows, hide_index=True, width="stretch", key=f"{key}-results", alt="mAP per cell so far")
 
 
-def loss_curves(run: Run, key: str) -> None:
-    """The training losses of a run that is no longer working."""
-    training = [event for event in _events(run, key) if event.get("kind") == "train"]
-    if training:
-        _losses(training, key)
+def training_curves(run: Run, key: str) -> None:
+    """How the trainings of a run went that is no longer working."""
+    events = _events(run, key)
+    if any(event.get("kind") == "train" for event in events):
+        _curves(events, key)
     else:
         st.caption("Nothing was trained.")
 
 
-def _losses(training: list[dict], key: str) -> None:
-    st.plotly_chart(loss_figure(training), key=f"{key}-loss", width="stretch", alt="Training losses over steps")
+def _curves(events: list[dict], key: str) -> None:
+    st.plotly_chart(loss_figure(events), key=f"{key}-loss", width="stretch", alt="Training losses over steps")
+    if any(event.get("kind") == "watch" for event in events):
+        st.plotly_chart(watch_figure(events), key=f"{key}-watch", width="stretch", alt="mAP over steps")
+        st.caption(
+            "Among a few hundred of the images that are trained on, after every epoch: to see that a training gets "
+            "somewhere. Results are measured on evaluation images, which no training sees."
+        )
 
 
 def _headline(run: Run, training: list[dict]) -> None:

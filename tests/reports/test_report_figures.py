@@ -45,6 +45,7 @@ def _all(results):
         figures.pareto_figure(results),
         figures.metric_bars(results),
         figures.loss_figure(EVENTS),
+        figures.watch_figure(EVENTS),
         figures.umap_figure(_points()),
     ]
 
@@ -189,6 +190,28 @@ def test_loss_figure():
     assert len(trace.x) <= 1000
     assert (trace.x[0], trace.x[-1]) == (0, 2500)
     assert "no training steps yet" in figures.loss_figure([]).layout.annotations[0].text
+
+
+def test_watch_figure():
+    def watched(name, values):
+        return {"kind": "watch", "seed": 0, "name": name, "epoch": 1, "step": 7, "values": values}
+
+    whole = {"new/new": 0.5, "new/old": 0.25, "old/old": 0.2}
+    figure = figures.watch_figure([*EVENTS, watched("old", {"old/old": 0.4}), watched("bct", whole)])
+    assert [(trace.name, trace.x[0], trace.y[0]) for trace in figure.data] == [
+        ("seed 0: old: old/old", 7, pytest.approx(40)),
+        ("seed 0: bct: new/new", 7, pytest.approx(50)),
+        ("seed 0: bct: new/old", 7, pytest.approx(25)),
+        ("seed 0: bct: old/old", 7, pytest.approx(20)),
+    ]
+    dashes = {trace.name.split(": ")[-1]: trace.line.dash for trace in figure.data}
+    assert dashes["new/old"] == "solid" and len(set(dashes.values())) == 3
+    crowd = figures.watch_figure([watched(f"training {index}", whole) for index in range(5)])
+    assert {trace.visible for trace in crowd.data if trace.name.endswith("new/old")} == {True}
+    assert {trace.visible for trace in crowd.data if not trace.name.endswith("new/old")} == {"legendonly"}
+    plain = figures.watch_figure([watched(f"training {index}", {"new/new": 0.5}) for index in range(5)])
+    assert {trace.visible for trace in plain.data} == {True}, "nothing else would be left to see"
+    assert not figures.watch_figure(EVENTS).data
 
 
 def test_umap_figure():
