@@ -12,6 +12,7 @@ from compat_core.data.config import ScenarioConfig
 from compat_core.data.images import ImageSet
 from compat_core.experiments.artefacts import write_arrays
 from compat_core.experiments.evaluation import Means, SeedResults
+from compat_core.experiments.watch import Watch
 from compat_core.methods import Context, TrainedModel, match_dim
 from compat_core.metrics import METRICS, RetrievalScores, evaluate_retrieval, outcome_of
 from compat_core.metrics.chain import chain_summary, chain_update_gains
@@ -78,6 +79,7 @@ def _versions(
             cache={},
             distance=config.distance,
             role=f"new{step + 1}",
+            watch=Watch(images[step], execution.choice.device, config.distance, seed).method,
         )
         versions.append(execution.chained(context, spec, f"{spec.label} v{step + 1}"))
     return versions

@@ -30,6 +30,7 @@ from compat_core.experiments.results import RESULTS_FILE
 from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.experiments.tracker import NullTracker, RunTracker, Tracker
+from compat_core.experiments.watch import Watch
 from compat_core.losses import LOSSES
 from compat_core.methods import METHODS, Context, TrainedModel, Upgrade, train_version
 from compat_core.models import BACKBONES
@@ -170,6 +171,7 @@ class Execution:
             job=self.job(seed, "shared"),
             cache={},
             distance=self.config.distance,
+            watch=Watch(train_images, self.choice.device, self.config.distance, seed).method,
         )
         upgrades = {spec.label: self.upgrade(context, spec) for spec in self.config.methods}
         self.stage(f"seed {seed}: evaluation")
@@ -185,7 +187,8 @@ class Execution:
         if saved is not None:
             return frozen(saved)
         job = self.job(seed, label)
-        model = train_version(config, images, augment, role, job, distance=self.config.distance)
+        watch = Watch(images, self.choice.device, self.config.distance, seed)
+        model = train_version(config, images, augment, role, job, watch=functools.partial(watch.alone, role=role))
         self.files.save_version(seed, label, model)
         self.forget_checkpoints(seed, label)
         return frozen(model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from compat_core.data.images import ImageSet
 from compat_core.errors import CompatError
 from compat_core.losses import ClassificationLoss, build_loss
 from compat_core.methods.upgrade import Upgrade
-from compat_core.methods.watch import Watch
 from compat_core.models.embedder import Embedder
 from compat_core.registry import Registry
 from compat_core.spec import Spec
@@ -117,6 +116,7 @@ class Context:
         distance: how the shared space will be searched: ``cosine``, ``l2`` or ``dot``.
         role: names the random streams of new models; the paragon's.
         trained: the last new model that ``train_new`` made, with its classifier.
+        watch: what to report of a new model while it is trained, of the method's Upgrade over it as it stands.
         encoders: side-information encoders that were trained for several methods, by what they are.
     """
 
@@ -133,6 +133,7 @@ class Context:
     distance: str = "cosine"
     role: str = "new"
     trained: TrainedModel | None = None
+    watch: Callable[[Upgrade], Mapping[str, float]] | None = None
     encoders: dict[str, Embedder] = dataclasses.field(default_factory=dict)
 
     @property
@@ -183,10 +184,13 @@ class Context:
             term: the compatibility term.
             upgrade: makes the method's Upgrade of the old and the unfinished new embedder, to watch the training by.
         """
+
+        def watched(embedder: Embedder) -> Mapping[str, float]:
+            return self.watch(upgrade(self.old.embedder, embedder)) if self.watch else {}
+
         self.trained = train_version(
-            self.new_config, self.train_images, self.augment, self.role, self.job, term,
-            distance=self.distance, upgrade=functools.partial(upgrade, self.old.embedder),
-        )  # fmt: skip
+            self.new_config, self.train_images, self.augment, self.role, self.job, term, watched
+        )
         return self.trained
 
 
@@ -197,9 +201,7 @@ def train_version(
     role: str,
     job: Job,
     term: Term | None = None,
-    *,
-    distance: str = "cosine",
-    upgrade: Callable[[Embedder], Upgrade] | None = None,
+    watch: Callable[[Embedder], Mapping[str, float]] | None = None,
 ) -> TrainedModel:
     """Train one model version on ``images`` (on the device).
 
@@ -211,8 +213,7 @@ def train_version(
             all new models of a seed do.
         job: seed, device, reporter, checkpoint.
         term: an added compatibility term.
-        distance: how the space will be searched; what is watched of the training uses it.
-        upgrade: makes the method's Upgrade of the unfinished embedder; None for a model that serves no method.
+        watch: what to report of the unfinished embedder after every epoch.
     """
     classes = images.labels.unique()  # sorted
     relabelled = ImageSet(
@@ -225,10 +226,8 @@ def train_version(
         embedder = Embedder(config.arch, config.dim, images.channels, images.size, config.pretrained, config.final_relu)
         head = build_loss(config.loss, config.dim, len(classes))
     training = EmbedderTraining(embedder, head, relabelled, augment, term)
-    watch = Watch(
-        embedder, images, role, job.device.device, distance, upgrade(embedder) if upgrade else None, job.seed
-    )  # fmt: skip
-    train(training, config.train, dataclasses.replace(job, stream=role), watch.measure)
+    looked = functools.partial(watch, embedder) if watch else None
+    train(training, config.train, dataclasses.replace(job, stream=role), looked)
     return TrainedModel(embedder.eval(), head.eval(), classes)
 
 

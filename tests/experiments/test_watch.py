@@ -1,13 +1,15 @@
 """Watching a training: what is measured on which images, and that the training does not notice."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 
 from compat_core.experiments.reporting import NullTracker
+from compat_core.experiments.watch import FEWEST_IMAGES, MOST_IMAGES, PER_CLASS, Watch, watched_rows
 from compat_core.methods import METHODS, Upgrade
 from compat_core.methods.base import train_version
-from compat_core.methods.watch import FEWEST_IMAGES, MOST_IMAGES, PER_CLASS, Watch, watched_rows
 from compat_core.metrics.evaluate import evaluate_retrieval
 from compat_core.training.embedding import EmbedderTraining, embed
 from compat_core.training.loop import Job, train
@@ -38,7 +40,7 @@ def test_the_sample_is_small_fixed_and_has_answers_for_its_queries():
 def test_what_is_measured_is_the_metric_of_these_images():
     images, context = stripes(), make_context(epochs=1)
     model = context.paragon.embedder
-    watch = Watch(model, images, "new", CPU, "cosine", Upgrade(context.old.embedder, model), seed=1)
+    watch = Watch(images, CPU, "cosine", seed=1)
     rows = watched_rows(images.labels.numpy(), 1)
     new, old = (embed(net, images.images[torch.as_tensor(rows)], CPU) for net in (model, context.old.embedder))
     labels = images.labels.numpy()[rows]
@@ -46,20 +48,23 @@ def test_what_is_measured_is_the_metric_of_these_images():
     def by_hand(query, gallery):
         return evaluate_retrieval(query, labels, gallery, labels, rows, rows, device="cpu").mean_ap
 
-    assert watch.measure() == {
+    assert watch.method(Upgrade(context.old.embedder, model)) == {
         "new/new": by_hand(new, new), "new/old": by_hand(new, old), "old/old": by_hand(old, old)
     }  # fmt: skip
-    assert Watch(model, images, "old", CPU, seed=1).measure() == {"old/old": by_hand(new, new)}
+    assert watch.alone(model, "old") == {"old/old": by_hand(new, new)}
 
 
 def test_too_few_images_and_a_model_that_has_diverged_give_nothing():
     context = make_context(epochs=1)
     model = context.paragon.embedder
-    assert Watch(model, stripes(per_class=4), "new", CPU).measure() == {}
+    upgrade = Upgrade(context.old.embedder, model)
+    few = Watch(stripes(per_class=4), CPU)
+    assert few.alone(model, "new") == few.method(upgrade) == {}
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(torch.nan)
-    assert Watch(model, stripes(), "new", CPU).measure() == {}
+    watch = Watch(stripes(), CPU)
+    assert watch.alone(model, "new") == watch.method(upgrade) == {}
 
 
 def test_a_watched_training_ends_in_the_same_weights():
@@ -68,8 +73,8 @@ def test_a_watched_training_ends_in_the_same_weights():
         torch.manual_seed(0)
         model = context.paragon.embedder.requires_grad_(True)
         training = EmbedderTraining(model, context.paragon.head.requires_grad_(True), stripes(), "crop")
-        watch = Watch(model, stripes(), "new", CPU, upgrade=Upgrade(context.old.embedder, model))
-        train(training, version().train, job(), watch.measure if watched else None)
+        upgrade, watch = Upgrade(context.old.embedder, model), Watch(stripes(), CPU)
+        train(training, version().train, job(), (lambda: watch.method(upgrade)) if watched else None)
         return model.state_dict()
 
     one, other = trained(False), trained(True)
@@ -78,7 +83,8 @@ def test_a_watched_training_ends_in_the_same_weights():
 
 def test_every_epoch_of_a_model_is_reported():
     recorder, config = Recorder(), version()
-    train_version(config, stripes(), "none", "old", Job("seed 0: old", 0, job().device, recorder))
+    watch = functools.partial(Watch(stripes(), CPU).alone, role="old")
+    train_version(config, stripes(), "none", "old", Job("seed 0: old", 0, job().device, recorder), watch=watch)
     seen = [fields for kind, fields in recorder.events if kind == "watch"]
     assert [one["epoch"] for one in seen] == list(range(1, config.train.epochs + 1))
     steps = [fields["step"] for kind, fields in recorder.events if kind == "train"]
@@ -90,10 +96,11 @@ def test_every_epoch_of_a_model_is_reported():
 def test_a_method_is_watched_in_the_space_it_is_searched_in(name):
     context, recorder = make_context(), Recorder()
     context.job = Job(name, 0, job().device, recorder)
+    watch = Watch(context.train_images, CPU)
+    context.watch = watch.method
     method = METHODS.get(name)
     upgrade = method.fit(context, method.config()).eval()
     seen = [fields["values"] for kind, fields in recorder.events if kind == "watch"]
     assert set(seen[-1]) == {"new/new", "new/old", "old/old"}
     assert len({values["old/old"] for values in seen}) == 1
-    final = Watch(upgrade.new, context.train_images, "new", CPU, upgrade=upgrade).measure()
-    assert seen[-1] == pytest.approx(final, abs=1e-6)
+    assert seen[-1] == pytest.approx(watch.method(upgrade), abs=1e-6)

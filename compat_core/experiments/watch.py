@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from compat_core.data.images import ImageSet
-from compat_core.methods.upgrade import Upgrade
+from compat_core.methods import Upgrade
 from compat_core.metrics.evaluate import evaluate_retrieval
-from compat_core.models.embedder import Embedder
 from compat_core.training.embedding import embed
 
 MOST_IMAGES = 512
@@ -19,60 +19,53 @@ FEWEST_IMAGES = 16
 
 
 class Watch:
-    """Mean average precision among a fixed sample of training images, in every cell that can be had so early.
+    """Mean average precision among a fixed sample of training images.
 
     Args:
-        embedder: the model that is being trained.
-        images: its training images.
-        role: ``old``, ``new``, …: what the model is called in a cell's name.
+        images: the training images of the model.
         device: where to embed and compare.
-        distance: how the shared space will be searched.
-        upgrade: the method's, over ``embedder`` as it stands; None for a model that is compatible with nothing.
+        distance: how the space will be searched.
         seed: of the sample.
     """
 
-    def __init__(
-        self,
-        embedder: Embedder,
-        images: ImageSet,
-        role: str,
-        device: torch.device,
-        distance: str = "cosine",
-        upgrade: Upgrade | None = None,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, images: ImageSet, device: torch.device, distance: str = "cosine", seed: int = 0) -> None:
         labels = images.labels.cpu().numpy()
         rows = watched_rows(labels, seed)
-        self.embedder, self.upgrade, self.role = embedder, upgrade, role
         self.device, self.distance = device, distance
         self.labels = labels[rows]
         self.images = images.images[torch.as_tensor(rows, device=images.images.device)]
-        self.old_emb: torch.Tensor | None = None
+        self.old: tuple[nn.Module, torch.Tensor] | None = None
+
+    def alone(self, embedder: nn.Module, role: str) -> dict[str, float]:
+        """mAP of a model that serves no method, as ``{"old/old": …}`` for the role ``old``; see :meth:`method`."""
+        emb = self._emb(embedder)
+        return {} if emb is None else {f"{role}/{role}": self._mean_ap(emb, emb)}
 
     @torch.no_grad()
-    def measure(self) -> dict[str, float]:
-        """mAP by cell: ``new/new``, and with an upgrade ``new/old`` and ``old/old``.
+    def method(self, upgrade: Upgrade) -> dict[str, float]:
+        """mAP of the cells new/new, new/old and old/old, in the space the upgrade searches.
 
-        Empty for too few images, and once the embeddings are no longer finite, which the loss will say next.
-
-        Leaves the model in eval mode, and no random stream touched.
+        Empty for too few images, and once the embeddings are no longer finite, which the loss will say next. Leaves
+        the upgrade in eval mode, and no random stream touched.
         """
-        if len(np.unique(self.labels)) == len(self.labels):
+        emb = self._emb(upgrade.eval().new)
+        if emb is None:
             return {}
-        emb = embed(self.embedder, self.images, self.device)
-        if not bool(torch.isfinite(emb).all()):
-            return {}
-        if self.upgrade is None:
-            return {f"{self.role}/{self.role}": self._mean_ap(emb, emb)}
-        upgrade = self.upgrade.eval()
-        if self.old_emb is None:
-            self.old_emb = embed(upgrade.old, self.images, self.device)
+        if self.old is None or self.old[0] is not upgrade.old:
+            self.old = (upgrade.old, embed(upgrade.old, self.images, self.device))
+        old_emb = self.old[1]
         query = upgrade.query(emb).float()
         return {
-            f"{self.role}/{self.role}": self._mean_ap(query, upgrade.gallery_new(emb).float()),
-            f"{self.role}/old": self._mean_ap(query, upgrade.gallery_old(self.old_emb).float()),
-            "old/old": self._mean_ap(self.old_emb, self.old_emb),
+            "new/new": self._mean_ap(query, upgrade.gallery_new(emb).float()),
+            "new/old": self._mean_ap(query, upgrade.gallery_old(old_emb).float()),
+            "old/old": self._mean_ap(old_emb, old_emb),
         }
+
+    def _emb(self, embedder: nn.Module) -> torch.Tensor | None:
+        if len(np.unique(self.labels)) == len(self.labels):
+            return None
+        emb = embed(embedder, self.images, self.device)
+        return emb if bool(torch.isfinite(emb).all()) else None
 
     def _mean_ap(self, query: torch.Tensor, gallery: torch.Tensor) -> float:
         ids = np.arange(len(self.labels))
