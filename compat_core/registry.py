@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+import pkgutil
+from collections.abc import Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from compat_core.errors import unknown_name
@@ -54,3 +56,14 @@ class Registry(Generic[Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def import_modules(package: str, path: Sequence[str]) -> None:
+    """Import every module of a package that was not yet, by name: entries register themselves, no list to add one to.
+
+    Args:
+        package: its full name.
+        path: its ``__path__``.
+    """
+    for name in sorted(module.name for module in pkgutil.iter_modules(path)):
+        importlib.import_module(f"{package}.{name}")

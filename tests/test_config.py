@@ -1,7 +1,10 @@
 """Strict configuration: unknown keys, wrong types and ranges are refused with a line that helps."""
 
 import dataclasses
+import importlib
 import json
+import pkgutil
+import sys
 
 import pytest
 
@@ -9,7 +12,7 @@ from compat_core.config import digest, from_dict
 from compat_core.data.config import DataConfig, ScenarioConfig
 from compat_core.errors import CompatError, unknown_name
 from compat_core.experiments.config import ExperimentConfig
-from compat_core.registry import Registry
+from compat_core.registry import Registry, import_modules
 from compat_core.spec import Spec, parse_specs
 from compat_core.training.config import TrainConfig, VersionConfig
 
@@ -92,6 +95,19 @@ def test_registry_suggests_and_refuses_doubles():
         registry.get("aple")
     with pytest.raises(ValueError, match="twice"):
         registry.add(Spec("apple"))
+
+
+def test_a_file_put_into_a_package_is_found(tmp_path, monkeypatch):
+    (tmp_path / "fruits").mkdir()
+    for name in ("__init__", "pear", "apple"):
+        (tmp_path / "fruits" / f"{name}.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    package = importlib.import_module("fruits")
+    import_modules("fruits", package.__path__)
+    assert [name for name in sys.modules if name.startswith("fruits.")] == ["fruits.apple", "fruits.pear"]
+    for name in ("methods", "losses", "adapters", "data"):
+        folder = importlib.import_module(f"compat_core.{name}").__path__
+        assert all(f"compat_core.{name}.{module.name}" in sys.modules for module in pkgutil.iter_modules(folder))
 
 
 def test_errors_are_one_short_line():

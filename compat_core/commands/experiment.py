@@ -57,7 +57,7 @@ def add(commands: Subparsers) -> None:
     run.add_argument("config", nargs="?", metavar="CONFIG.json", help="a configuration file")
     run.add_argument("--preset", metavar="NAME", help="start from a preset; see: presets")
     run.add_argument("--resume", metavar="RUN", help="go on with a run that was lost, failed or cancelled")
-    run.add_argument("--dry-run", action="store_true", help="print the complete configuration and stop")
+    run.add_argument("--dry-run", action="store_true", help="check and print the complete configuration, and stop")
     _override(run, *OVERRIDES)
     add_runs_dir(run)
     run.set_defaults(handler=_run)
@@ -100,12 +100,15 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     changes = _overrides(arguments)
+    from compat_core.experiments.runner import check_names
+
     store = RunStore(arguments.runs_dir)
     if arguments.resume:
         run = _resumed(store, arguments, changes)
     else:
         config = _configured(arguments, changes)
-        if arguments.dry_run:
+        if arguments.dry_run:  # it may be meant for another machine, with its own data and devices
+            check_names(config)
             print_json(config.to_dict())
             return 0
         check(config)

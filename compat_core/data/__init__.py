@@ -1,12 +1,12 @@
 """Where images and labels come from: data sets by name, splits, and augmentation on the device.
 
-A data set is one file that registers a :class:`DatasetEntry`; importing its module here puts it on every list.
+A data set is one file of this folder that registers a :class:`DatasetEntry`.
 """
 
 import dataclasses
 from pathlib import Path
 
-from compat_core.data import digits, folder, torchvision_sets  # noqa: F401  (each registers itself)
+from compat_core.data import digits, folder, torchvision_sets  # noqa: F401  (in this order on every list)
 from compat_core.data.base import DATASETS, DatasetEntry, Progress
 from compat_core.data.config import DataConfig, ScenarioConfig
 from compat_core.data.domain import shifted_to
@@ -14,6 +14,9 @@ from compat_core.data.images import Dataset, ImageSet
 from compat_core.data.splits import epoch_batches, old_subset
 from compat_core.data.torchvision_sets import downloaded
 from compat_core.errors import CompatError
+from compat_core.registry import import_modules
+
+import_modules(__name__, __path__)
 
 __all__ = [
     "DATASETS",

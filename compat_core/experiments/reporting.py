@@ -21,6 +21,9 @@ class Tracker(Protocol):
     def start(self, device_name: str, reason: str) -> None:
         """Say where the work happens and why there."""
 
+    def computes_with(self, threads: int, precision: str) -> None:
+        """Say on how many processor threads and in which precision: both change the last digits of every sum."""
+
     def expect(self, works: Sequence[Work]) -> None:
         """Say what every stage is expected to cost; without it they count alike."""
 
@@ -64,6 +67,9 @@ class NullTracker:
         """Nothing to release."""
 
     def start(self, device_name: str, reason: str) -> None:
+        """Ignored."""
+
+    def computes_with(self, threads: int, precision: str) -> None:
         """Ignored."""
 
     def expect(self, works: Sequence[Work]) -> None:

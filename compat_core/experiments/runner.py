@@ -131,6 +131,7 @@ class Execution:
             if self.choice.device.type == "cpu":
                 precision = "float32" if self.choice.autocast is None else "bfloat16 autocast"
                 self.tracker.log(f"CPU threads: {threads}, {precision} (images of {train_images.size} px)")
+                self.tracker.computes_with(threads, precision)
             one_seed = functools.partial(chain_seed, self) if self.config.scenario.chain else self._seed
             evaluations = [one_seed(seed, dataset, train_images) for seed in self.config.seeds]
         results = self._results(dataset, evaluations, time.monotonic() - started)

@@ -114,6 +114,17 @@ class RunTracker:
             self._update(device=device_name)
         self.log(f"device: {device_name} ({reason})")
 
+    def computes_with(self, threads: int, precision: str) -> None:
+        """Add both to ``environment.json``; the log says when a resumed run began with others."""
+        facts = {"cpu_threads": threads, "precision": precision}
+        environment = self.run.environment() or {}
+        for name, value in facts.items():
+            before = next((one[name] for one in reversed(environment.get("earlier", [])) if name in one), value)
+            if before != value:
+                self.log(f"note: {name} is {value}, was {before}: not quite the numbers of an uninterrupted run")
+        with self._guard, self.run.while_there():
+            files.write_json(self.run.path / ENVIRONMENT_FILE, environment | facts)
+
     def finish(self) -> None:
         """State ``done``."""
         self._end("done", progress=1.0)

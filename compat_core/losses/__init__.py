@@ -1,18 +1,10 @@
-"""Classification losses: one class per file, registered by importing its module here."""
+"""Classification losses: one class per file, which registers itself when it is imported."""
 
-from compat_core.losses import (  # noqa: F401  (each registers itself)
-    arcface,
-    centre,
-    contrastive,
-    cosface,
-    normsoftmax,
-    simplex,
-    softmax,
-    sphereface,
-    triplet,
-)
 from compat_core.losses.base import LOSSES, ClassificationLoss, CosineLoss, Loss, LossConfig
+from compat_core.registry import import_modules
 from compat_core.spec import Spec
+
+import_modules(__name__, __path__)
 
 __all__ = ["LOSSES", "ClassificationLoss", "CosineLoss", "Loss", "LossConfig", "build_loss"]
 

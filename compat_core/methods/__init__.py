@@ -1,6 +1,6 @@
-"""Upgrade methods: one file each, registered by importing its module here."""
+"""Upgrade methods: one file each, which registers itself when it is imported."""
 
-# Each module registers itself; the order here is the order of lists, colours and tables.
+# The order here is the order of lists, colours and tables; any other file of this folder comes after them.
 # isort: off
 from compat_core.methods import independent, l2, lwf, bct, unibct, lce, hot_refresh, advbct, bt2, d_simplex  # noqa: F401
 from compat_core.methods import lce_transformed, fct, fastfill, cross_model  # noqa: F401
@@ -8,6 +8,9 @@ from compat_core.methods import lce_transformed, fct, fastfill, cross_model  # n
 
 from compat_core.methods.base import FAMILIES, METHODS, Context, Method, TrainedModel, train_version
 from compat_core.methods.upgrade import Upgrade, match_dim
+from compat_core.registry import import_modules
+
+import_modules(__name__, __path__)
 
 
 def available() -> tuple[str, ...]:

@@ -194,7 +194,9 @@ class _Page(HtmlPage):
         facts = {"seeds": ", ".join(map(str, run.config.seeds)), **_flat(environment)}
         facts["packages"] = ", ".join(f"{name} {version}" for name, version in packages.items())
         facts["metric versions"] = ", ".join(f"{k} {v}" for k, v in results.get("metric_versions", {}).items())
-        facts["elapsed"] = f"{results['elapsed_s']:.1f} s" if results.get("elapsed_s") is not None else ""
+        facts["elapsed in its last sitting"] = (
+            f"{results['elapsed_s']:.1f} s" if results.get("elapsed_s") is not None else ""
+        )
         self.parts.append("<section class='card'><h3>To reproduce this</h3>")
         self.table(_facts_panel(facts))
         self.table(_facts_panel(_flat(results.get("dataset_card") or {}), "Data set"))

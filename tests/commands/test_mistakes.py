@@ -50,6 +50,8 @@ def test_help_lists_the_commands_for_people(capsys):
         (["run", "--preset", "demo", "--epochs", "many"], ["--epochs", "'many'", "whole number"]),
         (["run", "--preset", "demo", "--epochs", "-3"], ["--epochs"]),
         (["run", "--preset", "demo", "--epochs", "0", "--dry-run"], ["epochs", "got 0", "from 1"]),
+        (["run", "--preset", "demo", "--methods", "bct,fct:side=nonee", "--dry-run"], ["side", "'nonee'", "'none'"]),
+        (["run", "--preset", "demo", "--methods", "pull", "--dry-run"], ["unknown method", "'pull'"]),
         (["run", "--preset", "dmo"], ["unknown preset", "'dmo'", "did you mean 'demo'"]),
         (["run", "--preset", "demo", "--distance", "cosin"], ["distance", "did you mean 'cosine'"]),
         (["run", "--preset", "demo", "--methods", "bct,bct"], ["methods", "named twice"]),

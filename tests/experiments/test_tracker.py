@@ -158,6 +158,18 @@ def test_a_resumed_run_remembers_what_it_ran_on_before(store, config):
     assert [before["device"] for before in recorded["earlier"]] == ["cpu", "cuda:0"]
 
 
+def test_threads_and_precision_are_recorded_and_a_change_is_said(store, config):
+    run = store.create(config)
+    for threads in (2, 2, 1):
+        with RunTracker(run) as track:
+            track.start("cpu", "a test")
+            track.computes_with(threads, "float32")
+    recorded = run.environment()
+    assert (recorded["cpu_threads"], recorded["precision"]) == (1, "float32")
+    assert [before["cpu_threads"] for before in recorded["earlier"]] == [2, 2]
+    assert run.log_tail(50).count("note: cpu_threads is 1, was 2") == 1
+
+
 def test_the_environment_is_plain_json(tmp_path):
     shot = environment.snapshot("cpu", "asked for")
     files.write_json(tmp_path / "e.json", shot)
