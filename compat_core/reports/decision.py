@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,19 +14,18 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from compat_core.reports.decision_studies import add_studies
-from compat_core.reports.frames import MISSING, change_text, percent_text
+from compat_core.reports.frames import MISSING, amount_text, change_text, percent_text
 from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.layout import CLEAR
 from compat_core.reports.markup import Panel, frame_panel
 from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 from compat_core.vectors.bill import CostConfig, Work, bill
-from compat_core.vectors.options import NAIVE, RETRAIN, STATUS_QUO
+from compat_core.vectors.options import CEILING, NAIVE, RETRAIN, STATUS_QUO
 from compat_core.vectors.pictures import COLUMNS, FOLDER, PICTURED, Thumbnail, enlarged, lost_queries, read_thumbnails
 
 Decided = Mapping[str, Any]  # Decision.to_dict(), as decision.json holds it under "decision"
 
 LOST_LISTED = 50
-TINY = 1e-3  # amounts below are not told apart: in hours, days, gigabytes and money they are nothing anyone plans with
 LOG_FROM = 100  # times the smallest cost, from which costs are drawn in powers of ten
 KINDS = ("reference", "migrate", "map queries", "two spaces", "part backfill", "retrain")
 ROLLBACK = {
@@ -76,18 +74,18 @@ def shown_table(decided: Decided, metric: str | None = None) -> pd.DataFrame:
                 f"{metric} %": percent_text(line["value"]),
                 "gain, points (95 %)": change_text(line["gain"], line["gain_low"], line["gain_high"]),
                 "of the possible gain": MISSING if pd.isna(line["recovered"]) else _whole_percent(line["recovered"]),
-                "top hit lost / won %": f"{percent_text(line['lost'])} / {percent_text(line['won'])}",
-                "embed again": f"{100 * line['backfilled']:.0f} %",
-                "GPU-hours": amount_text(line["gpu_hours"]),
                 "money": amount_text(line["money"]),
+                "embed again": f"{100 * line['backfilled']:.0f} %",
+                "top hit lost / won %": f"{percent_text(line['lost'])} / {percent_text(line['won'])}",
+                "GPU-hours": amount_text(line["gpu_hours"]),
                 "days": amount_text(line["days"]),
                 "GB kept": amount_text(line["gigabytes"]),
             }
         )
-    return pd.DataFrame(lines + _not_judged(decided, list(lines[0]))).fillna(MISSING)
+    return pd.DataFrame(lines + _not_judged(decided)).fillna(MISSING)
 
 
-def _not_judged(decided: Decided, columns: list[str]) -> list[dict[str, str]]:
+def _not_judged(decided: Decided) -> list[dict[str, str]]:
     """Lines without results: a naive swap that cannot be, and the bill of retraining where nobody brought a model."""
     lines = []
     if NAIVE in {entry["name"] for entry in decided.get("left_out") or ()}:
@@ -96,19 +94,10 @@ def _not_judged(decided: Decided, columns: list[str]) -> list[dict[str, str]]:
         base = next(row for row in decided["rows"] if row["name"] == STATUS_QUO)
         work = Work(**base["work"] | {"retrained": 1})
         cost = bill(work, CostConfig(**decided["config"]["costs"]), decided["num_items"])
-        amounts = (cost.gpu_hours, cost.money, cost.days, cost.gigabytes)
-        named = dict(zip(columns[-len(amounts) :], map(amount_text, amounts), strict=True))
-        lines.append({"": "", "option": "retrain compatibly (not judged)", "embed again": "0 %"} | named)
+        amounts = {"money": cost.money, "GPU-hours": cost.gpu_hours, "days": cost.days, "GB kept": cost.gigabytes}
+        shown = {column: amount_text(amount) for column, amount in amounts.items()}
+        lines.append({"": "", "option": "retrain compatibly (not judged)", "embed again": "0 %"} | shown)
     return lines
-
-
-def amount_text(amount: float) -> str:
-    """Three significant digits, thousands whole: a small bill is not shown as nothing."""
-    if amount == 0:
-        return "0"
-    if amount < TINY:
-        return f"<{TINY:g}"
-    return f"{amount:,.{max(0, 2 - math.floor(math.log10(amount)))}f}"
 
 
 def trade_off_figure(decided: Decided, metric: str | None = None) -> go.Figure:
@@ -142,12 +131,27 @@ def trade_off_figure(decided: Decided, metric: str | None = None) -> go.Figure:
 
 
 def headline(decided: Decided) -> str:
-    """The answer in one sentence."""
+    """The answer in one sentence; where it names an option, another says what that costs."""
     if decided.get("closest"):
-        return f"Nothing can be recommended without labels. Best imitation of the new model: {decided['closest']}."
+        answer = f"Nothing can be recommended without labels. Best imitation of the new model: {decided['closest']}."
+        return f"{answer} {_bill_sentence(decided, decided['closest'])}"
     if not decided["independent"]:
         return "Nothing can be recommended without labels."
-    return f"Recommended: {decided['recommended']}." if decided["recommended"] else "Recommended: change nothing."
+    if not decided["recommended"]:
+        return "Recommended: change nothing."
+    return f"Recommended: {decided['recommended']}. {_bill_sentence(decided, decided['recommended'])}"
+
+
+def _bill_sentence(decided: Decided, option: str) -> str:
+    """What ``option`` costs, beside a full backfill where it is not one itself."""
+    bills = {row["name"]: row["bill"] for row in decided["rows"]}
+    money, days, hours = _amounts(bills[option])
+    against = "" if option == CEILING else " (full backfill: {}, {} and {})".format(*_amounts(bills[CEILING]))
+    return f"It costs {money} in money, {days} days and {hours} GPU-hours{against}."
+
+
+def _amounts(costs: Mapping[str, float]) -> list[str]:
+    return [amount_text(costs[name]) for name in ("money", "days", "gpu_hours")]
 
 
 def facts(decided: Decided) -> str:

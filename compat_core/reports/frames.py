@@ -7,6 +7,7 @@ fractions in [0, 1]. ``results`` means the parsed ``results.json`` of one run, o
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ COLUMNS = ("run", "dataset", "method", "seed", "cell", "metric", "value", "ci_lo
 _DTYPES = {"seed": "Int64", "num_queries": "Int64", "value": "float64", "ci_low": "float64", "ci_high": "float64"}
 GROUP = ["run", "dataset", "method", "cell", "metric"]
 MISSING = "–"  # what a table shows where nothing was measured
+TINY = 1e-3  # amounts below are not told apart: in hours, days, gigabytes and money they are nothing anyone plans with
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -117,6 +119,15 @@ def change_text(value: float | None, low: float | None, high: float | None, deci
     if pd.isna(low) or pd.isna(high):
         return shown
     return f"{shown} ({points_text(low, decimals)} … {points_text(high, decimals)})"
+
+
+def amount_text(amount: float) -> str:
+    """Three significant digits, thousands whole: a small bill is not shown as nothing."""
+    if amount == 0:
+        return "0"
+    if amount < TINY:
+        return f"<{TINY:g}"
+    return f"{amount:,.{max(0, 2 - math.floor(math.log10(amount)))}f}"
 
 
 def of_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from compat_core.experiments.store import RunStore
-from compat_core.reports.decision import amount_text, decision_page
+from compat_core.reports.decision import decision_page
+from compat_core.reports.frames import amount_text
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide
 from compat_core.vectors.jobs import DecisionStore

@@ -3,12 +3,12 @@
 import copy
 import json
 import re
+from html import escape
 
 import numpy as np
 import pytest
 
 from compat_core.reports.decision import (
-    amount_text,
     decision_page,
     facts,
     headline,
@@ -19,8 +19,11 @@ from compat_core.reports.decision import (
     trade_off_figure,
 )
 from compat_core.reports.decision_studies import budget_sentence, harm_table, plan_figure, plan_table, threshold_table
+from compat_core.reports.frames import amount_text
+from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide
 from compat_core.vectors.given import Given
+from compat_core.vectors.outcome import with_costs
 from compat_core.vectors.studies import studies
 from tests.vectors.worlds import better_new, quick, unrelated
 
@@ -48,9 +51,31 @@ def test_table_has_references_first_is_sorted_by_gain_and_marks_the_recommended_
     assert shown.loc[shown["option"] == "status quo", "gain, points (95 %)"].item() == "0.0 (0.0 … 0.0)"
 
 
+def test_the_recommendation_has_its_bill_at_the_current_prices_beside_a_full_backfill(found):
+    def amounts(decided, name):
+        costs = next(row["bill"] for row in decided["rows"] if row["name"] == name)
+        return [amount_text(costs[key]) for key in ("money", "days", "gpu_hours")]
+
+    for price in (2.0, 500.0):
+        decided = with_costs(found["decision"], CostConfig(items=10**9, gpu_price=price))
+        (money, days, hours), full = (amounts(decided, name) for name in (decided["recommended"], "full backfill"))
+        bill = f"It costs {money} in money, {days} days and {hours} GPU-hours"
+        assert f"{bill} (full backfill: {full[0]}, {full[1]} and {full[2]})." in headline(decided)
+    free = with_costs(found["decision"], CostConfig(gpu_price=0.0))
+    assert free["recommended"] == "full backfill" and "(full backfill:" not in headline(free)
+
+
+def test_the_bill_stands_beside_the_share_of_the_gain_and_retraining_has_its_own(found):
+    shown = shown_table(found["decision"])
+    place = list(shown.columns).index("of the possible gain")
+    assert shown.columns[place + 1 : place + 3].tolist() == ["money", "embed again"]
+    line = shown[shown["option"] == "retrain compatibly (not judged)"].iloc[0]
+    assert line["GPU-hours"] == "100" and line["money"] == "200"
+
+
 def test_page_says_the_answer_and_loads_nothing(found):
     page = decision_page(found)
-    assert headline(found["decision"]) in page and "&lt;b&gt;old" in page and "<b>old" not in page
+    assert escape(headline(found["decision"])) in page and "&lt;b&gt;old" in page and "<b>old" not in page
     for row in found["decision"]["rows"]:
         assert row["name"].replace("→", "→") in page
     assert not re.search(r"""(?:src|href)\s*=\s*["']https?:""", page.split("</script>", 1)[1])
