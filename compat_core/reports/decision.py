@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from compat_core.reports.decision_studies import add_studies
 from compat_core.reports.frames import MISSING, amount_text, change_text, percent_text
 from compat_core.reports.html_page import HtmlPage
-from compat_core.reports.layout import CLEAR
 from compat_core.reports.markup import Panel, frame_panel
-from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
+from compat_core.reports.trade_off import trade_off_figure
 from compat_core.vectors.bill import CostConfig, Work, bill
 from compat_core.vectors.options import CEILING, NAIVE, RETRAIN, STATUS_QUO
 from compat_core.vectors.pictures import COLUMNS, FOLDER, PICTURED, Thumbnail, enlarged, lost_queries, read_thumbnails
@@ -26,8 +24,6 @@ from compat_core.vectors.pictures import COLUMNS, FOLDER, PICTURED, Thumbnail, e
 Decided = Mapping[str, Any]  # Decision.to_dict(), as decision.json holds it under "decision"
 
 LOST_LISTED = 50
-LOG_FROM = 100  # times the smallest cost, from which costs are drawn in powers of ten
-KINDS = ("reference", "migrate", "map queries", "two spaces", "part backfill", "retrain")
 ROLLBACK = {
     "reference": "Nothing to roll back: the old gallery is untouched until the new index has replaced it.",
     "migrate": "Keep the old vectors beside the migrated ones: to roll back, point queries at the old index and model.",
@@ -98,36 +94,6 @@ def _not_judged(decided: Decided) -> list[dict[str, str]]:
         shown = {column: amount_text(amount) for column, amount in amounts.items()}
         lines.append({"": "", "option": "retrain compatibly (not judged)", "embed again": "0 %"} | shown)
     return lines
-
-
-def trade_off_figure(decided: Decided, metric: str | None = None) -> go.Figure:
-    """What every option costs (money, x) against what it brings (points over the status quo, y), with intervals."""
-    table = option_table(decided, metric)
-    metric = metric or decided["config"]["metric"]
-    figure = go.Figure()
-    for place, kind in enumerate(KINDS):
-        part = table[table["kind"] == kind]
-        if part.empty:
-            continue
-        figure.add_scatter(
-            x=part["money"].tolist(), y=(100 * part["gain"]).tolist(), mode="markers", name=kind,
-            text=part["option"].tolist(),
-            error_y={"type": "data", "symmetric": False, "array": (100 * (part["gain_high"] - part["gain"])).tolist(),
-                     "arrayminus": (100 * (part["gain"] - part["gain_low"])).tolist()},
-            marker={"color": METHOD_COLORS[place], "symbol": METHOD_SYMBOLS[place], "size": 11},
-            hovertemplate="%{text}<br>%{y:+.1f} points for %{x:,.3~r}<extra></extra>",
-        )  # fmt: skip
-    figure.add_hline(
-        y=0, line={"color": "#7F7F7F", "dash": "dash"}, annotation_text="status quo", annotation_position="top left"
-    )
-    spread = 0 < LOG_FROM * table["money"].min() < table["money"].max()  # a training dwarfs everything else
-    return figure.update_layout(
-        title=f"Cost against gain in {metric}", xaxis_title="money",
-        xaxis={"type": "log", "dtick": 1, "exponentformat": "none"} if spread else {},
-        yaxis_title=f"gain over the status quo, {metric} (points)", height=460,
-        paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, uirevision="decision",
-        legend={"orientation": "h", "y": -0.2, "x": 0},
-    )  # fmt: skip
 
 
 def headline(decided: Decided) -> str:
@@ -213,8 +179,10 @@ def decision_page(
         page.table(panel)
     for sentence in left_out(decided):
         page.note(sentence)
+    metric = decided["config"]["metric"]
     page.figure(
-        trade_off_figure(decided), "Money of every option against its gain over the status quo; as in the table"
+        trade_off_figure(option_table(decided), metric),
+        "Money of every option against its gain over the status quo; as in the table",
     )
     add_studies(page, document.get("studies") or {}, decided)
     if lost is not None and not lost.empty:

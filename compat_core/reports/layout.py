@@ -1,8 +1,10 @@
-"""What all figures share: a template that fits light and dark pages, and the lines of status quo and ceiling."""
+"""What all figures share: a template that fits light and dark pages, and lines across, labelled beside the plot."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import plotly.graph_objects as go
 
@@ -18,6 +20,80 @@ REFERENCES = {"old/old": "status quo", "paragon": "ceiling"}
 MARGIN = 0.05  # of the range, above and below what is drawn
 
 
+LEVEL_LINE_PX, LEVEL_LETTER_PX = 16, 7  # of the labels beside a plot
+LEVEL_PLOT_PX = 240  # height of a plot area at the least
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A line across a figure and the words beside it, which may be several lines (``<br>``)."""
+
+    height: float
+    words: str
+    color: str
+    dash: str
+    width: int = 2
+
+
+def level_of(cell: str, height: float, words: str) -> Level:
+    """A :class:`Level` that looks like the role of ``cell``."""
+    return Level(height, words, role(cell).color, role(cell).dash)
+
+
+def add_levels(figure: go.Figure, levels: Sequence[Level]) -> None:
+    """Lines across, with their words right of the plot area, where no bar or curve is, moved apart where they are near.
+
+    Args:
+        figure: with a range on its y axis, which says how near two labels are.
+        levels: in units of the y axis.
+    """
+    if not levels:
+        return
+    low, high = figure.layout.yaxis.range
+    ordered = sorted(levels, key=lambda level: level.height)
+    lines = [level.words.count("<br>") + 1 for level in ordered]
+    wanted = [LEVEL_PLOT_PX * (level.height - low) / (high - low) for level in ordered]
+    places = _spread(wanted, [LEVEL_LINE_PX * count for count in lines])
+    for level, old, new in zip(ordered, wanted, places, strict=True):
+        figure.add_hline(y=level.height, line={"color": level.color, "dash": level.dash, "width": level.width})
+        figure.add_annotation(
+            text=level.words, x=1, xref="paper", xanchor="left", xshift=4, y=level.height, yanchor="middle",
+            yshift=new - old, align="left", showarrow=False,
+        )  # fmt: skip
+    longest = max(len(line) for level in levels for line in level.words.split("<br>"))
+    figure.update_layout(margin={"r": LEVEL_LETTER_PX * longest + 12})
+
+
+def _spread(wanted: Sequence[float], sizes: Sequence[float]) -> list[float]:
+    """Middles of labels stacked upwards, as near to the ``wanted`` ones (rising) as their sizes let them.
+
+    Labels that would overlap form a block, which stands where its members want to be on average.
+    """
+    blocks: list[list[int]] = []
+    for place in range(len(wanted)):
+        blocks.append([place])
+        while (
+            len(blocks) > 1
+            and _middles(blocks[-2], wanted, sizes)[-1] + _apart(sizes, blocks[-2][-1], blocks[-1][0])
+            > _middles(blocks[-1], wanted, sizes)[0]
+        ):
+            last = blocks.pop()
+            blocks[-1] += last
+    return [middle for block in blocks for middle in _middles(block, wanted, sizes)]
+
+
+def _apart(sizes: Sequence[float], below: int, above: int) -> float:
+    return (sizes[below] + sizes[above]) / 2
+
+
+def _middles(block: Sequence[int], wanted: Sequence[float], sizes: Sequence[float]) -> list[float]:
+    offsets = [0.0]
+    for below, above in pairwise(block):
+        offsets.append(offsets[-1] + _apart(sizes, below, above))
+    start = sum(wanted[place] - offset for place, offset in zip(block, offsets, strict=True)) / len(block)
+    return [start + offset for offset in offsets]
+
+
 def add_references(figure: go.Figure, references: Mapping[str, float], drawn: Iterable[float]) -> None:
     """Lines across for status quo and ceiling, and a y range that holds them: plotly's own ignores such lines.
 
@@ -26,11 +102,10 @@ def add_references(figure: go.Figure, references: Mapping[str, float], drawn: It
         references: cell (one of REFERENCES) -> the metric there, a fraction.
         drawn: every other value in the figure, fractions.
     """
-    for cell, value in references.items():
-        style = {"color": role(cell).color, "dash": role(cell).dash}
-        words = f"{REFERENCES[cell]} {100 * value:.1f} %"
-        figure.add_hline(y=100 * value, line=style, annotation_text=words, annotation_position="top left")
     heights = [100 * value for value in (*references.values(), *drawn)]
-    if heights:
-        room = MARGIN * max(max(heights) - min(heights), 1.0)
-        figure.update_yaxes(range=[min(heights) - room, max(heights) + 2 * room])
+    if not heights:
+        return
+    room = MARGIN * max(max(heights) - min(heights), 1.0)
+    figure.update_yaxes(range=[min(heights) - room, max(heights) + 2 * room])
+    levels = {cell: f"{REFERENCES[cell]}<br>{100 * value:.1f} %" for cell, value in references.items()}
+    add_levels(figure, [level_of(cell, 100 * references[cell], words) for cell, words in levels.items()])

@@ -15,6 +15,7 @@ from compat_core.reports import decision as report
 from compat_core.reports import decision_studies as closer
 from compat_core.reports.frames import percent_text
 from compat_core.reports.tables import frame_to_format
+from compat_core.reports.trade_off import trade_off_figure
 from compat_core.ui.compare_parts import CHART
 from compat_core.ui.downloads import download_table
 from compat_core.ui.forms import config_fields
@@ -147,7 +148,7 @@ def _options(decided: Mapping[str, Any], metric: str) -> None:
         st.caption(sentence)
     raw = report.option_table(decided, metric)
     download_table(f"options-{metric}", "options-get", lambda kind: frame_to_format(raw, kind))
-    figure = report.trade_off_figure(decided, metric)
+    figure = trade_off_figure(raw, metric)
     st.plotly_chart(
         figure, width="stretch", key="decision-trade-off", config=CHART,
         alt=f"Money of every option against its gain in {metric}",

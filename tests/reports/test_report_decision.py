@@ -16,10 +16,10 @@ from compat_core.reports.decision import (
     option_table,
     rollback,
     shown_table,
-    trade_off_figure,
 )
 from compat_core.reports.decision_studies import budget_sentence, harm_table, plan_figure, plan_table, threshold_table
 from compat_core.reports.frames import amount_text
+from compat_core.reports.trade_off import short_name, trade_off_figure, worth_naming
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide
 from compat_core.vectors.given import Given
@@ -101,11 +101,49 @@ def test_a_training_beside_options_that_cost_next_to_nothing_is_drawn_in_powers_
     decided = copy.deepcopy(found["decision"])
     for number, row in enumerate(decided["rows"]):
         row["bill"]["money"] = 1.0 + number
-    assert trade_off_figure(decided).layout.xaxis.type is None
+    assert trade_off_figure(option_table(decided), "mAP").layout.xaxis.type is None
     decided["rows"][-1]["bill"]["money"] = 1e4
-    assert trade_off_figure(decided).layout.xaxis.type == "log"
+    assert trade_off_figure(option_table(decided), "mAP").layout.xaxis.type == "log"
     decided["rows"][0]["bill"]["money"] = 0.0  # has no place on such an axis
-    assert trade_off_figure(decided).layout.xaxis.type is None
+    assert trade_off_figure(option_table(decided), "mAP").layout.xaxis.type is None
+
+
+def test_an_option_that_fails_does_not_press_the_useful_ones_into_a_line(found):
+    decided = copy.deepcopy(found["decision"])
+    possible = next(row for row in decided["rows"] if row["name"] == "full backfill")["gain"]["mAP"]["value"]
+    for row in decided["rows"][3:5]:
+        row["gain"]["mAP"] = {"value": -0.84, "ci_low": -0.9, "ci_high": -0.8}
+    table = option_table(decided)
+    figure = trade_off_figure(table, "mAP")
+    below = int((table["gain"] < -possible).sum())
+    assert below >= 2 and figure.layout.yaxis.range[0] == pytest.approx(-100 * possible, rel=0.25)
+    assert any(f"{below} options lie below, down to −84.0 points" in note.text for note in figure.layout.annotations)
+    assert sum(len(trace.y) for trace in figure.data) == len(table), "zooming out shows them"
+
+
+def test_the_options_to_choose_from_are_named_and_amounts_written_out(found):
+    table = option_table(found["decision"])
+    figure = trade_off_figure(table, "mAP")
+    notes = {note.text: note for note in figure.layout.annotations}
+    assert short_name(found["decision"]["recommended"]) in notes and notes["status quo"].xref == "paper"
+    named = worth_naming(table)
+    assert named[0] == found["decision"]["recommended"] and "full backfill" in named
+    lines = table.set_index("option").loc[named[1:]]
+    assert lines["gain"].is_monotonic_decreasing and lines["money"].is_monotonic_decreasing
+    assert figure.layout.xaxis.exponentformat == "none"
+
+
+@pytest.mark.parametrize(
+    ("option", "short"),
+    [
+        ("fct old→new + 75 % backfilled (class order)", "fct + 75 %"),
+        ("rank merge by rank, 25 % backfilled", "rank merge by rank, 25 %"),
+        ("ridge new→old", "ridge on queries"),
+        ("full backfill", "full backfill"),
+    ],
+)
+def test_short_names(option, short):
+    assert short_name(option) == short
 
 
 def test_page_of_no_recommendation(found):

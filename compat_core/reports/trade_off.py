@@ -1,0 +1,143 @@
+"""What every option of a decision costs against what it brings, as a figure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from compat_core.reports.frames import points_text
+from compat_core.reports.layout import CLEAR, MARGIN, Level, add_levels
+from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS, role
+from compat_core.vectors.options import CEILING
+
+KINDS = ("reference", "migrate", "map queries", "two spaces", "part backfill", "retrain")
+LOG_FROM = 100  # times the smallest cost, from which costs are drawn in powers of ten
+SMALLEST_SPAN = 0.01  # of gain below the status quo that is always in view
+HEIGHT_PX, NARROW_PX = 460, 620  # of the figure; of its plot area where the page is narrow
+PLOT_HEIGHT_PX = 290
+BESIDE_PX = 70  # of the margin beside the plot area that labels may use
+LETTER_PX, LINE_PX, POINT_PX = 6.5, 15, 9  # of a label; half of a marker, with room
+# Where a label may stand from its point, in pixels right and up: its anchor and both distances.
+PLACES = [
+    (anchor, right, up)
+    for up in (0, 16, -16, 32, -32, 48, -48, 64, -64, 80, -80)
+    for anchor, right in (("left", 12), ("right", -12))
+]
+
+
+def trade_off_figure(table: pd.DataFrame, metric: str) -> go.Figure:
+    """Money (x) against points over the status quo (y), with intervals; the options to choose from carry their names.
+
+    At first the y axis shows as much below the status quo as there is to gain above it, since one map that fails would
+    press all useful ones into a line; the figure says how many options lie farther down.
+
+    Args:
+        table: of :func:`compat_core.reports.decision.option_table`.
+        metric: its metric.
+    """
+    figure = go.Figure()
+    for place, kind in enumerate(KINDS):
+        part = table[table["kind"] == kind]
+        if part.empty:
+            continue
+        figure.add_scatter(
+            x=part["money"].tolist(), y=(100 * part["gain"]).tolist(), mode="markers", name=kind,
+            text=part["option"].tolist(),
+            error_y={"type": "data", "symmetric": False, "array": (100 * (part["gain_high"] - part["gain"])).tolist(),
+                     "arrayminus": (100 * (part["gain"] - part["gain_low"])).tolist()},
+            marker={"color": METHOD_COLORS[place], "symbol": METHOD_SYMBOLS[place], "size": 11},
+            hovertemplate="%{text}<br>%{y:+.1f} points for %{x:,.3~r}<extra></extra>",
+        )  # fmt: skip
+    bottom, top = _range(table)
+    spread = 0 < LOG_FROM * table["money"].min() < table["money"].max()  # a training dwarfs everything else
+    figure.update_layout(
+        title=f"Cost against gain in {metric}", xaxis_title="money",
+        # no "100μ" for 0.0001
+        xaxis={"exponentformat": "none"} | ({"type": "log", "dtick": 1} if spread else {}),
+        yaxis={"range": [100 * bottom, 100 * top], "title": f"gain over the status quo, {metric} (points)"},
+        height=HEIGHT_PX, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, uirevision="decision",
+        legend={"orientation": "h", "y": -0.2, "x": 0},
+    )  # fmt: skip
+    add_levels(figure, [Level(0.0, "status quo", role("old/old").color, role("old/old").dash)])
+    below = table[table["gain"] < bottom]
+    if len(below):
+        are = "option lies" if len(below) == 1 else "options lie"
+        words = f"{len(below)} {are} below, down to {points_text(below['gain'].min())} points: double-click zooms out"
+        figure.add_annotation(text=words, x=0, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom",
+                              yshift=4, showarrow=False)  # fmt: skip
+    return figure.update_layout(annotations=[*figure.layout.annotations, *_names(table, bottom, top, spread)])
+
+
+def _range(table: pd.DataFrame) -> tuple[float, float]:
+    """The gains in view at first; all of them where even the full backfill brings nothing."""
+    lowest, highest = table[["gain", "gain_low"]].min().min(), table[["gain", "gain_high"]].max().max()
+    possible = float(table.loc[table["option"] == CEILING, "gain"].item())
+    bottom = max(lowest, -max(possible, SMALLEST_SPAN)) if possible > 0 else lowest
+    room = 2 * MARGIN * max(highest - bottom, SMALLEST_SPAN)
+    return bottom - room, highest + room
+
+
+def worth_naming(table: pd.DataFrame) -> list[str]:
+    """The recommended option, then those that nothing cheaper beats (Pareto), best gain first; all above the status
+    quo."""
+    chosen = table.loc[table["recommended"], "option"].tolist()
+    best, high = [], 0.0
+    for line in table.sort_values(["money", "gain"], ascending=[True, False], kind="stable").to_dict("records"):
+        if line["gain"] > high:
+            best.append(line["option"])
+            high = line["gain"]
+    return list(dict.fromkeys([*chosen, *reversed(best)]))
+
+
+def short_name(option: str) -> str:
+    """``fct old→new + 75 % backfilled (class order)`` as ``fct + 75 %``: the legend and the hover say the rest."""
+    return re.sub(r" old→new\b|,? backfilled\b.*$", "", option).replace("new→old", "on queries")
+
+
+def _names(table: pd.DataFrame, bottom: float, top: float, log: bool) -> list[Mapping[str, Any]]:
+    """Labels of the options worth naming; one that finds no free place is left to the hover."""
+    cost = table["money"].map(math.log10) if log else table["money"]
+    width = max(cost.max() - cost.min(), 1e-12)
+    right = (NARROW_PX * (0.06 + 0.88 * (cost - cost.min()) / width)).tolist()
+    heights = PLOT_HEIGHT_PX * (table[["gain", "gain_low", "gain_high"]] - bottom) / (top - bottom)
+    up, lows, highs = (heights[name].tolist() for name in heights)
+    taken = [
+        (x - POINT_PX, x + POINT_PX, min(y - POINT_PX, low), max(y + POINT_PX, high))
+        for x, y, low, high in zip(right, up, lows, highs, strict=True)
+    ]
+    zero = PLOT_HEIGHT_PX * -bottom / (top - bottom)
+    taken.append((NARROW_PX, NARROW_PX + BESIDE_PX, zero - LINE_PX, zero + LINE_PX))  # the words "status quo"
+    labels = []
+    for option in worth_naming(table):
+        row = table["option"].tolist().index(option)
+        words = short_name(option)
+        for anchor, away, above in PLACES:
+            box = _box(right[row] + away, up[row] + above, LETTER_PX * len(words), anchor)
+            inside = box[0] >= 0 and box[1] <= NARROW_PX + BESIDE_PX and box[2] >= 0 and box[3] <= PLOT_HEIGHT_PX
+            if inside and _free(box, taken):
+                taken.append(box)
+                labels.append(
+                    {"x": float(cost.iloc[row]), "y": 100 * float(table["gain"].iloc[row]), "text": words,
+                     "xanchor": anchor, "ax": away, "ay": -above, "showarrow": True, "arrowhead": 0, "arrowwidth": 1,
+                     "standoff": 6, "arrowcolor": role("old/old").color,
+                     "font": {"weight": "bold" if table["recommended"].iloc[row] else "normal"}}
+                )  # fmt: skip
+                break
+    return labels
+
+
+Box = tuple[float, float, float, float]  # left, right, bottom, top, in pixels
+
+
+def _box(right: float, up: float, width: float, anchor: str) -> Box:
+    left = right if anchor == "left" else right - width
+    return left, left + width, up - LINE_PX / 2, up + LINE_PX / 2
+
+
+def _free(box: Box, taken: Sequence[Box]) -> bool:
+    return not any(box[0] < b[1] and b[0] < box[1] and box[2] < b[3] and b[2] < box[3] for b in taken)
