@@ -9,9 +9,17 @@ from typing import Any
 import plotly.graph_objects as go
 
 from compat_core.reports.layout import CLEAR, TEMPLATE, add_references
-from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
+from compat_core.reports.roles import METHOD_COLORS
 
-ORDER_DASHES = {"random": "dot", "oracle": "dash", "sigma": "solid", "class-mean": "solid", "class": "dashdot"}
+# Colour, dash and marker of every ordering; none has those of status quo or ceiling, which are drawn beside them.
+ORDER_LOOKS = {
+    "random": ("#0072B2", "dot", "circle"),
+    "sigma": ("#2F8FC4", "solid", "square"),
+    "class-mean": ("#009E73", "solid", "triangle-up"),
+    "oracle": ("#B8800B", "longdashdot", "diamond"),
+    "class": ("#D55E00", "dashdot", "cross"),
+    "popularity": ("#2F8FC4", "dashdot", "x"),
+}
 SHARE_AXIS = "gallery backfilled (%)"
 REMAINING = "what a full backfill would still add to the method at 0 %"
 REST_NOTE = f"The rest: {REMAINING}."
@@ -85,10 +93,10 @@ def curves_figure(
         place_of: share, in [0, 1] -> its place on the axis; None: the share in percent.
     """
     figure = go.Figure()
-    for place, curve in enumerate(curves):
+    for curve in curves:
         percent = [100 * share for share in curve.shares]
         places = percent if place_of is None else [place_of(share) for share in curve.shares]
-        color = METHOD_COLORS[place % len(METHOD_COLORS)]
+        color, dash, symbol = ORDER_LOOKS.get(curve.order, (METHOD_COLORS[0], "solid", "circle"))
         if any(low < high for low, high in zip(curve.low, curve.high, strict=True)):
             edge = [100 * value for value in (*curve.low, *reversed(curve.high))]
             figure.add_scatter(
@@ -99,8 +107,8 @@ def curves_figure(
         figure.add_scatter(
             x=places, y=[100 * value for value in curve.values], mode="lines+markers",
             name=f"{curve.order} (area {100 * curve.auc:.1f})",
-            line={"color": color, "dash": ORDER_DASHES.get(curve.order, "solid"), "width": 2},
-            marker={"symbol": METHOD_SYMBOLS[place % len(METHOD_SYMBOLS)], "size": 6}, customdata=percent,
+            line={"color": color, "dash": dash, "width": 2},
+            marker={"symbol": symbol, "size": 6}, customdata=percent,
             hovertemplate=f"{curve.order}<br>{where}<br>{metric} %{{y:.1f}} %<extra></extra>",
         )  # fmt: skip
     heights = [value for curve in curves for part in (curve.values, curve.low, curve.high) for value in part]

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from compat_core.reports.backfill_curves import REST_NOTE, curves_figure, curves_of_plan
 from compat_core.reports.frames import MISSING, change_text, percent_text
 from compat_core.reports.html_page import HtmlPage
-from compat_core.reports.layout import CLEAR
+from compat_core.reports.layout import CLEAR, add_levels, hold, level_of
 from compat_core.reports.markup import frame_panel
 from compat_core.reports.roles import METHOD_COLORS
 from compat_core.vectors.options import CEILING, STATUS_QUO
@@ -35,13 +35,15 @@ def budget_figure(budget: Mapping[str, Any]) -> go.Figure:
                  "arrayminus": [100 * (point["gain"] - point["ci_low"]) for point in points]},
         line={"color": METHOD_COLORS[0]}, hovertemplate="%{x:,} pairs<br>%{y:+.1f} points<extra></extra>",
     )  # fmt: skip
-    figure.add_hline(y=0, line={"color": "#7F7F7F", "dash": "dash"}, annotation_text="status quo")
-    return figure.update_layout(
+    figure.update_layout(
         title=f"Gain against the number of pairs: {budget['adapter']}", xaxis_title="pairs", xaxis_type="log",
         xaxis_tickvals=pairs, xaxis_ticktext=[f"{count:,}" for count in pairs],  # a log axis labels 100, then 2 and 5
         yaxis_title=f"gain, {budget['metric']} (points)", height=380, uirevision="budget",
         paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
     )  # fmt: skip
+    hold(figure, [0.0, *(100 * point[bound] for point in points for bound in ("ci_low", "ci_high"))])
+    add_levels(figure, [level_of("old/old", 0.0, "status quo")])
+    return figure
 
 
 def budget_sentence(budget: Mapping[str, Any]) -> str:

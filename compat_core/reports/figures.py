@@ -21,7 +21,18 @@ from compat_core.errors import CompatError, unknown_name
 from compat_core.reports import series
 from compat_core.reports.alt import alt_text
 from compat_core.reports.frames import Results, arrow, as_list, percent_text
-from compat_core.reports.layout import CLEAR, GRID, NEUTRAL, TEMPLATE
+from compat_core.reports.layout import (
+    CLEAR,
+    GRID,
+    MARGIN,
+    NEUTRAL,
+    REFERENCES,
+    TEMPLATE,
+    Level,
+    add_levels,
+    hold,
+    level_of,
+)
 from compat_core.reports.roles import (
     CELLS,
     CLASS_COLORS,
@@ -140,7 +151,7 @@ def pareto_figure(
 
     Up and left is better. One point per method; bars are the 95 % interval for one seed and ± one standard deviation
     for several. Methods whose recovered gain is not defined (the ceiling is not above the status quo) are named
-    below the figure, not left out in silence.
+    above the plot, not left out in silence.
     """
     x_title = f"cost to the new model: paragon − new/new ({escape(metric)}, percentage points)"
     figure = _figure(f"Cost and recovered gain, {escape(metric)}", x_title, "recovered gain (%)")
@@ -162,13 +173,14 @@ def pareto_figure(
             hovertext=[f"{series.hover_text(name, gain, 'recovered gain')}<br>{series.hover_text('', cost, 'cost')}"],
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
-    for height, words in ((0, "status quo"), (100, "ceiling")):
-        cell = "old/old" if height == 0 else "paragon"
-        figure.add_hline(y=height, line={"color": role(cell).color, "dash": role(cell).dash}, annotation_text=words)
+    hold(figure, [0.0, 100.0, *_tips(figure)])
+    add_levels(figure, [level_of("old/old", 0, "status quo"), level_of("paragon", 100, "ceiling")])
+    figure.update_layout(legend={"orientation": "h", "y": -0.3, "x": 0})
     figure.add_vline(x=0, line={"color": NEUTRAL, "dash": "dot"})
     if absent:
         note = f"not shown, recovered gain or cost not defined: {escape(', '.join(absent))}"
-        figure.add_annotation(text=note, x=0, y=-0.25, xref="paper", yref="paper", showarrow=False, xanchor="left")
+        figure.add_annotation(text=note, x=0, y=1, xref="paper", yref="paper", showarrow=False, xanchor="left",
+                              yanchor="bottom")  # fmt: skip
     return figure
 
 
@@ -200,18 +212,34 @@ def metric_bars(
             hovertext=[series.hover_text(name, value, cell) for name, value in zip(names, values, strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
+    levels = []
     for cell in lines:
         found = [series.cell_value(one, method, cell, metric, seed) for one, method in pairs]
         value = next((value for value in found if value is not None), None)
         if value is not None:
-            words = f"{role(cell).title}: {series.mean_std_text(value)} %"
-            style = {"color": role(cell).color, "dash": role(cell).dash, "width": 2}
-            figure.add_hline(y=100 * value.mean, line=style, annotation_text=words, annotation_position="top left")
+            words = f"{REFERENCES[cell]}<br>{series.mean_std_text(value)} %"
+            levels.append(level_of(cell, 100 * value.mean, words))
     chance = pairs[0][0].get("chance", {}).get(metric)
     if chance is not None:
-        words = f"chance: {percent_text(chance)} %"
-        figure.add_hline(y=100 * chance, line={"color": NEUTRAL, "dash": "dot", "width": 1}, annotation_text=words)
-    return figure.update_layout(barmode="group").update_yaxes(rangemode="tozero").update_xaxes(type="category")
+        levels.append(Level(100 * chance, f"chance<br>{percent_text(chance)} %", NEUTRAL, "dot", 1))
+    heights = [0.0, *_tips(figure), *(level.height for level in levels)]
+    figure.update_yaxes(range=[min(heights), (1 + 2 * MARGIN) * max(heights) or 1.0])  # bars stand on the axis
+    add_levels(figure, levels)
+    # above the plot: below it are the methods' names, of any length
+    figure.update_layout(barmode="group", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    figure.update_layout(margin={"t": 100}, title={"y": 0.97, "yanchor": "top"})
+    return figure.update_xaxes(type="category")
+
+
+def _tips(figure: go.Figure) -> list[float]:
+    """Both ends of every bar or point with its whisker, in units of the y axis."""
+    tips = []
+    for trace in figure.data:
+        ups, downs = (trace.error_y[side] or [None] * len(trace.y) for side in ("array", "arrayminus"))
+        for height, up, down in zip(trace.y, ups, downs, strict=True):
+            if height is not None:
+                tips += [height + (up or 0.0), height - (down or 0.0)]
+    return tips
 
 
 def loss_figure(events: Iterable[Mapping[str, Any]]) -> go.Figure:

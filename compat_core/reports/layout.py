@@ -40,6 +40,15 @@ def level_of(cell: str, height: float, words: str) -> Level:
     return Level(height, words, role(cell).color, role(cell).dash)
 
 
+def hold(figure: go.Figure, heights: Sequence[float]) -> None:
+    """Give the y axis a range that holds ``heights`` (in its units), with some room: plotly's own ignores lines across.
+
+    ``heights`` must not be empty.
+    """
+    room = MARGIN * max(max(heights) - min(heights), 1.0)
+    figure.update_yaxes(range=[min(heights) - room, max(heights) + 2 * room])
+
+
 def add_levels(figure: go.Figure, levels: Sequence[Level]) -> None:
     """Lines across, with their words right of the plot area, where no bar or curve is, moved apart where they are near.
 
@@ -49,13 +58,14 @@ def add_levels(figure: go.Figure, levels: Sequence[Level]) -> None:
     """
     if not levels:
         return
+    for level in levels:
+        figure.add_hline(y=level.height, line={"color": level.color, "dash": level.dash, "width": level.width})
     low, high = figure.layout.yaxis.range
     ordered = sorted(levels, key=lambda level: level.height)
     lines = [level.words.count("<br>") + 1 for level in ordered]
     wanted = [LEVEL_PLOT_PX * (level.height - low) / (high - low) for level in ordered]
     places = _spread(wanted, [LEVEL_LINE_PX * count for count in lines])
     for level, old, new in zip(ordered, wanted, places, strict=True):
-        figure.add_hline(y=level.height, line={"color": level.color, "dash": level.dash, "width": level.width})
         figure.add_annotation(
             text=level.words, x=1, xref="paper", xanchor="left", xshift=4, y=level.height, yanchor="middle",
             yshift=new - old, align="left", showarrow=False,
@@ -105,7 +115,6 @@ def add_references(figure: go.Figure, references: Mapping[str, float], drawn: It
     heights = [100 * value for value in (*references.values(), *drawn)]
     if not heights:
         return
-    room = MARGIN * max(max(heights) - min(heights), 1.0)
-    figure.update_yaxes(range=[min(heights) - room, max(heights) + 2 * room])
+    hold(figure, heights)
     levels = {cell: f"{REFERENCES[cell]}<br>{100 * value:.1f} %" for cell, value in references.items()}
     add_levels(figure, [level_of(cell, 100 * references[cell], words) for cell, words in levels.items()])

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from compat_core.reports.frames import points_text
-from compat_core.reports.layout import CLEAR, MARGIN, Level, add_levels
+from compat_core.reports.layout import CLEAR, MARGIN, add_levels, level_of
 from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS, role
 from compat_core.vectors.options import CEILING
 
@@ -63,7 +63,7 @@ def trade_off_figure(table: pd.DataFrame, metric: str) -> go.Figure:
         height=HEIGHT_PX, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, uirevision="decision",
         legend={"orientation": "h", "y": -0.2, "x": 0},
     )  # fmt: skip
-    add_levels(figure, [Level(0.0, "status quo", role("old/old").color, role("old/old").dash)])
+    add_levels(figure, [level_of("old/old", 0.0, "status quo")])
     below = table[table["gain"] < bottom]
     if len(below):
         are = "option lies" if len(below) == 1 else "options lie"

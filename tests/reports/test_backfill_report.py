@@ -1,11 +1,16 @@
 """The backfill table averages over seeds; the figure draws what the results hold."""
 
+import dataclasses
+
 import pytest
 
 from compat_core.errors import CompatError
 from compat_core.reports.backfill import backfill_figure, backfill_table
 from compat_core.reports.backfill_bill import Priced, needed_table, priced_figure
-from compat_core.reports.backfill_curves import Curve
+from compat_core.reports.backfill_curves import ORDER_LOOKS, Curve
+from compat_core.reports.layout import LEVEL_LINE_PX, LEVEL_PLOT_PX, REFERENCES
+from compat_core.reports.roles import role
+from compat_core.retrieval.backfill import ORDERS
 from compat_core.vectors.bill import CostConfig
 
 
@@ -60,3 +65,28 @@ def test_the_table_of_shares_says_of_what_they_are_a_part():
     table = needed_table([CURVE], PRICED)
     assert table["of what a full backfill would still add"].tolist() == ["90 %", "99 %"]
     assert table["smallest share (95 %)"].tolist() == ["50 % (40 … 60)", "–"]
+
+
+def test_no_ordering_looks_like_the_ceiling_or_the_status_quo():
+    assert set(ORDER_LOOKS) == set(ORDERS) and len(set(ORDER_LOOKS.values())) == len(ORDERS)
+    for color, dash, _ in ORDER_LOOKS.values():
+        assert color not in {role(cell).color for cell in REFERENCES}
+        assert dash not in {role(cell).dash for cell in REFERENCES}
+
+
+def test_an_ordering_keeps_its_look_when_others_are_left_out():
+    oracle = dataclasses.replace(CURVE, order="oracle")
+    both, alone = (priced_figure(curves, PRICED, "share", "mAP", "t") for curves in ([CURVE, oracle], [oracle]))
+    assert both.data[1].line == alone.data[0].line and both.data[1].line.color != both.data[0].line.color
+
+
+@pytest.mark.parametrize("ceiling", [0.302, 0.9])
+def test_the_words_of_lines_across_stand_beside_the_plot_and_apart(ceiling):
+    figure = priced_figure([CURVE], PRICED, "share", "mAP", "a title", {"old/old": 0.3, "paragon": ceiling})
+    low, high = figure.layout.yaxis.range
+    below, above = figure.layout.annotations
+    assert {note.xref for note in (below, above)} == {"paper"} and {note.x for note in (below, above)} == {1}
+    assert figure.layout.margin.r >= 70, "their margin"
+    px = [LEVEL_PLOT_PX * (note.y - low) / (high - low) + note.yshift for note in (below, above)]
+    assert px[1] - px[0] >= 2 * LEVEL_LINE_PX - 1e-6, "each has two lines"
+    assert (below.yshift, above.yshift) == (0, 0) or ceiling < 0.9, "moved only where they are near"

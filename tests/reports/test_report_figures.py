@@ -167,6 +167,11 @@ def test_metric_bars(results):
     assert list(migrated.y) == pytest.approx([3.3, 85.4])
     assert migrated.error_y.array[1] == pytest.approx(0.2828, abs=1e-3)
     assert [shape.y0 for shape in figure.layout.shapes] == pytest.approx([58.6, 92.3, 10.0])
+    notes = {note.text: note for note in figure.layout.annotations}
+    assert set(notes) == {"status quo<br>58.6 ± 0.3 %", "ceiling<br>92.3 ± 0.3 %", "chance<br>10.0 %"}
+    assert {note.x for note in notes.values()} == {1}, "right of the bars"
+    low, high = figure.layout.yaxis.range
+    assert low == 0 and high > 92.3
     single = figures.metric_bars(results, seed=0).data[1]
     assert single.error_y.array[1] == pytest.approx(2.0)  # the seed's own interval
     assert "95 % interval 83.2…87.2" in single.hovertext[1]
