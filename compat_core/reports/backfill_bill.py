@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from compat_core.reports.backfill_curves import SHARE_AXIS, Curve, curves_figure
-from compat_core.reports.frames import MISSING, percent_text
+from compat_core.reports.frames import MISSING, amount_text, percent_text
 from compat_core.vectors.bill import CostConfig, Work, bill
 
 AXES = {
@@ -60,8 +60,41 @@ def priced_figure(
     return curves_figure(curves, metric, title, references or {}, AXES[axis], place_of)
 
 
+def needed_lines(curves: Sequence[Curve], priced: Priced) -> pd.DataFrame:
+    """One line per ordering and part of what a full backfill would still add: the smallest share, and its bill.
+
+    Numbers, unrounded but for the whole items; the names of the columns hold the units. Missing where no share gives
+    that part, and the bounds of the share also where it has no interval.
+    """
+    lines = []
+    for curve in curves:
+        for part, (share, low, high) in curve.needed.items():
+            costs = priced.at(share) if share is not None else {}
+            lines.append(
+                {
+                    "ordering": curve.order,
+                    "area (%)": 100 * curve.auc,
+                    "part of what a full backfill would still add (%)": round(100 * part, 10),  # not 28.999999999999996
+                    "smallest share (%)": _percent(share),
+                    "smallest share, 95 % low (%)": _percent(low),
+                    "smallest share, 95 % high (%)": _percent(high),
+                    "items": round(costs["items"]) if costs else None,
+                    "GPU-hours": costs.get("gpu_hours"),
+                    "money (in the unit of the prices)": costs.get("money"),
+                    "days": costs.get("days"),
+                }
+            )
+    table = pd.DataFrame(lines)
+    types = {name: "float64" for name in table.columns if name not in ("ordering", "items")}
+    return table.astype(types | {"items": "Int64"}) if lines else table
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * fraction
+
+
 def needed_table(curves: Sequence[Curve], priced: Priced) -> pd.DataFrame:
-    """One line per ordering and part of what a full backfill would still add: the smallest share, and its bill."""
+    """:func:`needed_lines` as people read it."""
     lines = []
     for curve in curves:
         for part, (share, low, high) in curve.needed.items():
@@ -74,9 +107,9 @@ def needed_table(curves: Sequence[Curve], priced: Priced) -> pd.DataFrame:
                     "of what a full backfill would still add": f"{100 * part:.0f} %",
                     "smallest share (95 %)": MISSING if share is None else f"{100 * share:.0f} %{bounds}",
                     "items": MISSING if costs is None else f"{costs['items']:,.0f}",
-                    "GPU-hours": MISSING if costs is None else f"{costs['gpu_hours']:,.1f}",
-                    "money": MISSING if costs is None else f"{costs['money']:,.2f}",
-                    "days": MISSING if costs is None else f"{costs['days']:,.2f}",
+                    "GPU-hours": MISSING if costs is None else amount_text(costs["gpu_hours"]),
+                    "money": MISSING if costs is None else amount_text(costs["money"]),
+                    "days": MISSING if costs is None else amount_text(costs["days"]),
                 }
             )
     return pd.DataFrame(lines)

@@ -33,12 +33,13 @@ from compat_core.reports.markup import frame_panel, latex, latex_escape, markdow
 from compat_core.reports.verdicts import claims_sentences, verdict_table, verdicts_from_rows
 
 __all__ = [
-    "CELLS", "COLUMNS", "EXTENSION", "FORMATS", "MIME", "Results", "Row", "aggregate", "baseline_deltas",
+    "CELLS", "COLUMNS", "EXTENSION", "FORMATS", "MIME", "READ", "Results", "Row", "aggregate", "baseline_deltas",
     "claims_sentences", "config_diff", "frame_to_format", "latex_escape", "markdown_escape", "matrix_table",
     "per_class_table", "result_rows", "rows_frame", "summary_table", "to_format", "verdict_table", "verdicts_from_rows",
 ]  # fmt: skip
 
 FORMATS = ("csv", "json", "parquet", "md", "latex")
+READ = ("md", "latex")  # by people, who want few digits; the others hold numbers as they are
 MIME = {
     "csv": "text/csv",
     "json": "application/json",

@@ -13,10 +13,10 @@ from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.reports.backfill import references
-from compat_core.reports.backfill_bill import AXES, Priced, needed_table, priced_figure
+from compat_core.reports.backfill_bill import AXES, Priced, needed_lines, needed_table, priced_figure
 from compat_core.reports.backfill_curves import Curve, curve_of_run, curves_of_plan
 from compat_core.reports.decision_studies import levels_of_decision
-from compat_core.reports.tables import frame_to_format
+from compat_core.reports.tables import READ, frame_to_format
 from compat_core.ui.compare_parts import CHART
 from compat_core.ui.downloads import download_table
 from compat_core.ui.forms import config_fields
@@ -105,7 +105,11 @@ def show(source: Source, costs: CostConfig, items: int) -> None:
     )
     table = needed_table(curves, priced)
     st.dataframe(table, hide_index=True, width="stretch", key="backfill-needed", alt="Shares needed, with their bill")
-    download_table("share-needed", "backfill-get", lambda kind: frame_to_format(table, kind))
+    numbers = needed_lines(curves, priced)
+    download_table(
+        "share-needed", "backfill-get",
+        lambda kind: frame_to_format(table if kind in READ else numbers, kind),
+    )  # fmt: skip
 
 
 def _of_run(run: Run) -> Source:

@@ -15,7 +15,7 @@ from compat_core.experiments.run import Run
 from compat_core.metrics import METRICS
 from compat_core.reports.frames import percent_text
 from compat_core.reports.seed_groups import merge_seeds
-from compat_core.reports.tables import frame_to_format
+from compat_core.reports.tables import READ, frame_to_format
 from compat_core.reports.verdicts import MARKS, pooled_verdict
 from compat_core.ui.downloads import download_table
 
@@ -124,4 +124,4 @@ def every_metric(results: Results) -> None:
 
 def _export(lines: pd.DataFrame, grid: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Numbers per seed for machines, the grid for readers (Markdown, LaTeX)."""
-    return grid if kind in ("md", "latex") else lines
+    return grid if kind in READ else lines

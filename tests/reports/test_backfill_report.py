@@ -1,15 +1,19 @@
 """The backfill table averages over seeds; the figure draws what the results hold."""
 
 import dataclasses
+import io
 
+import pandas as pd
 import pytest
 
 from compat_core.errors import CompatError
 from compat_core.reports.backfill import backfill_figure, backfill_table
-from compat_core.reports.backfill_bill import Priced, needed_table, priced_figure
+from compat_core.reports.backfill_bill import Priced, needed_lines, needed_table, priced_figure
 from compat_core.reports.backfill_curves import ORDER_LOOKS, Curve
+from compat_core.reports.frames import amount_text
 from compat_core.reports.layout import LEVEL_LINE_PX, LEVEL_PLOT_PX, REFERENCES
 from compat_core.reports.roles import role
+from compat_core.reports.tables import frame_to_format
 from compat_core.retrieval.backfill import ORDERS
 from compat_core.vectors.bill import CostConfig
 
@@ -90,3 +94,24 @@ def test_the_words_of_lines_across_stand_beside_the_plot_and_apart(ceiling):
     px = [LEVEL_PLOT_PX * (note.y - low) / (high - low) + note.yshift for note in (below, above)]
     assert px[1] - px[0] >= 2 * LEVEL_LINE_PX - 1e-6, "each has two lines"
     assert (below.yshift, above.yshift) == (0, 0) or ceiling < 0.9, "moved only where they are near"
+
+
+def test_shares_needed_are_taken_along_as_numbers():
+    text = frame_to_format(needed_lines([CURVE], PRICED), "csv")
+    table = pd.read_csv(io.BytesIO(text))
+    assert all(pd.api.types.is_numeric_dtype(table[name]) for name in table.columns if name != "ordering")
+    first, last = table.iloc[0], table.iloc[1]
+    bounds = [first[f"smallest share{which} (%)"] for which in ("", ", 95 % low", ", 95 % high")]
+    assert bounds == pytest.approx([50, 40, 60]) and first["items"] == 500
+    assert first["part of what a full backfill would still add (%)"] == 90
+    costs = PRICED.at(0.5)
+    assert first["money (in the unit of the prices)"] == pytest.approx(costs["money"], rel=1e-12)
+    assert first["GPU-hours"] == pytest.approx(costs["gpu_hours"], rel=1e-12)
+    assert last.drop(["ordering", "area (%)", "part of what a full backfill would still add (%)"]).isna().all()
+
+
+def test_small_bills_of_shares_are_not_shown_as_nothing():
+    priced = Priced(CostConfig(items=50_000), 50_000, 64, 64, True)
+    line = needed_table([CURVE], priced).iloc[0]
+    assert (line["items"], line["GPU-hours"]) == ("25,000", "0.0139")
+    assert line["money"] == amount_text(priced.at(0.5)["money"]) != "0.0"
