@@ -65,12 +65,16 @@ def verdict_table(results: Results | Sequence[Results]) -> pd.DataFrame:
     Columns: run, dataset, method, metric, seeds, compatible, undecided, not compatible (counts of seeds), difference
     (mean over seeds of new/migrated − old/old, a fraction), difference_std (NaN for one seed), verdict.
     """
-    verdicts = [
+    return pool_verdicts(stored_verdicts(results))
+
+
+def stored_verdicts(results: Results | Sequence[Results]) -> list[dict[str, Any]]:
+    """The verdicts that ``results`` hold, one per run, method, seed and metric, each with its run and data set."""
+    return [
         {"run": one.get("run", ""), "dataset": one.get("dataset", ""), **verdict}
         for one in as_list(results)
         for verdict in one.get("verdicts", ())
     ]
-    return pool_verdicts(verdicts)
 
 
 def pool_verdicts(verdicts: Sequence[Row]) -> pd.DataFrame:

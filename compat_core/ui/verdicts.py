@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from compat_core.reports.frames import matrix_table, records, result_rows
-from compat_core.reports.tables import frame_to_format
-from compat_core.reports.verdicts import COMPATIBLE, MARKS, claims_sentences, verdict_table
+from compat_core.reports.tables import READ, SUMMARY_NOTE, frame_to_format, to_format
+from compat_core.reports.verdicts import COMPATIBLE, MARKS, claims_sentences, stored_verdicts, verdict_table
 from compat_core.ui.downloads import download_table
 
 CELL_HELP = {
@@ -87,4 +88,14 @@ def matrix(results: dict[str, Any] | Sequence[dict[str, Any]], metric: str, key:
         shown, hide_index=True, width="stretch", column_config=columns, key=f"{key}-matrix",
         alt=f"{metric} in percent of every method in every query/gallery cell, with its verdict",
     )  # fmt: skip
-    download_table(f"matrix-{metric}", f"{key}-matrix-get", lambda kind: frame_to_format(table, kind, f"{metric} in %"))
+    download_table(f"matrix-{metric}", f"{key}-matrix-get", lambda kind: _matrix_file(results, table, metric, kind))
+
+
+def _matrix_file(
+    results: dict[str, Any] | Sequence[dict[str, Any]], table: pd.DataFrame, metric: str, kind: str
+) -> bytes:
+    """The matrix in a format: ``table`` for machines; for readers with the best in bold, arrows and aligned numbers."""
+    if kind not in READ:
+        return frame_to_format(table, kind)
+    caption = f"{metric} by query model / gallery model. {SUMMARY_NOTE}"
+    return to_format(result_rows(results), kind, metrics=[metric], verdicts=stored_verdicts(results), caption=caption)

@@ -208,3 +208,19 @@ def test_the_run_chosen_on_one_page_is_shown_on_the_next_and_first_views_leave_t
     app.switch_page("pages/search.py").run()
     assert not app.exception
     assert app.selectbox(key="run-choice").value == run.id
+
+
+def test_the_matrix_for_papers_has_its_best_in_bold_arrows_and_no_run(finished, visit, monkeypatch):
+    built = {}
+    monkeypatch.setattr("compat_core.ui.verdicts.download_table", lambda name, key, make: built.update({key: make}))
+    (run,) = finished.list()
+    visit("compare", run=run.id)
+    ((_, make),) = built.items()
+    latex, markdown = make("latex").decode(), make("md").decode()
+    body = latex.split("tabular", 1)[1]
+    assert r"\textbf{" in body and r"$\uparrow$" in body and r"\begin{tabular}{lrrr" in latex
+    assert run.id not in latex and run.id not in markdown
+    assert not any(mark in latex for mark in "✓✗?"), "LaTeX's own fonts lack two of the three marks"
+    assert "**" in markdown.split("---", 1)[1] and "---:" in markdown
+    verdicts = set(pd.read_csv(io.BytesIO(make("csv")))["verdict"].dropna())
+    assert all(verdict.partition(" ")[2] in body for verdict in verdicts)
