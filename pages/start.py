@@ -63,7 +63,7 @@ with left:
     rows = recent_runs(store())
     if rows:
         for row in rows:
-            page_link("runs", f"{markdown_escape(row['run'])} · {row['state']} · {row['created']}", run=row["id"])
+            page_link("runs", f"{row['state']} · {row['created']} · {markdown_escape(row['run'])}", run=row["id"])
         page_link("runs", "All runs")
     else:
         st.caption("None yet. Run the demo above, or bring your own images:")

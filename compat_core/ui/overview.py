@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,7 +50,7 @@ def latest_of_preset(store: RunStore, preset: str) -> Run | None:
 
 
 def recent_runs(store: RunStore, most: int = 6) -> list[dict[str, Any]]:
-    """Name, state and age of the newest runs, each with its id."""
+    """Name, state and age of the newest runs, each with its id; see :func:`tell_apart`."""
     rows = []
     for run in store.list()[:most]:
         try:
@@ -59,7 +60,17 @@ def recent_runs(store: RunStore, most: int = 6) -> list[dict[str, Any]]:
             )
         except CompatError:
             continue
-    return rows
+    return tell_apart(rows, "run")
+
+
+def tell_apart(rows: list[dict[str, Any]], column: str) -> list[dict[str, Any]]:
+    """``rows`` with the end of the id before every name in ``column`` that another row has too: behind a long one it
+    would be out of view."""
+    times = Counter(row[column] for row in rows)
+    return [
+        row | {column: f"{row['id'].rpartition('-')[2]} · {row[column]}"} if times[row[column]] > 1 else row
+        for row in rows
+    ]
 
 
 def headline(run: Run) -> str:
@@ -108,7 +119,7 @@ def run_rows(
             and (archived or not row["_archived"])
         ):
             rows.append(row)
-    return sorted(rows, key=lambda row: not row["_pinned"])
+    return sorted(tell_apart(rows, "name"), key=lambda row: not row["_pinned"])
 
 
 def _row(store: RunStore, run: Run) -> dict[str, Any]:
@@ -117,11 +128,12 @@ def _row(store: RunStore, run: Run) -> dict[str, Any]:
     specs = config.get("methods", [])
     position = queue.queue_position(store, run) if status.state == "queued" else None
     return {
-        "name": ("★ " if meta.pinned else "") + run_name(run),
+        # first what tells runs apart: a long name would push it out of view
         "state": STATE_MARKS[status.state] + (f", place {position}" if position else ""),
+        "created": datetime.fromtimestamp(meta.created_at, UTC) if meta.created_at else None,
+        "name": ("★ " if meta.pinned else "") + run_name(run),
         "progress": 1.0 if status.state == "done" else status.progress,
         "stage": status.stage if status.state == "running" else "",
-        "created": datetime.fromtimestamp(meta.created_at, UTC) if meta.created_at else None,
         "took": (ended - status.started_at) / 60 if ended and status.started_at else None,
         "tags": ", ".join(meta.tags),
         "verdicts (mAP, %)": headline(run),

@@ -10,6 +10,7 @@ from compat_core.data.config import ScenarioConfig
 from compat_core.experiments.presets import configure
 from compat_core.experiments.queue import enqueue
 from compat_core.experiments.status import RunError
+from compat_core.ui.live import STATE_MARKS
 from compat_core.ui.pickers import run_name
 from compat_core.ui.run_card import old_model_saw
 
@@ -183,3 +184,19 @@ def test_a_link_to_no_run_says_so(empty, visit):
     for run_id in ("nowhere", "../../etc", "a/b", "x" * 300):
         app = visit("runs", run=run_id)
         assert len(app.warning) == 1
+
+
+def test_runs_of_one_name_are_told_apart_and_state_and_age_come_first(copied, visit):
+    (run,) = copied.list()
+    run.update_meta(name="mine")
+    twins = [enqueue(copied, configure("demo", seeds=(8,))) for _ in range(2)]
+    table = visit("runs").dataframe[0].value
+    assert list(table.columns[:3]) == ["state", "created", "name"]
+    names = table.set_index("id")["name"]
+    for twin in twins:
+        assert names[twin.id].startswith(f"{twin.id[-4:]} · ")
+    assert names[run.id] == "mine" and names.is_unique
+    labels = [link.proto.label for link in visit("start").get("page_link")]
+    for twin in twins:
+        (label,) = [label for label in labels if f" · {twin.id[-4:]} · " in label]
+        assert label.startswith(STATE_MARKS["queued"]), "a long name would cut it off"
