@@ -112,7 +112,7 @@ def _names(table: pd.DataFrame, bottom: float, top: float, log: bool) -> list[Ma
     ]
     zero = PLOT_HEIGHT_PX * -bottom / (top - bottom)
     taken.append((NARROW_PX, NARROW_PX + BESIDE_PX, zero - LINE_PX, zero + LINE_PX))  # the words "status quo"
-    labels = []
+    labels: list[Mapping[str, Any]] = []
     for option in worth_naming(table):
         row = table["option"].tolist().index(option)
         words = short_name(option)
