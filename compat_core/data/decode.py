@@ -128,20 +128,45 @@ def decode_upload(data: bytes, name: str, size: int, channels: int) -> np.ndarra
         raise CompatError("image", value=name, rule=f"cannot be read ({_reason(error)})", fix=fix) from error
 
 
+def preview_upload(data: bytes, side: int) -> np.ndarray:
+    """The whole picture of an upload that :func:`decode_upload` read, ``(H, W, 3)`` uint8, its longer side ``side``.
+
+    No side is below one pixel, however long and narrow the picture is.
+
+    Args:
+        data: the file's content.
+        side: longer side in pixels; a smaller picture is enlarged to it.
+
+    Raises:
+        one of :data:`UNREADABLE`, for what :func:`decode_upload` refuses.
+    """
+    with _pillow_quiet():
+        plain, _ = _upright(io.BytesIO(data), side, "RGB")
+    scale = side / max(plain.size)
+    width, height = (max(1, round(scale * length)) for length in plain.size)
+    return np.asarray(plain.resize((width, height), Image.Resampling.BILINEAR))
+
+
 def _decode(source: str | io.BytesIO, size: int, channels: int) -> tuple[np.ndarray, bool]:
-    with Image.open(source, formats=FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"{image.width} x {image.height} px is over the limit of {MAX_PIXELS} px")
-        colour = image.mode not in GREY_MODES
-        # JPEG can be decoded at 1/2, 1/4 or 1/8: stay at twice the target, the resize below does the rest.
-        image.draft(None, (2 * size, 2 * size))  # type: ignore[arg-type]
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        plain = _plain(image, "L" if channels == 1 else "RGB")
+    plain, colour = _upright(source, size, "L" if channels == 1 else "RGB")
     if plain.size != (size, size):
         plain = ImageOps.fit(plain, (size, size), method=Image.Resampling.BILINEAR)  # antialiased when shrinking
     pixels = np.asarray(plain)
     return (pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)), colour and channels == 1
+
+
+def _upright(source: str | io.BytesIO, size: int, mode: str) -> tuple[Image.Image, bool]:
+    """The whole picture in 8-bit ``mode``, its sides not below ``2 size`` where the file's are not; and whether the
+    file is in colour."""
+    with Image.open(source, formats=FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"{image.width} x {image.height} px is over the limit of {MAX_PIXELS} px")
+        colour = image.mode not in GREY_MODES
+        # JPEG can be decoded at 1/2, 1/4 or 1/8: stay at twice the target, the resize of the caller does the rest.
+        image.draft(None, (2 * size, 2 * size))  # type: ignore[arg-type]
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return _plain(image, mode), colour
 
 
 def decode_files(files: Sequence[ImageFile], size: int, channels: int, progress: Progress | None = None) -> Decoded:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
+from compat_core.data.decode import preview_upload
 from compat_core.errors import CompatError
 from compat_core.experiments.query import LISTS, QuerySession, RankedList
 from compat_core.reports.tables import markdown_escape
@@ -72,7 +73,8 @@ def choose_query(session: QuerySession) -> Query | None:
             st.error(str(error), icon=":material/error:")
             return None
         with st.container(horizontal=True, vertical_alignment="top"):
-            st.image(data, width=SHOWN_PX, caption="your upload", alt="the uploaded picture")
+            whole = preview_upload(data, SHOWN_PX)  # never the file itself: not every mode and shape can be drawn
+            st.image(whole, width="content", caption="your upload", alt="the uploaded picture")
             seen = _for_screen(query.image)
             st.image(seen, width=SHOWN_PX, caption="as the models see it", alt="the query, resized")
         _polarity_hint(query.image, session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -185,3 +186,18 @@ def test_a_class_of_bad_files_only(make_tree: MakeTree) -> None:
     data = load(root)
     assert data.train.class_names == ("a", "b", "c")
     assert data.train.present.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "size", "shape"),
+    [("RGB", (90, 90, 90), (60, 40), (85, 128)), ("I;16", 90 << 8, (300, 300), (128, 128)),
+     ("RGBA", (90, 90, 90, 255), (3000, 2), (1, 128)), ("L", 90, (2, 3000), (128, 1)), ("L", 90, (1, 1), (128, 128))],
+)  # fmt: skip
+def test_a_preview_is_the_whole_picture_in_8_bits(
+    mode: str, colour: int | tuple[int, ...], size: tuple[int, int], shape: tuple[int, int]
+) -> None:
+    file = io.BytesIO()
+    Image.new(mode, size, colour).save(file, "PNG")
+    preview = decode_module.preview_upload(file.getvalue(), 128)
+    assert preview.shape == (*shape, 3) and preview.dtype == np.uint8
+    assert (preview == 90).all()

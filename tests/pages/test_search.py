@@ -39,6 +39,9 @@ GOOD = {
     "scan.tif": lambda: encoded(noise("L"), "TIFF"),
     "moving.gif": lambda: encoded(noise("L"), "GIF"),
     "tiny.bmp": lambda: encoded(noise("L", (1, 1)), "BMP"),
+    "deep-grey.png": lambda: encoded(Image.new("I;16", (300, 300), 5000), "PNG"),
+    "banner.png": lambda: encoded(noise("RGB", (3000, 2)), "PNG"),
+    "pillar.png": lambda: encoded(noise("RGB", (3, 1000)), "PNG"),
     "wrong-name.png": lambda: encoded(noise(), "JPEG"),
 }
 
