@@ -30,15 +30,19 @@ from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import page_link, shown_errors, store
 from compat_core.ui.pickers import duration, follow_choice, in_address, touched
 
+FIRST_PRESET = "half-classes"
+
 
 def starting_point() -> tuple[ExperimentConfig, str]:
     """The preset (or uploaded configuration) the form starts from, and a prefix for its widgets' keys."""
     left, right = st.columns([2, 1])
     with left:
         names = list(PRESETS.names())
+        widget = in_address("preset", names)
+        st.session_state.setdefault(widget, FIRST_PRESET)  # no index=: a widget with two first values is a warning
         name = st.selectbox(
-            "Preset", names, index=names.index("half-classes"), key=in_address("preset", names),
-            format_func=lambda name: PRESETS.get(name).title, on_change=touched, args=("preset",),
+            "Preset", names, key=widget, format_func=lambda name: PRESETS.get(name).title,
+            on_change=touched, args=("preset",),
         )  # fmt: skip
         follow_choice("preset", name)
     with right:

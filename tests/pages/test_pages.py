@@ -43,6 +43,17 @@ def test_visit_with_a_finished_run(name, finished, visit):
 
 
 @pytest.mark.parametrize("name", PAGES)
+def test_no_widget_has_two_first_values(name, finished, visit, monkeypatch):
+    """Streamlit warns, once per server, of a widget with a default whose state is set as well."""
+    warned = []
+    monkeypatch.setattr("streamlit.elements.lib.policies._shown_default_value_warning", False)
+    monkeypatch.setattr("streamlit.elements.lib.policies._LOGGER.warning", lambda *args, **_: warned.append(args[1]))
+    app = visit(name, preset="demo") if name == "launch" else visit(name)
+    app.run()
+    assert not app.exception and not warned
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_the_sidebar_leads_to_every_page(name, empty, visit):
     links = [link.proto.label for link in visit(name).sidebar.get("page_link")]
     assert links == [title for title, _ in PAGES.values()]
