@@ -81,7 +81,7 @@ def check_keys(name: str, values: Any, length: int, of: str) -> np.ndarray:
         (N,) int64, or uint64 where the numbers need it, or unicode.
 
     Raises:
-        CompatError: for a wrong shape or length, or a type that cannot be compared exactly.
+        CompatError: for a wrong shape or length, an empty or blank text, or a type that cannot be compared exactly.
     """
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy() if values.dtype != torch.bfloat16 else values.detach().cpu().float()
@@ -92,7 +92,18 @@ def check_keys(name: str, values: Any, length: int, of: str) -> np.ndarray:
         raise CompatError(name, rule=f"{len(array)} entries; must be as many as {of} has rows ({length})")
     if array.dtype.kind == "O" and all(isinstance(entry, str) for entry in array):
         array = array.astype(str)
-    return _exact(name, array)
+    exact = _exact(name, array)
+    if exact.dtype.kind == "U":
+        refuse_empty(name, np.char.strip(exact) == "")
+    return exact
+
+
+def refuse_empty(name: str, empty: np.ndarray) -> None:
+    """Raise CompatError when any of the items ``(N,)`` bool has no value: all of them would be one class or item."""
+    rows = np.flatnonzero(empty)
+    if len(rows):
+        rule = f"{len(rows):,} empty, the first in row {rows[0]}; every item needs a value"
+        raise CompatError(name, rule=rule, fix="fill them, with a name of their own perhaps")
 
 
 def _exact(name: str, array: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ def load_labels(path: str | Path) -> np.ndarray:
     """Labels from an ``.npy`` file: (N,) int64 or unicode.
 
     Raises:
-        CompatError: as :func:`load_vectors`, or for numbers that are not whole.
+        CompatError: as :func:`load_vectors`, or for numbers that are not whole and texts that are empty or blank.
     """
     return _load_keys(path)
 

@@ -26,7 +26,7 @@ def csv_values(path: Path, name: str) -> Any:
 
 
 def csv_keys(path: Path, name: str) -> Any:
-    """A column of ids, labels or groups as a series; only an empty cell is missing, since ``NA`` may be a country.
+    """A column of ids, labels or groups as a series; only an empty or blank cell is missing: ``NA`` may be a country.
 
     Returns:
         numbers where every cell is what its number is written as, spaces aside; else texts, ``007`` with its zeros.
@@ -37,7 +37,7 @@ def csv_keys(path: Path, name: str) -> Any:
     import pandas as pd
 
     texts = _read(path, usecols=lambda column: column == name, dtype=str, na_filter=False)[name]
-    empty = texts == ""
+    empty = texts.str.strip() == ""
     return texts.mask(empty) if empty.any() else pd.Series(_numbers_if_exact(texts.astype(object).to_numpy()))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
-from compat_core.retrieval.inputs import check_keys
+from compat_core.retrieval.inputs import check_keys, refuse_empty
 from compat_core.vectors.csv_table import csv_columns, csv_keys, csv_values, csv_vectors
 from compat_core.vectors.file_spec import FileSpec, SpecLike
 from compat_core.vectors.parquet import open_parquet, parquet_vectors
@@ -70,10 +70,11 @@ def read_column(spec: SpecLike, usual: str = "") -> np.ndarray:
     """One value per item: labels, ids, groups. Whole numbers or texts ``(N,)``.
 
     A table without a name gives the ``usual`` column where it has one, or its only one beside ``id`` and ``label``. In
-    a CSV only an empty cell is empty (``NA`` is a text), and numbers are those written as such: ``007`` is a text.
+    a CSV ``NA`` is a text and not an empty cell, and numbers are those written as such: ``007`` is a text.
 
     Raises:
-        CompatError: as :func:`read_vectors`, for a column that is not there, or numbers that are not whole.
+        CompatError: as :func:`read_vectors`, for a column that is not there, an empty or blank text, or numbers that
+            are not whole.
     """
     return _keys(str(spec), _column(spec, usual, keys=True))
 
@@ -212,10 +213,7 @@ def _column(spec: SpecLike, usual: str = "", keys: bool = False) -> np.ndarray:
         if name not in names:
             raise unknown_name(f"column in {path}", name, names)
         column = _table_column(file, name, keys)
-        empty = np.flatnonzero(column.isna())
-        if len(empty):
-            rule = f"{len(empty):,} empty, the first in row {empty[0]}; every item needs a value"
-            raise CompatError(f"column {name} of {path}", rule=rule, fix="fill them, with a name of their own perhaps")
+        refuse_empty(f"column {name} of {path}", column.isna().to_numpy())
         if isinstance(column.iloc[0], (list, tuple, np.ndarray)):
             raise CompatError(
                 str(spec), rule=f"column {name} holds lists; must hold one entry per item", fix="name another column"

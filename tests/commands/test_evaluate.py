@@ -44,3 +44,12 @@ def test_evaluate_refuses_bad_files(vectors, tmp_path, capsys):
     (tmp_path / "query.npy").write_bytes(b"no array")
     assert main(vectors) == 2
     assert "query.npy" in one_error_line(capsys)
+
+
+def test_evaluate_refuses_blank_labels(vectors, tmp_path, capsys):
+    labels = np.repeat(list("abcde"), 4)
+    labels[::5] = ""
+    np.save(tmp_path / "gallery-labels.npy", labels)
+    assert main(vectors) == 2
+    line = one_error_line(capsys)
+    assert "gallery-labels.npy" in line and "4 empty, the first in row 0; every item needs a value" in line

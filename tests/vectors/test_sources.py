@@ -126,6 +126,15 @@ def test_ids_and_labels_of_a_csv_stay_as_they_are_written(tmp_path):
     assert read_ids(path).tolist() == ["007", "08"]
 
 
+@pytest.mark.parametrize("name", ["l.npy", "l.npz", "l.parquet", "l.csv"])
+def test_a_blank_text_is_no_label_in_any_format(save, name):
+    labels = np.array(["a", "b", "", "a", "  "])
+    path = save(name, labels if name == "l.npy" else {"label": labels, "id": range(5)})
+    path += ":label" if name == "l.npz" else ""
+    with pytest.raises(CompatError, match=r"2 empty, the first in row 2; every item needs a value"):
+        read_column(path, "label")
+
+
 @pytest.mark.parametrize(
     ("cells", "values"),
     [
