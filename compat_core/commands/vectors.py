@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from compat_core.commands.console import print_json, print_table
 from compat_core.commands.parser import Subparsers
 from compat_core.commands.summary import percent
+
+FINDS_ITSELF = (
+    "query and gallery hold the same rows and no ids are given: every query finds itself, which makes any vectors look "
+    "good; give --query-ids and --gallery-ids, and an item is left out of its own search"
+)
 
 
 def add(commands: Subparsers) -> None:
@@ -31,6 +37,8 @@ def add(commands: Subparsers) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
     from compat_core.errors import CompatError
     from compat_core.metrics import evaluate_retrieval
     from compat_core.metrics.report import evaluation_summary
@@ -40,10 +48,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         given = "--query-ids" if arguments.query_ids else "--gallery-ids"
         missing = "--gallery-ids" if arguments.query_ids else "--query-ids"
         raise CompatError(given, rule="ids of both sides are needed to find equal items", fix=f"add {missing}")
+    query_emb, gallery_emb = load_vectors(arguments.query), load_vectors(arguments.gallery)
+    if not arguments.query_ids and np.array_equal(query_emb, gallery_emb):
+        print(f"warning: {FINDS_ITSELF}", file=sys.stderr)
     scores = evaluate_retrieval(
-        load_vectors(arguments.query),
+        query_emb,
         load_labels(arguments.query_labels),
-        load_vectors(arguments.gallery),
+        gallery_emb,
         load_labels(arguments.gallery_labels),
         query_ids=load_ids(arguments.query_ids) if arguments.query_ids else None,
         gallery_ids=load_ids(arguments.gallery_ids) if arguments.gallery_ids else None,

@@ -38,6 +38,19 @@ def test_evaluate_gives_metrics_of_any_vectors(vectors, tmp_path, capsys):
     assert main([*vectors, "--ci"]) == 0 and "mAP" in capsys.readouterr().out
 
 
+def test_evaluate_warns_of_queries_that_find_themselves(vectors, tmp_path, capsys):
+    assert main(vectors) == 0 and capsys.readouterr().err == ""
+    copy = np.load(tmp_path / "query.npy")
+    np.save(tmp_path / "gallery.npy", copy)
+    assert main([*vectors, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["CMC@1"]["value"] == 1
+    assert captured.err.startswith("warning: ") and captured.err.count("\n") == 1
+    assert "--query-ids" in captured.err and "--gallery-ids" in captured.err
+    ids = [part for side in ("query", "gallery") for part in (f"--{side}-ids", str(tmp_path / f"{side}-ids.npy"))]
+    assert main([*vectors, *ids]) == 0 and capsys.readouterr().err == ""
+
+
 def test_evaluate_refuses_bad_files(vectors, tmp_path, capsys):
     assert main([*vectors, "--query-ids", str(tmp_path / "query-ids.npy")]) == 2
     assert "--gallery-ids" in one_error_line(capsys)
