@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     store = RunStore(arguments.runs_dir)
     config = configure("demo", **_overrides(arguments))
     check(config)
-    run = _foreground(store.create(config))
+    run = _foreground(store.create(config), arguments.runs_dir)
     if arguments.json:
         print_json(run.rows())
     else:
@@ -113,7 +114,7 @@ def _run(arguments: argparse.Namespace) -> int:
             return 0
         check(config)
         run = store.create(config)
-    _show(_foreground(run))
+    _show(_foreground(run, arguments.runs_dir))
     return 0
 
 
@@ -188,8 +189,8 @@ def _stop_loading(done: int, total: int) -> None:
     raise _EnoughError
 
 
-def _foreground(run: Run) -> Run:
-    """Work on ``run`` in this process, showing its progress on stderr."""
+def _foreground(run: Run, runs_dir: str | None) -> Run:
+    """Work on ``run`` in this process, showing its progress on stderr; ``runs_dir`` as given on the command line."""
     console = Console()
     console.line(f"run: {run.path}")
     tracker = RunTracker(run, echo=console.line, on_status=console.status)
@@ -197,9 +198,9 @@ def _foreground(run: Run) -> Run:
         with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints must not mix with the results
             worker.supervise(run, tracker, lambda *arguments: worker.load_execute()(*arguments))
     except (Cancelled, KeyboardInterrupt) as stop:
-        raise Cancelled(
-            f"run {run.id} was cancelled; go on with: python -m compat_core run --resume {run.id}"
-        ) from stop
+        where = ["--runs-dir", runs_dir] if runs_dir else []
+        command = shlex.join(["python", "-m", "compat_core", "run", "--resume", run.id, *where])
+        raise Cancelled(f"run {run.id} was cancelled; go on with: {command}") from stop
     return run
 
 

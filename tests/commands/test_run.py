@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -86,6 +87,17 @@ def test_how_a_run_ends(pretend, store, capsys, error, status, state, said):
     captured = capsys.readouterr()
     assert captured.out == "" and said in captured.err.splitlines()[-1] and "Traceback" not in captured.err
     assert captured.err.splitlines()[0] == f"run: {run.path}" and len(captured.err.splitlines()) == 2
+
+
+def test_the_command_that_goes_on_names_the_folder_of_runs(pretend, tmp_path, capsys):
+    pretend(failing(KeyboardInterrupt()))
+    elsewhere = tmp_path / "my runs"
+    assert main(["demo", "--runs-dir", str(elsewhere)]) == 130
+    command = capsys.readouterr().err.splitlines()[-1].partition("go on with: ")[2]
+    pretend(lambda run, tracker: files.write_json(run.path / "results.json", RESULTS))
+    program, *arguments = shlex.split(command)[2:]
+    assert program == "compat_core" and main(arguments) == 0
+    assert RunStore(elsewhere).list()[0].status.state == "done"
 
 
 def test_a_bug_is_raised(pretend, store):
