@@ -13,7 +13,14 @@ ACRONYMS = {"gpu": "GPU", "gpus": "GPUs", "cpu": "CPU", "umap": "UMAP", "pca": "
 
 
 def config_fields(
-    config: Any, key: str, skip: Sequence[str] = (), columns: int = 3, *, bounded: bool = True, linked: bool = False
+    config: Any,
+    key: str,
+    skip: Sequence[str] = (),
+    columns: int = 3,
+    *,
+    bounded: bool = True,
+    linked: bool = False,
+    kept: bool = False,
 ) -> dict[str, Any]:
     """Draw one widget per field and return the values by name.
 
@@ -25,6 +32,7 @@ def config_fields(
         bounded: keep numbers within their range. The browser drops a number outside it without a word, so a form whose
             caller shows the error of the checked config takes every number: False.
         linked: keep what differs from the first values in the address, so that a link shows the same.
+        kept: keep what was typed while the fields are out of sight, on another page too.
     """
     hints = typing.get_type_hints(type(config))
     fields = [
@@ -36,7 +44,11 @@ def config_fields(
     grid = st.columns(columns)
     for place, field in enumerate(fields):
         with grid[place % columns]:
-            settings = {"key": f"{key}-{field.name}", "bind": "query-params" if linked else None}
+            settings = {
+                "key": f"{key}-{field.name}",
+                "bind": "query-params" if linked else None,
+                "persist_state": "session" if kept else None,
+            }
             values[field.name] = _widget(field, hints[field.name], getattr(config, field.name), bounded, settings)
     return values
 

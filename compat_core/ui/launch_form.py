@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -31,6 +33,8 @@ from compat_core.ui.frame import page_link, shown_errors, store
 from compat_core.ui.pickers import duration, follow_choice, in_address, touched
 
 FIRST_PRESET = "half-classes"
+_RESETS = "launch-resets"  # how often the form was set back, by where it starts
+_fields = partial(config_fields, bounded=False, kept=True)  # takes every number, and is as it was after another page
 
 
 def starting_point() -> tuple[ExperimentConfig, str]:
@@ -51,7 +55,7 @@ def starting_point() -> tuple[ExperimentConfig, str]:
         try:
             config = ExperimentConfig.from_dict(json.loads(upload.getvalue()))
             _known(config)  # the form below can only show names that exist
-            return config, f"file-{upload.file_id}"
+            return config, _since_reset(f"file-{upload.file_id}")
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             st.error(f"configuration file: not valid JSON ({error})", icon=":material/error:")
         except CompatError as error:
@@ -59,30 +63,44 @@ def starting_point() -> tuple[ExperimentConfig, str]:
     entry = PRESETS.get(name)
     st.markdown(entry.summary)
     st.caption(entry.paper)
-    return entry.config, name
+    return entry.config, _since_reset(name)
+
+
+def _since_reset(key: str) -> str:
+    """The prefix of the form's keys: another one after a reset, since the browser keeps the values of old keys."""
+    resets = st.session_state.get(_RESETS, {}).get(key, 0)
+    return f"{key}#{resets}" if resets else key
+
+
+def _reset(key: str) -> None:
+    resets = st.session_state.setdefault(_RESETS, {})
+    start = key.partition("#")[0]
+    resets[start] = resets.get(start, 0) + 1
 
 
 def filled_in(start: ExperimentConfig, key: str) -> dict[str, Any]:
     """Draw the whole form; returns the configuration as JSON types, not yet checked (the seeds as typed)."""
     values = start.to_dict()
-    st.subheader("Images")
+    title, beside = st.columns([3, 1])
+    title.subheader("Images")
     known, _, path = start.data.dataset.partition(":")
     left, right = st.columns([1, 2])
     with left:
-        name = st.selectbox("Data set", DATASETS.names(), index=DATASETS.names().index(known), key=f"{key}-dataset")
+        names = DATASETS.names()
+        name = st.selectbox("Data set", names, index=names.index(known), key=f"{key}-dataset", persist_state="session")
         st.caption(DATASETS.get(name).summary)
     with right:
         if name == "folder":
             path = st.text_input(
-                "Folder", path, key=f"{key}-folder", placeholder="/path/to/photos",
+                "Folder", path, key=f"{key}-folder", placeholder="/path/to/photos", persist_state="session",
                 help="on the machine this app runs on: one folder of images per class, or train/val folders of those",
             )  # fmt: skip
             name = f"folder:{path.strip()}"
     values["data"] |= {"dataset": name}
     with st.expander("Sizes, limits and splits"):
-        values["data"] |= config_fields(start.data, f"{key}-data", skip=("dataset",), bounded=False)
+        values["data"] |= _fields(start.data, f"{key}-data", skip=("dataset",))
     with st.expander("What the old model saw"):
-        values["scenario"] |= config_fields(start.scenario, f"{key}-scenario", bounded=False)
+        values["scenario"] |= _fields(start.scenario, f"{key}-scenario")
     st.subheader("Methods")
     values["methods"] = _methods(start, key)
     st.subheader("Models")
@@ -93,15 +111,24 @@ def filled_in(start: ExperimentConfig, key: str) -> dict[str, Any]:
     st.subheader("Repetitions and device")
     left, right = st.columns([1, 2])
     with left:
-        seeds = st.text_input(
-            "Seeds", " ".join(map(str, start.seeds)), key=f"{key}-seeds", help="whole numbers, one repetition each"
-        )
-        values["seeds"] = seeds
+        values["seeds"] = st.text_input(
+            "Seeds", _typed(start.seeds), key=f"{key}-seeds", help="whole numbers, one repetition each",
+            persist_state="session",
+        )  # fmt: skip
     with right:
-        values |= config_fields(start, key, skip=("schema_version", "preset"), columns=4, bounded=False)
+        values |= _fields(start, key, skip=("schema_version", "preset"), columns=4)
     st.subheader("Protocols beside retrieval")
-    values["protocols"] |= config_fields(start.protocols, f"{key}-protocols", columns=4, bounded=False)
+    values["protocols"] |= _fields(start.protocols, f"{key}-protocols", columns=4)
+    if values != start.to_dict() | {"seeds": _typed(start.seeds)}:
+        whose = "file" if key.startswith("file-") else "preset"
+        beside.button(
+            f"Reset to the {whose}", icon=":material/restart_alt:", key="launch-reset", on_click=_reset, args=(key,)
+        )
     return values
+
+
+def _typed(seeds: Sequence[int]) -> str:
+    return " ".join(map(str, seeds))
 
 
 def _seeds(text: str) -> list[int]:
@@ -120,7 +147,7 @@ def _known(config: ExperimentConfig) -> None:
 def _methods(start: ExperimentConfig, key: str) -> list[dict[str, Any]]:
     by_label = {spec.label: spec for spec in start.methods}
     options = list(by_label) + [name for name in METHODS.names() if name not in by_label]
-    chosen = st.multiselect("Methods", options, default=list(by_label), key=f"{key}-methods")
+    chosen = st.multiselect("Methods", options, default=list(by_label), key=f"{key}-methods", persist_state="session")
     specs = [by_label.get(label, Spec(label)) for label in chosen]
     adjustable = [spec for spec in specs if METHODS.get(spec.name).configure(spec).__dataclass_fields__]
     changed = {spec.label: spec for spec in specs}
@@ -132,15 +159,18 @@ def _methods(start: ExperimentConfig, key: str) -> list[dict[str, Any]]:
                     entry = METHODS.get(spec.name)
                     st.caption(entry.summary)
                     params = _differing(entry, spec, f"{key}-{spec.label}")
-                    alias = spec.label if params and spec.label != Spec(spec.name, params).label else ""
-                    changed[spec.label] = Spec(spec.name, params, alias)
+                    if params != spec.params:
+                        alias = spec.label if params and spec.label != Spec(spec.name, params).label else ""
+                        changed[spec.label] = Spec(spec.name, params, alias)
     return [{"name": spec.name, "params": spec.params, "alias": spec.alias} for spec in changed.values()]
 
 
 def _differing(entry: Any, spec: Spec, key: str, columns: int = 3) -> dict[str, Any]:
-    """Widgets for the parameters of a registry entry; those that differ from its defaults."""
-    values = config_fields(entry.configure(spec), key, columns=columns, bounded=False)
-    defaults = entry.configure(Spec(spec.name))
+    """Widgets for the parameters of a registry entry; the spec's own while untouched, else what is no default."""
+    start, defaults = entry.configure(spec), entry.configure(Spec(spec.name))
+    values = _fields(start, key, columns=columns)
+    if all(value == getattr(start, name) for name, value in values.items()):
+        return dict(spec.params)
     return {name: value for name, value in values.items() if value != getattr(defaults, name)}
 
 
@@ -149,14 +179,18 @@ def _version(start: VersionConfig, role: str, key: str) -> dict[str, Any]:
     with st.container(border=True):
         st.markdown(f"**The {role} model**")
         names = BACKBONES.names()
-        values["arch"] = st.selectbox("Backbone", names, index=names.index(start.arch), key=f"{key}-arch")
-        values |= config_fields(start, key, skip=("arch",), columns=3, bounded=False)
+        values["arch"] = st.selectbox(
+            "Backbone", names, index=names.index(start.arch), key=f"{key}-arch", persist_state="session"
+        )
+        values |= _fields(start, key, skip=("arch",), columns=3)
         losses = LOSSES.names()
-        loss = st.selectbox("Loss", losses, index=losses.index(start.loss.name), key=f"{key}-loss")
+        loss = st.selectbox(
+            "Loss", losses, index=losses.index(start.loss.name), key=f"{key}-loss", persist_state="session"
+        )
         spec = start.loss if loss == start.loss.name else Spec(loss)
         with st.expander("Loss and schedule"):
             params = _differing(LOSSES.get(loss), spec, f"{key}-loss-{loss}", columns=2)
-            values["train"] = config_fields(start.train, f"{key}-train", columns=2, bounded=False)
+            values["train"] = _fields(start.train, f"{key}-train", columns=2)
         values["loss"] = {"name": loss, "params": params, "alias": ""}
     return values
 

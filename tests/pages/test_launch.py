@@ -7,7 +7,7 @@ import pytest
 
 from compat_core.errors import CompatError
 from compat_core.experiments import estimate
-from compat_core.experiments.presets import configure
+from compat_core.experiments.presets import PRESETS, configure
 from compat_core.methods import METHODS
 from compat_core.ui.forms import config_fields, label_of
 
@@ -45,6 +45,57 @@ def test_a_bad_configuration_file_is_refused_in_a_box(name, empty, visit):
     assert not app.exception, app.exception
     assert any("configuration file" in error.value and hint in error.value for error in app.error)
     assert app.number_input(key="demo-old-train-epochs").value == 3, "nothing typed is lost"
+
+
+def away_and_back(app):
+    app.query_params.clear()  # the links of the sidebar name no preset
+    app.switch_page("pages/methods.py").run()
+    app.switch_page("pages/launch.py").run()
+    assert not app.exception, app.exception
+
+
+def reset_button(app):
+    return next((button for button in app.button if button.key == "launch-reset"), None)
+
+
+def test_what_was_typed_is_there_after_a_look_at_another_page(empty, visit):
+    app = visit("launch", preset="demo")
+    app.text_input(key="demo-seeds").set_value("3 x").run()
+    app.text_input(key="demo-title").set_value("mine").run()
+    app.selectbox(key="demo-dataset").set_value("folder").run()
+    app.text_input(key="demo-folder").set_value("/photos").run()
+    app.number_input(key="demo-resamples").set_value(5).run()
+    app.multiselect(key="demo-methods").set_value(["bct"]).run()
+    away_and_back(app)
+    assert app.text_input(key="demo-seeds").value == "3 x" and app.text_input(key="demo-title").value == "mine"
+    assert app.text_input(key="demo-folder").value == "/photos" and app.number_input(key="demo-resamples").value == 5
+    assert app.multiselect(key="demo-methods").value == ["bct"]
+    away_and_back(app)
+    assert app.text_input(key="demo-title").value == "mine", "the second time as the first"
+
+
+def test_another_preset_shows_its_own_values(empty, visit):
+    app = visit("launch", preset="demo")
+    app.text_input(key="demo-title").set_value("mine").run()
+    app.selectbox(key="preset-choice").set_value("half-classes").run()
+    assert app.text_input(key="half-classes-title").value != "mine" and reset_button(app) is None
+
+
+def test_a_changed_form_goes_back_to_the_preset_at_one_press(empty, visit):
+    app = visit("launch", preset="demo")
+    first = app.text_input(key="demo-seeds").value
+    assert reset_button(app) is None
+    app.text_input(key="demo-seeds").set_value("3 4").run()
+    reset_button(app).click().run()
+    for again in (lambda app: None, away_and_back):
+        again(app)
+        assert next(field for field in app.text_input if field.label == "Seeds").value == first
+        assert reset_button(app) is None
+
+
+@pytest.mark.parametrize("preset", PRESETS.names())
+def test_an_untouched_form_has_nothing_to_reset(preset, empty, visit):
+    assert reset_button(visit("launch", preset=preset)) is None
 
 
 @pytest.mark.parametrize("text", ["one", "-1", "1e3", "²", "", "0 0"])
