@@ -33,7 +33,7 @@ from compat_core.experiments.tracker import NullTracker, RunTracker, Tracker
 from compat_core.experiments.watch import Watch
 from compat_core.losses import LOSSES
 from compat_core.methods import METHODS, Context, TrainedModel, Upgrade, train_version
-from compat_core.models import BACKBONES
+from compat_core.models import BACKBONES, check_image_size
 from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
 from compat_core.training.embedding import embed
@@ -41,11 +41,11 @@ from compat_core.training.loop import Job
 
 
 def check_names(config: ExperimentConfig) -> None:
-    """Refuse unknown methods, losses, backbones and parameters, and versions that a method cannot serve, before
-    anything is trained.
+    """Refuse unknown methods, losses, backbones and parameters, versions that a method cannot serve, and images set to
+    a size below a backbone's smallest, before anything is trained.
 
     Raises:
-        CompatError: naming what is unknown, and the nearest known name, or the method.
+        CompatError: naming what is unknown, and the nearest known name, or the method, or the backbone.
     """
     for spec in config.methods:
         method = METHODS.get(spec.name)
@@ -63,6 +63,8 @@ def check_names(config: ExperimentConfig) -> None:
             raise CompatError(f"method {spec.label}", rule=str(error)) from None
     for version in (config.old, config.new):
         BACKBONES.get(version.arch)
+        if config.data.image_size:  # 0: the data set's own, known once it is loaded
+            check_image_size(version.arch, config.data.image_size)
         LOSSES.get(version.loss.name).configure(version.loss)
 
 

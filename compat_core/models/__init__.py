@@ -1,6 +1,6 @@
 """Embedding models: backbones, the embedding head, old→new maps, and how they are kept on disk."""
 
-from compat_core.models.backbones import BACKBONES, Backbone
+from compat_core.models.backbones import BACKBONES, Backbone, check_image_size
 from compat_core.models.embedder import Embedder
 from compat_core.models.saved import SavedModule, is_saved, load_module, save_module
 
@@ -9,6 +9,7 @@ __all__ = [
     "Backbone",
     "Embedder",
     "SavedModule",
+    "check_image_size",
     "is_saved",
     "load_module",
     "save_module",

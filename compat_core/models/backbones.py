@@ -37,6 +37,20 @@ class Backbone:
 BACKBONES: Registry[Backbone] = Registry("backbone")
 
 
+def check_image_size(arch: str, image_px: int) -> None:
+    """Raise CompatError when images with a side of ``image_px`` pixels are too small for the backbone ``arch``."""
+    smallest = BACKBONES.get(arch).min_image_px
+    if image_px >= smallest:
+        return
+    others = [entry.name for entry in BACKBONES if entry.min_image_px <= image_px]
+    raise CompatError(
+        "arch",
+        value=arch,
+        rule=f"needs images of at least {smallest} px, these have {image_px}",
+        fix=(f"use {others[0]}, or " if others else "") + f"set data.image_size to {smallest} or more",
+    )
+
+
 def _tiny_conv(channels: int, image_size: int, pretrained: bool) -> Built:
     if pretrained:
         raise CompatError("pretrained", value=True, rule="tiny-conv has no published weights", fix="use a resnet")

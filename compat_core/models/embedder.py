@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from compat_core.errors import CompatError
-from compat_core.models.backbones import BACKBONES
+from compat_core.models.backbones import BACKBONES, check_image_size
 from compat_core.models.saved import SavedModule
 
 
@@ -34,21 +33,14 @@ class Embedder(SavedModule, kind="embedder"):
         final_relu: bool = False,
     ) -> None:
         super().__init__()
-        entry = BACKBONES.get(arch)
-        if image_size < entry.min_image_px:
-            raise CompatError(
-                "arch",
-                value=arch,
-                rule=f"needs images of at least {entry.min_image_px} px, these have {image_size}",
-                fix="use tiny-conv, or set data.image_size",
-            )
+        check_image_size(arch, image_size)
         # rebuilt from disk, the weights come from the file: nothing is downloaded again
         self.arguments = {
             "arch": arch, "dim": dim, "channels": channels, "image_size": image_size,
             "pretrained": False, "final_relu": final_relu,
         }  # fmt: skip
         self.dim = dim
-        self.backbone, width = entry.build(channels, image_size, pretrained)
+        self.backbone, width = BACKBONES.get(arch).build(channels, image_size, pretrained)
         self.head = nn.Linear(width, dim)
         self.final_relu = final_relu
         self.to(memory_format=torch.channels_last)

@@ -119,3 +119,19 @@ def test_versions_a_method_cannot_serve_are_refused_before_a_run_is_made(store, 
     for part in parts:
         assert part in line
     assert store.list() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "parts", "absent"),
+    [
+        (["--image-size", "3"], ["tiny-conv", "at least 8 px, these have 3", "data.image_size to 8"], "use tiny-conv"),
+        (["--image-size", "12", "--arch", "resnet18"], ["resnet18", "at least 16 px", "use tiny-conv"], "use resnet18"),
+    ],
+)
+def test_images_too_small_for_a_backbone_are_refused_before_a_run_is_made(store, capsys, options, parts, absent):
+    assert main(["run", "--preset", "demo", *options]) == 2
+    line = one_error_line(capsys)
+    for part in parts:
+        assert part in line
+    assert absent not in line
+    assert store.list() == []
