@@ -45,7 +45,9 @@ class Source:
 
 def pick_source(store: RunStore) -> Source | None:
     """The curves of a run's method, or of a decision about vectors; None, with what to do next, without any."""
-    runs = {run.id: run for run in available_runs(store) if run.derive(_has_curves)}
+    finished = available_runs(store)
+    runs = {run.id: run for run in finished if run.derive(_has_curves)}
+    bare = {run.id: f"{run.id} has no backfill curves." for run in finished if run.id not in runs}
     jobs = {job.id: job for job in DecisionStore(store.root).list() if job.state == "done"}
     jobs = {name: job for name, job in jobs.items() if _has_plan(job)}
     names = [*runs, *jobs]
@@ -53,7 +55,7 @@ def pick_source(store: RunStore) -> Source | None:
         nothing_yet()
         return None
     chosen = st.selectbox(
-        "Run or decision about vectors", names, key=in_address("source", names, shared="run"),
+        "Run or decision about vectors", names, key=in_address("source", names, shared="run", elsewhere=bare),
         format_func=lambda name: run_title(runs[name]) if name in runs else f"{jobs[name].title} · vectors {name}",
         on_change=touched, args=("source",),
     )  # fmt: skip
@@ -85,8 +87,9 @@ def show(source: Source, costs: CostConfig, items: int) -> None:
     """The curves against the chosen axis, and the shares needed with their bill."""
     priced = Priced(costs, items, source.old_dim, source.new_dim, source.mapped)
     axis = st.segmented_control(
-        "Axis", list(AXES), default="share", required=True, format_func=lambda name: AXES[name], key="backfill-axis"
-    )
+        "Axis", list(AXES), default="share", required=True, format_func=AXES.__getitem__, key="backfill-axis",
+        bind="query-params",
+    )  # fmt: skip
     orders = [curve.order for curve in source.curves]
     chosen = st.multiselect("Orderings", orders, key="backfill-orders", bind="query-params", placeholder="all")
     curves = [curve for curve in source.curves if not chosen or curve.order in chosen]

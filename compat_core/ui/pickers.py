@@ -76,14 +76,15 @@ def in_address(
         key: name in the address.
         options: what may be chosen.
         multiple: whether the widget takes several.
-        shared: the name under which pages remember the choice for each other, where it is not ``key``.
+        shared: the name under which pages remember the choice for each other, where it is not ``key``; a link may use
+            it too.
         elsewhere: what a link may name though it cannot be chosen here -> the sentence that says why.
 
     Returns:
         the key to give to the widget.
     """
     widget, seen = f"{key}-choice", f"{key}-address"
-    wanted = st.query_params.get_all(key)
+    wanted = _named(key, shared)
     if wanted and wanted != st.session_state.get(seen):
         known = [value for value in wanted if value in options]
         for value in wanted:
@@ -106,6 +107,11 @@ def in_address(
     elif kept is not None:  # said anew: the browser goes on showing the words it has, though a name or state changed
         st.session_state[widget] = kept
     return widget
+
+
+def _named(key: str, shared: str) -> list[str]:
+    """What the address names for a widget: under its own name, else under the shared one."""
+    return st.query_params.get_all(key) or (st.query_params.get_all(shared) if shared else [])
 
 
 def touched(key: str) -> None:
@@ -135,7 +141,7 @@ def follow_choice(key: str, chosen: str | Sequence[str], shared: str = "") -> No
     if st.session_state.pop(f"{key}-touched", False):
         to_address(key, chosen)
     else:
-        st.session_state[f"{key}-address"] = st.query_params.get_all(key)
+        st.session_state[f"{key}-address"] = _named(key, shared)
     keep(shared or key, [chosen] if isinstance(chosen, str) else list(chosen), not isinstance(chosen, str))
 
 

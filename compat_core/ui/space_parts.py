@@ -78,20 +78,18 @@ def _map(run: Run, config: ProjectionConfig, points: dict[str, np.ndarray]) -> N
     frame = _frame(files, config, points, gallery.class_names)
     with st.container(horizontal=True):
         colour = st.segmented_control(
-            "Colour by",
-            list(COLOURS),
-            default="version",
-            required=True,
-            format_func=COLOURS.__getitem__,
-            key="space-colour",
-        )
+            "Colour by", list(COLOURS), default="version", required=True, format_func=COLOURS.__getitem__,
+            key="space-colour", bind="query-params",
+        )  # fmt: skip
         tool = st.segmented_control(
             "Select by", list(TOOLS), default="pan", required=True, format_func=TOOLS.__getitem__, key="space-tool",
+            bind="query-params",
             help="A click shows the neighbours of one point; lasso and box show all items inside.",
         )  # fmt: skip
         versions = st.multiselect(
-            "Versions", list(dict.fromkeys(points["version"].tolist())), key="space-versions", placeholder="all"
-        )
+            "Versions", list(dict.fromkeys(points["version"].tolist())), key="space-versions", bind="query-params",
+            placeholder="all",
+        )  # fmt: skip
         classes = st.multiselect(
             "Classes", sorted(set(frame["label"])), key="space-classes", bind="query-params", placeholder="all"
         )

@@ -2,8 +2,11 @@
 
 import shutil
 
+import pytest
+
 from compat_core.experiments import files
 from compat_core.experiments.artefacts import Artefacts
+from compat_core.reports.backfill_bill import AXES
 
 
 def test_a_second_look_parses_no_results_and_loads_no_networks(copied, visit, monkeypatch):
@@ -27,3 +30,31 @@ def test_what_the_method_does_to_old_rows_is_said(copied, visit):
     assert "mapped by fct" in "\n".join(caption.value for caption in app.caption)
     app.selectbox(key="backfill-method").set_value("bct-sys").run()
     assert "old, as bct-sys leaves them" in "\n".join(caption.value for caption in app.caption)
+
+
+@pytest.fixture
+def older(copied):
+    """A finished run that is not the one shown first."""
+    (run,) = copied.list()
+    shutil.copytree(run.path, copied.root / "copy")
+    return copied.list()[-1]
+
+
+def test_a_link_may_name_a_run_as_on_other_pages(older, visit):
+    app = visit("backfill", run=older.id)
+    assert app.selectbox(key="source-choice").value == older.id and not app.warning
+    other = visit("backfill").selectbox(key="source-choice").value
+    assert other != older.id
+    app.selectbox(key="source-choice").set_value(other).run()
+    assert app.selectbox(key="source-choice").value == other, "the link does not take the choice back"
+    assert app.query_params["source"] == other
+
+
+def test_a_link_to_a_run_that_is_not_here_is_told_so(copied, visit):
+    assert "nowhere: not here" in visit("backfill", run="nowhere").warning[0].value
+
+
+def test_a_link_holds_the_axis(copied, visit):
+    app = visit("backfill", **{"backfill-axis": AXES["money"]})
+    control = app.segmented_control(key="backfill-axis")
+    assert control.value == "money" and control.proto.query_param_key == "backfill-axis"

@@ -75,6 +75,16 @@ def test_a_link_holds_the_parameters_of_the_projection(run, visit):
     assert {field.proto.query_param_key for field in app.number_input} >= {"space-n_neighbors", "space-min_dist"}
 
 
+def test_a_link_holds_colour_versions_and_tool(run, visit):
+    app = visit("space", **{"run": run.id, "method": "fct", "space-colour": "class", "space-tool": "lasso",
+                            "space-versions": "migrated"})  # fmt: skip
+    colour, tool = (app.segmented_control(key=key) for key in ("space-colour", "space-tool"))
+    versions = app.multiselect(key="space-versions")
+    assert (colour.value, tool.value, versions.value) == ("label", "lasso", ["migrated"])
+    bound = [widget.proto.query_param_key for widget in (colour, tool, versions)]
+    assert bound == ["space-colour", "space-tool", "space-versions"], "the browser writes them"
+
+
 def test_selected_items_are_listed_in_every_version(run, visit):
     ids = np.asarray(Artefacts(run.path).gallery().ids)
     app = visit("space", run=run.id, method="fct")
