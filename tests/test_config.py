@@ -33,6 +33,7 @@ def test_experiment_survives_json():
         ({"seeds": []}, ["seeds"]),
         ({"methods": []}, ["methods"]),
         ({"seeds": [-1]}, ["seeds"]),
+        ({"seeds": [2**63]}, ["seeds", str(2**63 - 1)]),
         ({"old": {"dim": "wide"}}, ["old.dim", "whole number"]),
         ({"old": {"dim": True}}, ["old.dim", "whole number"]),
         ({"old": 3}, ["old", "object"]),

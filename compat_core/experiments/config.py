@@ -16,6 +16,8 @@ from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
 
 SCHEMA_VERSION = 1
+MAX_SEED = 2**63 - 1
+"""The largest seed that every table and generator takes: a signed 64-bit number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,8 @@ class ExperimentConfig:
             raise CompatError("methods", value=[], rule="name at least one", fix="see: python -m compat_core methods")
         if not self.seeds:
             raise CompatError("seeds", value=[], rule="name at least one seed")
-        if min(self.seeds) < 0:
-            raise CompatError("seeds", value=list(self.seeds), rule="seeds are whole numbers from 0")
+        if not all(0 <= seed <= MAX_SEED for seed in self.seeds):
+            raise CompatError("seeds", value=list(self.seeds), rule=f"seeds are whole numbers from 0 to {MAX_SEED}")
         for name, items in (("methods", [spec.label for spec in self.methods]), ("seeds", [*map(str, self.seeds)])):
             twice = sorted({item for item in items if items.count(item) > 1})
             if twice:

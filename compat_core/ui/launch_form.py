@@ -13,7 +13,7 @@ from compat_core.data import DATASETS
 from compat_core.device import pick_device
 from compat_core.errors import CompatError
 from compat_core.experiments import queue
-from compat_core.experiments.config import ExperimentConfig
+from compat_core.experiments.config import MAX_SEED, ExperimentConfig
 from compat_core.experiments.estimate import (
     Size,
     dataset_size,
@@ -133,8 +133,9 @@ def _typed(seeds: Sequence[int]) -> str:
 
 def _seeds(text: str) -> list[int]:
     words = text.replace(",", " ").split()
-    if not all(word.isascii() and word.isdecimal() for word in words):
-        raise CompatError("seeds", value=text, rule="must be whole numbers from 0", fix="e.g. 0 1 2")
+    digits = len(str(MAX_SEED))  # Python itself refuses to read numbers of thousands
+    if not all(word.isascii() and word.isdecimal() and len(word) <= digits for word in words):
+        raise CompatError("seeds", value=text, rule=f"must be whole numbers from 0 to {MAX_SEED}", fix="e.g. 0 1 2")
     return [int(word) for word in words]
 
 

@@ -107,6 +107,12 @@ def test_a_bug_is_raised(pretend, store):
     assert store.list()[0].status.state == "failed"
 
 
+def test_a_seed_that_no_table_holds_is_refused_in_one_line(store, capsys):
+    assert main(["run", "--preset", "demo", "--seeds", "9" * 20]) == 2
+    assert "seeds are whole numbers from 0 to" in one_error_line(capsys)
+    assert not store.list()
+
+
 def test_resuming(pretend, store, capsys):
     pretend(failing(KeyboardInterrupt()))
     assert main(["run", "--preset", "demo"]) == 130

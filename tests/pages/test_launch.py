@@ -98,7 +98,7 @@ def test_an_untouched_form_has_nothing_to_reset(preset, empty, visit):
     assert reset_button(visit("launch", preset=preset)) is None
 
 
-@pytest.mark.parametrize("text", ["one", "-1", "1e3", "²", "", "0 0"])
+@pytest.mark.parametrize("text", ["one", "-1", "1e3", "²", "", "0 0", "9" * 19, "9" * 5000])
 def test_bad_seeds_are_one_error_and_stay_as_typed(text, empty, visit):
     app = visit("launch", preset="demo")
     app.text_input(key="demo-seeds").set_value(text).run()
