@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from compat_core.reports.tables import config_diff, frame_to_format, markdown_escape
+from compat_core.reports.tables import config_diff, frame_to_format
 from compat_core.ui.downloads import download_table
 from compat_core.ui.frame import begin, page_link, shown_errors, store
 from compat_core.ui.live import ACTIVE, STATE_MARKS, controls, live_view, training_curves
@@ -10,6 +10,7 @@ from compat_core.ui.overview import run_rows
 from compat_core.ui.pickers import run_name
 from compat_core.ui.run_card import data_card, notebook, reproducibility, results_summary
 from compat_core.ui.run_list import choose, follow, states
+from compat_core.ui.words import literal
 
 begin("Runs", "Every run is a folder; deleting the folder deletes the run. Runs go on when this page is closed.")
 
@@ -36,8 +37,8 @@ if len(chosen) > 1:
 elif chosen:
     run = chosen[0]
     with shown_errors():
-        st.subheader(markdown_escape(run_name(run)))
-        st.caption(f"{run.id} · {run.path}")
+        st.subheader(literal(run_name(run)))
+        st.caption(literal(f"{run.id} · {run.path}"))
         active = run.status.state in ACTIVE
         live_view(run, "runs-live", curves=active)
         controls(run, "runs-live")

@@ -5,12 +5,12 @@ import streamlit as st
 from compat_core.experiments import queue
 from compat_core.experiments.presets import PRESETS
 from compat_core.methods import METHODS
-from compat_core.reports.tables import markdown_escape
 from compat_core.ui.frame import begin, page_link, shown_errors, store
 from compat_core.ui.live import STATE_MARKS, controls, live_view
 from compat_core.ui.overview import dataset_rows, latest_of_preset, recent_runs
 from compat_core.ui.sidebar import device_line
 from compat_core.ui.verdicts import headline_numbers, matrix, sentences
+from compat_core.ui.words import literal
 
 begin("CompatBench", "Upgrade an embedding model without re-indexing, and know what it costs you.")
 st.markdown(
@@ -63,7 +63,7 @@ with left:
     rows = recent_runs(store())
     if rows:
         for row in rows:
-            page_link("runs", f"{row['state']} · {row['created']} · {markdown_escape(row['run'])}", run=row["id"])
+            page_link("runs", f"{row['state']} · {row['created']} · {literal(row['run'])}", run=row["id"])
         page_link("runs", "All runs")
     else:
         st.caption("None yet. Run the demo above, or bring your own images:")

@@ -19,6 +19,7 @@ from compat_core.reports.chains import (
 )
 from compat_core.reports.tables import frame_to_format
 from compat_core.ui.downloads import download_table
+from compat_core.ui.words import literal
 
 
 def chains(results: Sequence[dict[str, Any]], metric: str) -> None:
@@ -34,7 +35,7 @@ def _chain(run: str, by_method: Mapping[str, Sequence[Entry]], metric: str) -> N
     st.caption(f"{metric}. {MATRIX_NOTE}")
     for method, entries in by_method.items():
         key = f"chain-{run}-{method}"
-        st.markdown(f"**{method}**")
+        st.markdown(f"**{literal(method)}**")
         st.dataframe(chain_matrix(entries), hide_index=True, width="stretch", key=key, alt=f"Chain matrix of {method}")
         download_table(f"chain-{method}".replace(":", "-"), f"{key}-get", functools.partial(_export, entries, metric))
     summary = chain_numbers([entry for entries in by_method.values() for entry in entries])

@@ -10,10 +10,10 @@ import streamlit as st
 from compat_core.data.decode import preview_upload
 from compat_core.errors import CompatError
 from compat_core.experiments.query import LISTS, QuerySession, RankedList
-from compat_core.reports.tables import markdown_escape
 from compat_core.retrieval.index import KINDS, SUMMARIES
 from compat_core.ui.frame import store
 from compat_core.ui.pickers import follow_choice, in_address, touched
+from compat_core.ui.words import literal
 
 TITLES = {
     "old/old": ("Status quo", "old query, old gallery"),
@@ -102,7 +102,7 @@ def _picked(session: QuerySession) -> Query:
     name = f"{names[label]} · {session.gallery.ids[row]}"
     with shown:
         st.image(_for_screen(query.image), width=64, alt=f"the query: {name}")
-    st.caption(f"Query: {name}. It is left out of every list.")
+    st.caption(f"Query: {literal(name)}. It is left out of every list.")
     return query
 
 
@@ -156,7 +156,7 @@ def _list(session: QuerySession, found: RankedList, query: Query, before: dict[i
     for rank, (row, score, version) in enumerate(zip(found.rows, found.scores, found.versions, strict=True), start=1):
         label = int(session.gallery.labels[row])
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            name = markdown_escape(session.gallery.class_names[label])
+            name = literal(session.gallery.class_names[label])
             pixels = np.asarray(session.gallery.images[row]).transpose(2, 0, 1)
             st.image(_for_screen(pixels), width=56, alt=f"hit {rank}, class {name}")
             with st.container(width=HIT_TEXT_PX):
@@ -190,7 +190,7 @@ def _changes(session: QuerySession, lists: dict[str, RankedList], query: Query) 
             line["right lost"] = int((labels[lost] == query.label).sum())
         rows.append(line)
     st.subheader("Gained and lost")
-    known = f", query class {names[query.label]}" if query.label is not None else ""
+    known = f", query class {literal(names[query.label])}" if query.label is not None else ""
     st.caption(f"Among the first {len(base)} hits, against the status quo{known}.")
     st.dataframe(rows, hide_index=True, width="stretch", key="changes", alt="Hits kept, gained and lost per list")
     if any(len(lost) for lost in lost_of.values()):
@@ -205,7 +205,7 @@ def _strip(session: QuerySession, rows: list[int], query: Query) -> None:
     with st.container(horizontal=True, gap="small"):
         for row in rows:
             label = int(session.gallery.labels[row])
-            words = f"{_mark(label, query)}{markdown_escape(session.gallery.class_names[label])}"
+            words = f"{_mark(label, query)}{literal(session.gallery.class_names[label])}"
             pixels = np.asarray(session.gallery.images[row]).transpose(2, 0, 1)
             st.image(_for_screen(pixels), width=56, caption=words, alt=f"lost hit of class {words}")
 

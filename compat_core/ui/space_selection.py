@@ -12,9 +12,10 @@ import streamlit as st
 from compat_core.experiments.artefacts import Artefacts, Gallery
 from compat_core.experiments.projection import ProjectionConfig
 from compat_core.experiments.run import Run
-from compat_core.reports.tables import frame_to_format, markdown_escape
+from compat_core.reports.tables import frame_to_format
 from compat_core.retrieval.search import top_k
 from compat_core.ui.downloads import download_table
+from compat_core.ui.words import literal
 
 MOST_SHOWN = 24
 NEIGHBOURS = 10
@@ -109,7 +110,7 @@ def _strip(gallery: Gallery, rows: Sequence[int], label: int | None = None) -> N
             pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
             own = int(gallery.labels[row])
             mark = "" if label is None else ("✓ " if own == label else "✗ ")
-            words = f"{mark}{markdown_escape(gallery.class_names[own])}"
+            words = f"{mark}{literal(gallery.class_names[own])}"
             picture = pixels[..., 0] if pixels.shape[2] == 1 else pixels
             st.image(picture, width=64, caption=words, alt=f"item of class {words}")
 

@@ -13,6 +13,7 @@ from compat_core.reports.frames import matrix_table, records, result_rows
 from compat_core.reports.tables import READ, SUMMARY_NOTE, frame_to_format, to_format
 from compat_core.reports.verdicts import COMPATIBLE, MARKS, claims_sentences, stored_verdicts, verdict_table
 from compat_core.ui.downloads import download_table
+from compat_core.ui.words import literal
 
 CELL_HELP = {
     "old/old": "Status quo: old queries search the old gallery.",
@@ -29,12 +30,7 @@ def sentences(results: dict[str, Any] | Sequence[dict[str, Any]], metric: str = 
         head, _, rest = sentence.partition(": ")
         word = re.search(r": (not compatible|compatible)\b", sentence)
         mark = MARKS[word[1]] if word else "?"
-        st.markdown(f"{mark} **{_plain(head)}**: {_plain(rest)}")
-
-
-def _plain(text: str) -> str:
-    """``text`` with the characters escaped that Markdown would read as markup."""
-    return re.sub(r"([\\`*_\[\]$~])", r"\\\1", text)
+        st.markdown(f"{mark} **{literal(head)}**: {literal(rest)}")
 
 
 def headline_numbers(results: dict[str, Any], metric: str = "mAP") -> None:
