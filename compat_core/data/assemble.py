@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from compat_core.data.base import Progress
 from compat_core.data.cache import decode_cached
 from compat_core.data.config import DataConfig
-from compat_core.data.decode import Decoded, probe
+from compat_core.data.decode import probe
 from compat_core.data.files import ImageFile, shortened
 from compat_core.data.images import Dataset, ImageSet
 from compat_core.data.plan import Plan, plan_parts
@@ -84,13 +85,17 @@ def from_files(
         decoded, cache_notes = decode_cached([files[index] for index in chosen], root, size, channels, shifted)
         parts.append((chosen, decoded))
         notes += [note for note in cache_notes if note not in notes]
-    notes += _unreadable([decoded for _, decoded in parts], len(selected), about.name)
+    skipped = tuple(entry for _, decoded in parts for entry in decoded.skipped)
+    notes += _unreadable(skipped, len(selected), about.name)
+    greyed = sum(decoded.greyed for _, decoded in parts)
+    if greyed:
+        notes.append(f"{greyed} colour image(s) turned grey, as a sample of the files is all grey")
     sets = []
     for chosen, decoded in parts:
         rows = chosen[decoded.kept]
         ids = np.array([files[index].id for index in rows], dtype=np.str_)
         sets.append(ImageSet(torch.from_numpy(decoded.images), torch.from_numpy(labels[rows]), ids, tuple(class_names)))
-    return _finish(sets[0], sets[1], plan, notes, config, about)
+    return dataclasses.replace(_finish(sets[0], sets[1], plan, notes, config, about), unreadable=skipped)
 
 
 def from_arrays(
@@ -170,9 +175,8 @@ def _size(asked: int, default: int, native: int) -> tuple[int, list[str]]:
     return LARGE_DEFAULT, [f"images are {why}: resized to {LARGE_DEFAULT} px (set image_size for another size)"]
 
 
-def _unreadable(parts: Sequence[Decoded], count: int, name: str) -> list[str]:
-    """Notes on files that were skipped or lost their colour. Raises CompatError when over half were skipped."""
-    skipped = [entry for decoded in parts for entry in decoded.skipped]
+def _unreadable(skipped: Sequence[tuple[str, str]], count: int, name: str) -> list[str]:
+    """A note on files that were skipped, if any. Raises CompatError when they are over half of ``count``."""
     examples = shortened([f"{file} ({reason})" for file, reason in skipped])
     if len(skipped) > MOST_UNREADABLE * count:
         raise CompatError(
@@ -181,15 +185,11 @@ def _unreadable(parts: Sequence[Decoded], count: int, name: str) -> list[str]:
             rule="cannot be read as images",
             fix=f"check them: {examples}",
         )
-    notes = []
-    if skipped:
-        reasons = Counter(reason for _, reason in skipped).most_common(3)
-        kinds = ", ".join(f"{number} x {reason}" for reason, number in reasons)
-        notes.append(f"{len(skipped)} unreadable file(s) skipped: {examples}; reasons: {kinds}")
-    greyed = sum(decoded.greyed for decoded in parts)
-    if greyed:
-        notes.append(f"{greyed} colour image(s) turned grey, as a sample of the files is all grey")
-    return notes
+    if not skipped:
+        return []
+    reasons = Counter(reason for _, reason in skipped).most_common(3)
+    kinds = ", ".join(f"{number} x {reason}" for reason, number in reasons)
+    return [f"{len(skipped)} unreadable file(s) skipped: {examples}; reasons: {kinds}"]
 
 
 def _check_memory(count: int, bytes_each: int) -> None:

@@ -32,6 +32,7 @@ def shifted_to(dataset: Dataset, other: Dataset) -> Dataset:
             *(f"{other.name}: {note}" for note in other.notes),
         ),
         split="given",
+        unreadable=(*dataset.unreadable, *((f"{other.name}: {file}", reason) for file, reason in other.unreadable)),
     )
 
 

@@ -105,6 +105,7 @@ class Dataset:
         augment: training augmentation to use: none, crop or crop-flip.
         notes: what a reader of the results should know: how the split was made, which files were skipped.
         split: where the evaluation images come from: given, instances or classes.
+        unreadable: (id, reason) of every file that was skipped because it is no whole image.
 
     Raises:
         CompatError: when a part is empty or the parts do not fit together.
@@ -118,6 +119,7 @@ class Dataset:
     augment: str = "none"
     notes: tuple[str, ...] = ()
     split: str = "given"
+    unreadable: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for part, images in (("training", self.train), ("evaluation", self.test)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -16,14 +17,16 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from compat_core.data.images import ImageSet
+from compat_core.data.images import Dataset, ImageSet
 from compat_core.errors import CompatError
+from compat_core.experiments.files import write_json
 from compat_core.losses import build_loss
 from compat_core.methods import METHODS, TrainedModel, Upgrade
 from compat_core.models import is_saved, load_module, save_module
 from compat_core.spec import Spec
 
 THUMBNAIL_PX = 64
+UNREADABLE_FILE = "unreadable_files.json"
 
 
 def folder_name(label: str) -> str:
@@ -170,6 +173,17 @@ class Artefacts:
         """
         described = self.model_dir(seed, label) / "upgrade.json"
         return described.is_file() and _maps_old(self, seed, label, described.stat().st_mtime_ns)
+
+    # -- the images ----------------------------------------------------------------------------------------------
+
+    def keep_unreadable(self, dataset: Dataset) -> Dataset:
+        """Write the files that could not be read, each with its reason, and name the list in the data set's notes."""
+        if not dataset.unreadable:
+            return dataset
+        listed = [{"file": file, "reason": reason} for file, reason in dataset.unreadable]
+        write_json(self.root / UNREADABLE_FILE, listed)
+        note = f"every unreadable file and its reason: {UNREADABLE_FILE} in the run's folder"
+        return dataclasses.replace(dataset, notes=(*dataset.notes, note))
 
     # -- the evaluation gallery ----------------------------------------------------------------------------------
 

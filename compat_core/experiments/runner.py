@@ -122,7 +122,7 @@ class Execution:
         if self.choice.device.type == "cuda":  # the same seed must give the same numbers twice
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         self.stage("load images")
-        dataset = load_dataset(self.config.data, progress=self._loaded)
+        dataset = self.files.keep_unreadable(load_dataset(self.config.data, progress=self._loaded))
         for note in dataset.notes:
             self.tracker.log(f"note: {note}")
         self.files.save_gallery(dataset.test, self.config.data.dataset)

@@ -155,8 +155,11 @@ def test_bad_files_are_skipped_and_counted(make_tree: MakeTree, recwarn: pytest.
     note = next(note for note in data.notes if "unreadable" in note)
     assert note.startswith(f"{len(bad)} unreadable file(s) skipped: ")
     assert "a/" in note
+    assert sorted(file for file, _ in data.unreadable) == sorted(f"a/{name}" for name in bad)
+    assert all(reason for _, reason in data.unreadable)
     assert not list(recwarn)
-    assert load(root).notes == data.notes  # from the cache
+    again = load(root)  # from the cache
+    assert (again.notes, again.unreadable) == (data.notes, data.unreadable)
 
 
 def test_each_kind_of_bad_file_has_its_reason(tmp_path: Path) -> None:

@@ -32,6 +32,12 @@ def test_training_images_stay_and_evaluation_images_are_the_others(photos):
     assert any("domain shift" in note for note in shifted.notes)
 
 
+def test_unreadable_files_of_both_data_sets_are_kept(photos):
+    (photos / "3" / "bad.png").write_text("no image")
+    shifted = load_dataset(DataConfig(dataset=f"folder:{photos}", eval_dataset=f"folder:{photos}"))
+    assert [file for file, _ in shifted.unreadable] == ["3/bad.png", f"{photos.name}: 3/bad.png"]
+
+
 def test_grey_images_become_three_equal_channels(photos):
     shifted = load_dataset(DataConfig(dataset=f"folder:{photos}", eval_dataset="digits"))
     assert shifted.test.channels == 3

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from compat_core.cli import main
 from compat_core.errors import CompatError
@@ -170,6 +171,27 @@ def test_killed_process_resumes_to_the_same_table(finished, tmp_path):
     done = subprocess.run([*command, "--resume", run.id], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert values(run) == values(finished)
+
+
+def test_every_unreadable_file_is_listed_with_its_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPATBENCH_CACHE", "off")
+    rng = np.random.default_rng(0)
+    for name in "abcd":
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(12):
+            pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{index}.png")
+    bad = [f"a/bad{index}.png" for index in range(5)]
+    for name in bad:
+        (tmp_path / "photos" / name).write_text("no image")
+    config = configure("demo", dataset=f"folder:{tmp_path / 'photos'}", methods=parse_specs("independent"), epochs=1)
+    run = run_experiment(config.replace(resamples=100), RunStore(tmp_path / "runs"))
+    listed = json.loads((run.path / "unreadable_files.json").read_text())
+    assert sorted(entry["file"] for entry in listed) == bad
+    assert {entry["reason"] for entry in listed} == {"not an image in a known format"}
+    notes = run.results()["dataset_card"]["notes"]
+    assert any("5 unreadable file(s) skipped" in note for note in notes)
+    assert any("unreadable_files.json" in note for note in notes)
 
 
 def test_unknown_names_are_refused_before_a_folder_is_made(tmp_path):
