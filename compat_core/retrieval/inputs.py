@@ -131,8 +131,16 @@ def shared_codes(name: str, query: np.ndarray, gallery: np.ndarray) -> tuple[np.
         (Nq,) int64 and (Ng,) int64, both in [0, number of distinct values).
 
     Raises:
-        CompatError: when one side is texts and the other numbers, which would never be equal.
+        CompatError: when one side is texts and the other numbers, which would never be equal, or when numbers of 2^63
+            or more stand on one side only, which have no integer type in common with the other.
     """
+    if {query.dtype.kind, gallery.dtype.kind} == {"i", "u"}:  # uint64 comes out of check_keys only from 2^63 on
+        raise CompatError(
+            f"query and gallery {name}",
+            rule=f"dtypes are {query.dtype} and {gallery.dtype}; numbers of 2^63 or more on one side only cannot be "
+            "compared with int64",
+            fix="save both sides as texts, or as whole numbers below 2^63",
+        )
     if query.dtype.kind != gallery.dtype.kind:
         raise CompatError(
             f"query and gallery {name}",

@@ -278,6 +278,11 @@ BAD = {
     "overflow": (lambda a: {"query_emb": a["query_emb"] * 1e37, "distance": "dot"}, "within float32"),
     "no match": (lambda a: {"query_labels": a["query_labels"] + 100}, "none of 17 queries"),
     "label kinds": (lambda a: {"query_labels": [str(x) for x in a["query_labels"]]}, "both must be texts"),
+    "labels beyond int64": (
+        lambda a: {"gallery_labels": a["gallery_labels"].astype(np.uint64) + np.uint64(2**63)},
+        r"int64 and uint64; numbers of 2\^63 or more on one side only",
+    ),
+    "blank labels": (lambda a: {"query_labels": ["", " ", *"a" * 15]}, "query_labels: 2 empty, the first in row 0"),
     "label fractions": (lambda a: {"query_labels": a["query_labels"] + 0.5}, "whole numbers"),
     "label shape": (lambda a: {"query_labels": a["query_labels"][:, None]}, "one dimension"),
     "one-sided ids": (lambda a: {"query_ids": np.arange(17)}, "gallery_ids: got None"),
