@@ -65,7 +65,8 @@ def scan_tree(root: Path) -> Tree:
     """Read the layout ``root/CLASS/**/*.ext``, or ``root/{train,test|val|valid|validation}/CLASS/**/*.ext``.
 
     Folders and files whose name starts with a dot are ignored, as are folders without images. A folder reached twice
-    through links is read once per class, so that a link to a parent cannot loop.
+    through links is read once per class, so that a link to a parent cannot loop; a class folder that links to another
+    is a class of its own. The notes name these, and hidden class folders.
 
     Raises:
         OSError: when ``root`` cannot be listed.
@@ -91,6 +92,7 @@ def scan_classes(root: Path, prefix: str) -> tuple[dict[str, list[ImageFile]], l
     """The files of each class folder directly below ``root``, classes and files sorted by name; and notes."""
     above = {(info.st_dev, info.st_ino) for info in (folder.stat() for folder in [root, *root.resolve().parents])}
     classes: dict[str, list[ImageFile]] = {}
+    homes: dict[str, list[str]] = {}  # where links lead -> the class folders that lead there
     empty, loose = [], []
     for entry in _listed(root):
         if not entry.is_dir():
@@ -100,6 +102,7 @@ def scan_classes(root: Path, prefix: str) -> tuple[dict[str, list[ImageFile]], l
         files = sorted(_walk(entry, name, set(above)), key=lambda file: file.id)
         if files:
             classes[printable(entry.name)] = files
+            homes.setdefault(os.path.realpath(entry.path), []).append(entry.name)
         else:
             empty.append(entry.name)
     notes = []
@@ -107,6 +110,12 @@ def scan_classes(root: Path, prefix: str) -> tuple[dict[str, list[ImageFile]], l
         notes.append(f"{len(empty)} folder(s) without images were ignored: {shortened(empty)}")
     if loose:
         notes.append(f"{len(loose)} image(s) outside class folders were ignored: {shortened(loose)}")
+    hidden = [entry.name for entry in _listed(root, hidden=True) if _holds_images(entry, above)]
+    if hidden:
+        notes.append(f"{len(hidden)} hidden folder(s) with images were ignored: {shortened(hidden)}")
+    same = [" = ".join(names) for names in homes.values() if len(names) > 1]
+    if same:
+        notes.append(f"{len(same)} folder(s) count as several classes with the same images: {shortened(same)}")
     return dict(sorted(classes.items())), notes
 
 
@@ -139,6 +148,14 @@ def _walk(folder: os.DirEntry[str], name: str, seen: set[tuple[int, int]]) -> It
             yield image_file(entry.path, f"{name}/{entry.name}")
 
 
-def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
+def _holds_images(entry: os.DirEntry[str], above: set[tuple[int, int]]) -> bool:
+    try:
+        return entry.is_dir() and next(_walk(entry, entry.name, set(above)), None) is not None
+    except OSError:  # a hidden folder is left out anyway: one that may not be read, such as a trash, stops nothing
+        return False
+
+
+def _listed(folder: str | Path, hidden: bool = False) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+        chosen = [entry for entry in entries if entry.name.startswith(".") == hidden]
+    return sorted(chosen, key=lambda entry: entry.name)

@@ -89,6 +89,37 @@ def test_nested_hidden_odd_and_foreign_files(make_tree: MakeTree) -> None:
     assert any("1 image(s) outside class folders were ignored: loose.png" in note for note in data.notes)
 
 
+@pytest.mark.parametrize("under", ["", "train"])
+def test_hidden_class_folders_with_images_are_named(make_tree: MakeTree, under: str) -> None:
+    root = make_tree({"a": 4, "b": 4, ".c": 4}, under=under)
+    (root / under / ".bare").mkdir()
+    data = load(root)
+    assert data.train.class_names == ("a", "b")
+    assert any("1 hidden folder(s) with images were ignored: .c" in note for note in data.notes)
+
+
+def test_a_hidden_folder_that_cannot_be_read_is_passed(make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_tree({"a": 4, "b": 4, ".trash": 1})
+    original = os.scandir
+
+    def guarded(folder):  # type: ignore[no-untyped-def]
+        if Path(folder).name == ".trash":
+            raise PermissionError("not yours")
+        return original(folder)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert not any("hidden" in note for note in load(root).notes)
+
+
+def test_a_class_folder_that_links_to_another_is_named(make_tree: MakeTree) -> None:
+    root = make_tree({"a": 4, "b": 4})
+    assert not any("same images" in note for note in load(root).notes)
+    (root / "c").symlink_to(root / "a", target_is_directory=True)
+    data = load(root)
+    assert data.train.class_names == ("a", "b", "c")
+    assert any("1 folder(s) count as several classes with the same images: a = c" in note for note in data.notes)
+
+
 def test_a_name_that_is_not_utf8(make_tree: MakeTree) -> None:
     root = make_tree({"a": 4, "b": 4})
     try:
