@@ -136,8 +136,8 @@ def results(session: QuerySession, query: Query, share: float, count: int, index
         with column:
             _list(session, lists[name], query, {} if name == "old/old" else before)
     st.caption(
-        "Time: embedding the query and searching, on this machine's CPU, the median of a few repeats. ▲ ▼ places moved "
-        f"against the status quo, ◇ gained: not among its first {count}."
+        "Time: embedding the query and searching, on this machine's CPU, the median of a few repeats; a slow search is "
+        f"timed once. ▲ ▼ places moved against the status quo, ◇ gained: not among its first {count}."
     )
     if index != "exact":
         measured = session.recall(share, index, count)

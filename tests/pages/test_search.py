@@ -1,6 +1,7 @@
 """Search: the query in sight, every upload safe, and what each list gained and lost."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -115,6 +116,20 @@ def test_one_search_per_view(finished, visit, monkeypatch):
     monkeypatch.setattr(QuerySession, "search", counted)
     app.slider(key="hits").set_value(5).run()
     assert counts == [100]
+
+
+@pytest.mark.parametrize(("search_s", "searches"), [(0.001, 6), (0.03, 2), (0.2, 1)])
+def test_a_slow_search_is_not_repeated_to_time_it(search_s, searches, session, monkeypatch):
+    readings = []
+
+    def clock():
+        readings.append(search_s * len(readings))
+        return readings[-1]
+
+    monkeypatch.setattr("compat_core.experiments.query.time", SimpleNamespace(perf_counter=clock))
+    lists = session.search(session.stored_image(0), 10, 0.0)
+    assert len(readings) == 2 * searches * len(LISTS)
+    assert [found.seconds for found in lists.values()] == pytest.approx([search_s] * len(LISTS))
 
 
 def test_an_approximate_index_says_its_measured_recall(finished, visit):
