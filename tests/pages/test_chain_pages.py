@@ -62,7 +62,7 @@ def test_runs_sends_a_chain_to_compare_only(beside, visit):
     chain, upgrade = beside
 
     def links(run):
-        return {link.proto.label for link in visit("runs", run=run).get("page_link")}
+        return {link.proto.label for link in visit("runs", run=run).main.get("page_link")}
 
     assert {"Space", "Search"} <= links(upgrade)
     assert "Compare" in links(chain) and not {"Space", "Search"} & links(chain)
