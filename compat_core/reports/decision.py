@@ -112,7 +112,10 @@ def _bill_sentence(decided: Decided, option: str) -> str:
     """What ``option`` costs, beside a full backfill where it is not one itself."""
     bills = {row["name"]: row["bill"] for row in decided["rows"]}
     money, days, hours = _amounts(bills[option])
-    against = "" if option == CEILING else " (full backfill: {}, {} and {})".format(*_amounts(bills[CEILING]))
+    full = _amounts(bills[CEILING])
+    if all(amount.startswith("<") for amount in full):
+        return "For so few items no option costs anything worth naming."
+    against = "" if option == CEILING else " (full backfill: {}, {} and {})".format(*full)
     return f"It costs {money} in money, {days} days and {hours} GPU-hours{against}."
 
 

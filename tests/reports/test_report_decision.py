@@ -63,6 +63,8 @@ def test_the_recommendation_has_its_bill_at_the_current_prices_beside_a_full_bac
         assert f"{bill} (full backfill: {full[0]}, {full[1]} and {full[2]})." in headline(decided)
     free = with_costs(found["decision"], CostConfig(gpu_price=0.0))
     assert free["recommended"] == "full backfill" and "(full backfill:" not in headline(free)
+    few = with_costs(found["decision"], CostConfig(items=3))
+    assert headline(few).endswith("For so few items no option costs anything worth naming.")
 
 
 def test_the_bill_stands_beside_the_share_of_the_gain_and_retraining_has_its_own(found):
