@@ -129,20 +129,20 @@ def map_race(folder: Path, arch: str, count: int, published_epochs: int = 80) ->
     judge("old/old", old_emb, old_emb)
     judge("new/new", new_emb, new_emb)
 
-    def fitted(name: str, training: MapTraining, epochs: int) -> None:
-        schedule = dataclasses.replace(config.schedule(len(images)), epochs=epochs)
-        train(training, schedule, job)
+    def fitted(name: str, training: MapTraining, way: FctConfig) -> None:
+        train(training, way.schedule(len(images)), job)
         with torch.no_grad():
             judge(name, new_emb, training.module.eval()(old_emb, side_emb))
 
     def published() -> None:
-        fitted(PUBLISHED, PublishedLoop(context, list(encoders.values()), transformation()), published_epochs)
+        loop = PublishedLoop(context, list(encoders.values()), transformation())
+        fitted(PUBLISHED, loop, dataclasses.replace(config, epochs=published_epochs))
 
     def stored(name: str) -> None:
         context.cache.clear()  # every contestant embeds its views itself
         views = stored_views(context, encoders, ways[name].views)
-        training = MapTraining(transformation(), views[0], views[2], views[1], config.bn_eval_at)
-        fitted(name, training, ways[name].epochs)
+        training = MapTraining(transformation(), views[0], views[2], views[1], ways[name].bn_eval_at)
+        fitted(name, training, ways[name])
 
     contestants = {PUBLISHED: published} | {name: lambda name=name: stored(name) for name in ways}
     found = race(

@@ -100,9 +100,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    changes = _overrides(arguments)
     from compat_core.experiments.runner import check_names
 
+    changes = _overrides(arguments)
     store = RunStore(arguments.runs_dir)
     if arguments.resume:
         run = _resumed(store, arguments, changes)

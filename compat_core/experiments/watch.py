@@ -34,7 +34,7 @@ class Watch:
         self.device, self.distance = device, distance
         self.labels = labels[rows]
         self.images = images.images[torch.as_tensor(rows, device=images.images.device)]
-        self.old: tuple[nn.Module, torch.Tensor] | None = None
+        self.old: tuple[nn.Module, torch.Tensor, float] | None = None  # frozen: looked at once
 
     def alone(self, embedder: nn.Module, role: str) -> dict[str, float]:
         """mAP of a model that serves no method, as ``{"old/old": …}`` for the role ``old``; see :meth:`method`."""
@@ -52,13 +52,14 @@ class Watch:
         if emb is None:
             return {}
         if self.old is None or self.old[0] is not upgrade.old:
-            self.old = (upgrade.old, embed(upgrade.old, self.images, self.device))
-        old_emb = self.old[1]
+            frozen = embed(upgrade.old, self.images, self.device)
+            self.old = (upgrade.old, frozen, self._mean_ap(frozen, frozen))
+        _, old_emb, status_quo = self.old
         query = upgrade.query(emb).float()
         return {
             "new/new": self._mean_ap(query, upgrade.gallery_new(emb).float()),
             "new/old": self._mean_ap(query, upgrade.gallery_old(old_emb).float()),
-            "old/old": self._mean_ap(old_emb, old_emb),
+            "old/old": status_quo,
         }
 
     def _emb(self, embedder: nn.Module) -> torch.Tensor | None:

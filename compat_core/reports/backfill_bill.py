@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from compat_core.reports.backfill_curves import SHARE_AXIS, Curve, curves_figure
-from compat_core.reports.frames import MISSING, amount_text, percent_text
+from compat_core.reports.frames import MISSING, amount_text, percent_text, records
 from compat_core.vectors.bill import CostConfig, Work, bill
 
 AXES = {
@@ -19,6 +20,10 @@ AXES = {
     "money": "money",
     "days": "days",
 }
+
+PART = "part of what a full backfill would still add (%)"
+SHARE, LOW, HIGH = "smallest share (%)", "smallest share, 95 % low (%)", "smallest share, 95 % high (%)"
+MONEY = "money (in the unit of the prices)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,13 @@ def needed_lines(curves: Sequence[Curve], priced: Priced) -> pd.DataFrame:
                 {
                     "ordering": curve.order,
                     "area (%)": 100 * curve.auc,
-                    "part of what a full backfill would still add (%)": round(100 * part, 10),  # not 28.999999999999996
-                    "smallest share (%)": _percent(share),
-                    "smallest share, 95 % low (%)": _percent(low),
-                    "smallest share, 95 % high (%)": _percent(high),
+                    PART: round(100 * part, 10),  # not 28.999999999999996
+                    SHARE: _percent(share),
+                    LOW: _percent(low),
+                    HIGH: _percent(high),
                     "items": round(costs["items"]) if costs else None,
                     "GPU-hours": costs.get("gpu_hours"),
-                    "money (in the unit of the prices)": costs.get("money"),
+                    MONEY: costs.get("money"),
                     "days": costs.get("days"),
                 }
             )
@@ -93,23 +98,21 @@ def _percent(fraction: float | None) -> float | None:
     return None if fraction is None else 100 * fraction
 
 
-def needed_table(curves: Sequence[Curve], priced: Priced) -> pd.DataFrame:
-    """:func:`needed_lines` as people read it."""
-    lines = []
-    for curve in curves:
-        for part, (share, low, high) in curve.needed.items():
-            costs = priced.at(share) if share is not None else None
-            bounds = "" if low is None or high is None else f" ({100 * low:.0f} … {100 * high:.0f})"
-            lines.append(
-                {
-                    "ordering": curve.order,
-                    "area %": percent_text(curve.auc),
-                    "of what a full backfill would still add": f"{100 * part:.0f} %",
-                    "smallest share (95 %)": MISSING if share is None else f"{100 * share:.0f} %{bounds}",
-                    "items": MISSING if costs is None else f"{costs['items']:,.0f}",
-                    "GPU-hours": MISSING if costs is None else amount_text(costs["gpu_hours"]),
-                    "money": MISSING if costs is None else amount_text(costs["money"]),
-                    "days": MISSING if costs is None else amount_text(costs["days"]),
-                }
-            )
-    return pd.DataFrame(lines)
+def needed_table(needed: pd.DataFrame) -> pd.DataFrame:
+    """The lines of :func:`needed_lines` as people read them."""
+    return pd.DataFrame([_read(line) for line in records(needed)])
+
+
+def _read(line: Mapping[str, Any]) -> dict[str, str]:
+    bounds = "" if pd.isna(line[LOW]) else f" ({line[LOW]:.0f} … {line[HIGH]:.0f})"
+    missing = pd.isna(line[SHARE])
+    return {
+        "ordering": line["ordering"],
+        "area %": percent_text(line["area (%)"] / 100),
+        "of what a full backfill would still add": f"{line[PART]:.0f} %",
+        "smallest share (95 %)": MISSING if missing else f"{line[SHARE]:.0f} %{bounds}",
+        "items": MISSING if missing else f"{line['items']:,}",
+        "GPU-hours": MISSING if missing else amount_text(line["GPU-hours"]),
+        "money": MISSING if missing else amount_text(line[MONEY]),
+        "days": MISSING if missing else amount_text(line["days"]),
+    }

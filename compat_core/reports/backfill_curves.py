@@ -18,7 +18,7 @@ ORDER_LOOKS = {
     "class-mean": ("#009E73", "solid", "triangle-up"),
     "oracle": ("#B8800B", "longdashdot", "diamond"),
     "class": ("#D55E00", "dashdot", "cross"),
-    "popularity": ("#2F8FC4", "dashdot", "x"),
+    "popularity": ("#6A4FC7", "dashdot", "x"),
 }
 SHARE_AXIS = "gallery backfilled (%)"
 REMAINING = "what a full backfill would still add to the method at 0 %"

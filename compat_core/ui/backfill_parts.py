@@ -106,9 +106,9 @@ def show(source: Source, costs: CostConfig, items: int) -> None:
         "Counted from the method at 0 % backfilled to its full backfill. Not the recovered gain of Compare, which "
         "counts from the status quo to the ceiling."
     )
-    table = needed_table(curves, priced)
-    st.dataframe(table, hide_index=True, width="stretch", key="backfill-needed", alt="Shares needed, with their bill")
     numbers = needed_lines(curves, priced)
+    table = needed_table(numbers)
+    st.dataframe(table, hide_index=True, width="stretch", key="backfill-needed", alt="Shares needed, with their bill")
     download_table(
         "share-needed", "backfill-get",
         lambda kind: frame_to_format(table if kind in READ else numbers, kind),

@@ -66,13 +66,13 @@ def test_the_priced_figure_shows_status_quo_and_ceiling_inside_its_range():
 
 
 def test_the_table_of_shares_says_of_what_they_are_a_part():
-    table = needed_table([CURVE], PRICED)
+    table = needed_table(needed_lines([CURVE], PRICED))
     assert table["of what a full backfill would still add"].tolist() == ["90 %", "99 %"]
     assert table["smallest share (95 %)"].tolist() == ["50 % (40 … 60)", "–"]
 
 
 def test_no_ordering_looks_like_the_ceiling_or_the_status_quo():
-    assert set(ORDER_LOOKS) == set(ORDERS) and len(set(ORDER_LOOKS.values())) == len(ORDERS)
+    assert set(ORDER_LOOKS) == set(ORDERS) and len({color for color, *_ in ORDER_LOOKS.values()}) == len(ORDERS)
     for color, dash, _ in ORDER_LOOKS.values():
         assert color not in {role(cell).color for cell in REFERENCES}
         assert dash not in {role(cell).dash for cell in REFERENCES}
@@ -112,6 +112,6 @@ def test_shares_needed_are_taken_along_as_numbers():
 
 def test_small_bills_of_shares_are_not_shown_as_nothing():
     priced = Priced(CostConfig(items=50_000), 50_000, 64, 64, True)
-    line = needed_table([CURVE], priced).iloc[0]
+    line = needed_table(needed_lines([CURVE], priced)).iloc[0]
     assert (line["items"], line["GPU-hours"]) == ("25,000", "0.0139")
     assert line["money"] == amount_text(priced.at(0.5)["money"]) != "0.0"
