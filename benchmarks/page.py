@@ -48,9 +48,10 @@ def section(title: str, document: Mapping[str, Any]) -> str:
     """One benchmark: the machine, a table per race, and growth."""
     machine = document["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if name in SHOWN)
+    gpu = f"{machine['device']}; " if machine.get("device") else ""
     lines = [
         f"## {title}\n",
-        f"{machine['cpu']}, {machine['cpu_cores']} cores, Python {machine['python']}, {packages}.\n",
+        f"{gpu}{machine['cpu']}, {machine['cpu_cores']} cores, Python {machine['python']}, {packages}.\n",
     ]
     for race in document["races"]:
         lines += [f"### {race['title']}\n"]

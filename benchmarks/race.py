@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from compat_core.experiments.environment import snapshot
 
 RESULTS = Path(__file__).parent / "results"
@@ -119,6 +121,7 @@ def write(name: str, races: Sequence[Race], growth: Sequence[Mapping[str, Any]] 
     """
     RESULTS.mkdir(exist_ok=True)
     machine = {key: value for key, value in snapshot().items() if key not in ("command", "git", "device_reason")}
+    machine["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     document = {"races": [asdict(one) for one in races], "growth": list(growth), "machine": machine}
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -164,9 +164,13 @@ def main() -> None:
     """All races of this file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, help="a folder of class folders; without: the digits at 32 px")
+    parser.add_argument("--count", type=int, default=40_000, help="images of it that a GPU maps")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = arguments.images or digit_files(Path(name))
+        if torch.cuda.is_available():
+            write("transformation", [map_race(folder, "resnet18", arguments.count if arguments.images else 1_000)])
+            return
         races = [map_race(folder, "tiny-conv", 10_000 if arguments.images else 1_000)]
         races.append(map_race(folder, "resnet18", 2_000 if arguments.images else 1_000))
     write("transformation", [*races, adapters()])

@@ -167,6 +167,7 @@ def stand_in() -> Iterator[None]:
         "torch.cuda.is_bf16_supported": lambda: False,
         "torch.random.fork_rng": lambda devices=(): fork([]),
         "torch.Generator": GpuGenerator,
+        "torch.cuda.make_graphed_callables": lambda module, samples: module,
         "torch.optim.Optimizer._accelerator_graph_capture_health_check": lambda self: None,
     }
     with ExitStack() as stack:

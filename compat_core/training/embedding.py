@@ -11,6 +11,7 @@ from compat_core.data.augment import to_float, train_augment
 from compat_core.data.images import ImageSet
 from compat_core.losses.base import ClassificationLoss
 from compat_core.models.embedder import Embedder
+from compat_core.training.graphs import Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class EmbedderTraining:
     ) -> None:
         self.images, self.augment = images, augment
         self.num_items = len(images)
-        self.embedder, self.head, self.term = embedder, head, term
+        self.head, self.term = head, term
+        self.emb_of = Recorded(embedder)
         parts = {"embedder": embedder, "head": head, "term": term}
         self.module: nn.Module = nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
 
@@ -79,10 +81,10 @@ class EmbedderTraining:
 
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """Classification loss plus the term's parts; ``total`` is their sum."""
-        embedder, head, term = self.embedder, self.head, self.term
+        head, term = self.head, self.term
         images = train_augment(self.images.images[indices], self.augment, stream)
         labels = self.images.labels[indices]
-        emb = embedder(images).float()  # (B, D): losses in float32 also under autocast
+        emb = self.emb_of(images).float()  # (B, D): losses in float32 also under autocast
         parts = {"classification": head(emb, labels)}
         if term is not None:
             parts |= term(Batch(images, labels, indices, emb, head, progress))

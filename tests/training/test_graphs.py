@@ -1,0 +1,94 @@
+"""A recorded module computes what the plain one computes, step after step."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from compat_core.models import BACKBONES, Embedder
+from compat_core.models.transformation import UncertainTransformation
+from compat_core.training.graphs import Recorded
+
+PX, STEPS = 32, 4
+
+
+@pytest.fixture
+def cuda():
+    """A real GPU: a recording is nothing that could be stood in for."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device, none was found")
+    deterministic, torch.backends.cudnn.deterministic = torch.backends.cudnn.deterministic, True
+    yield "cuda"
+    torch.backends.cudnn.deterministic = deterministic
+
+
+def trained(module, called, batches, half):
+    """The losses of a few steps of gradient descent, one batch each, and the state they end in."""
+    optimiser = torch.optim.SGD(module.parameters(), lr=1e-3, momentum=0.9)
+    losses = []
+    for inputs in batches:
+        with torch.autocast("cuda", torch.bfloat16, enabled=half):
+            found = called(*inputs)
+        total = sum(part.float().square().mean() for part in (found if isinstance(found, tuple) else (found,)))
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+        losses.append(float(total.detach()))
+    return losses, module.state_dict()
+
+
+def compare(module, batches, half):
+    other = copy.deepcopy(module)
+    wanted, plain = trained(other, other, batches, half)
+    recorded = Recorded(module)
+    losses, state = trained(module, recorded, batches, half)
+    assert losses == pytest.approx(wanted, rel=1e-4)
+    for name, value in state.items():
+        torch.testing.assert_close(value, plain[name], rtol=1e-3, atol=1e-4, msg=lambda text, name=name: name + text)
+    return recorded
+
+
+def test_elsewhere_it_is_the_plain_call():
+    net = nn.Linear(3, 2)
+    images = torch.randn(4, 3)
+    recorded = Recorded(net)
+    assert torch.equal(recorded(images), net(images))
+    assert not recorded.graphs
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("arch", BACKBONES.names())
+def test_every_backbone_trains_the_same(arch, half, cuda):
+    torch.manual_seed(0)
+    net = Embedder(arch, 16, 3, PX).to(cuda).train()
+    for part in net.modules():  # what is drawn within a recording comes from another place of the stream
+        if type(part).__name__ in ("Dropout", "StochasticDepth"):
+            part.p = 0.0
+    batches = [(torch.randn(8 + step % 2, 3, PX, PX, device=cuda),) for step in range(STEPS)]
+    assert len(compare(net, batches, half).graphs) == 2  # one for each size of batch
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+def test_batch_norm_that_is_frozen_on_the_way(half, cuda):
+    torch.manual_seed(0)
+    net = UncertainTransformation(16, 8, 16, 64).to(cuda).train()
+    batches = [(torch.randn(32, 16, device=cuda), torch.randn(32, 8, device=cuda)) for _ in range(STEPS)]
+    recorded = compare(net, batches, half)
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm1d):
+            part.eval()
+    before = {name: buffer.clone() for name, buffer in net.named_buffers()}
+    trained(net, recorded, batches, half)
+    assert len(recorded.graphs) == 2
+    assert all(torch.equal(buffer, before[name]) for name, buffer in net.named_buffers())
+
+
+@pytest.mark.gpu
+def test_without_gradients_nothing_is_recorded(cuda):
+    recorded = Recorded(nn.Linear(3, 2).to(cuda))
+    with torch.no_grad():
+        recorded(torch.randn(4, 3, device=cuda))
+    assert not recorded.graphs
