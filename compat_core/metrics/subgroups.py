@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from compat_core.errors import CompatError
-from compat_core.metrics.bootstrap import LEVEL, RESAMPLES, Interval, bootstrap_mean, bootstrap_means, interval
+from compat_core.metrics.bootstrap import LEVEL, RESAMPLES, Interval, bootstrap_means, interval
 from compat_core.retrieval.inputs import check_keys
 
 
@@ -69,15 +69,17 @@ def subgroup_scores(
     if len(present) < 2:
         raise CompatError("groups", value=len(present), rule="with valid queries; a gap needs at least two")
     columns = {number: values[kept & (code == number)] for number in present}
+    # Other draws for each group: its resamples must be independent of the others'.
+    drawn = [
+        bootstrap_means(column[:, None], resamples, seed + place)[:, 0] for place, column in enumerate(columns.values())
+    ]
     found = tuple(
-        Subgroup(str(names[number]), len(column), bootstrap_mean(column, resamples, seed + place, level))
-        for place, (number, column) in enumerate(columns.items())
+        Subgroup(str(names[number]), len(column), interval(float(column.mean()), means, level))
+        for (number, column), means in zip(columns.items(), drawn, strict=True)
     )
     estimates = [group.value.estimate for group in found]
     high, low = int(np.argmax(estimates)), int(np.argmin(estimates))
-    # Other draws for each group: its resamples must be independent of the others'.
-    drawn = [bootstrap_means(columns[present[place]][:, None], resamples, seed + place)[:, 0] for place in (high, low)]
-    gap = interval(estimates[high] - estimates[low], drawn[0] - drawn[1], level)
+    gap = interval(estimates[high] - estimates[low], drawn[high] - drawn[low], level)
     return SubgroupScores(found, found[high].name, found[low].name, gap)
 
 
