@@ -14,7 +14,7 @@ import torch
 from benchmarks import reid_peer
 from benchmarks.race import PeakAbove, Race, grow, race, write
 from compat_core.metrics import evaluate_retrieval
-from compat_core.retrieval.scores import BLOCK_BYTES, full_precision
+from compat_core.retrieval.scores import BLOCK_BYTES_GPU, full_precision
 
 DIM, BLOCK = 128, 128
 PEERS = ("pytorch-metric-learning", reid_peer.NAME)
@@ -118,7 +118,7 @@ def on_gpu(classes: int) -> Race:
     found = race(
         f"Exact evaluation on {torch.cuda.get_device_name()}, 50,000 × 50,000, {classes:,} classes",
         {
-            "bare matrix product": lambda: bare_product(emb, emb, "cuda", BLOCK_BYTES // (4 * len(emb))),
+            "bare matrix product": lambda: bare_product(emb, emb, "cuda", BLOCK_BYTES_GPU // (4 * len(emb))),
             "evaluate_retrieval": lambda: ours(emb, labels, "cuda"),
         },
         "bare matrix product", 5, target="under 1 s on a data-centre GPU, equal to the CPU's to 1e-6",

@@ -120,7 +120,10 @@ class Execution:
         started = time.monotonic()
         self.tracker.start(str(self.choice.device), self.choice.reason)
         if self.choice.device.type == "cuda":  # the same seed must give the same numbers twice
-            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+            cudnn: Any = torch.backends.cudnn
+            cudnn.deterministic, cudnn.benchmark = True, False
+            if self.choice.autocast is None:  # float32 was asked for: not TF32, which is torch's default
+                cudnn.conv.fp32_precision = "ieee"
         self.stage("load images")
         dataset = self.files.keep_unreadable(load_dataset(self.config.data, progress=self._loaded))
         for note in dataset.notes:

@@ -52,7 +52,7 @@ def evaluate_retrieval(
         ks: the k of CMC@k and precision@k, each >= 1. Where k exceeds the gallery, CMC@k looks at all of it, and
             precision@k counts the places that cannot be filled as wrong.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        block_rows: most queries scored at a time; None keeps a block of scores below 64 MiB. Changes no result.
+        block_rows: most queries scored at a time; None chooses by the memory that their scores take. Changes no result.
         curves: also give ``precision_at_recall`` (101,) and ``cmc_curve`` (50,).
 
     Returns:
@@ -91,9 +91,11 @@ def evaluate_retrieval(
             rule=f"none of {len(query)} queries has a relevant item (another one of equal label) in the gallery",
             fix="check that both label files belong together",
         )
-    tally = _Tally(len(query), places, curves)
+    tally = None
     for block in iter_rank_blocks(source, relevance, block_rows):
+        tally = tally or _Tally(len(query), places, curves, block.ranks.device)
         tally.add(block)
+    assert tally is not None  # a query with a relevant item is in some block
     found = tally.per_query(valid, relevance.counts)
     return RetrievalScores(
         cmc={k: float(found.hit_within(k)[valid].mean()) for k in places},
@@ -108,25 +110,28 @@ def evaluate_retrieval(
         chance=chance_levels(relevance.counts[valid], relevance.candidates[valid], places, places),
         distance=distance,
         per_query=found,
-        precision_at_recall=tally.curve.numpy() / int(valid.sum()) if curves else None,
+        precision_at_recall=tally.curve.cpu().numpy() / int(valid.sum()) if curves else None,
         cmc_curve=_cmc_curve(found) if curves else None,
     )
 
 
 class _Tally:
-    """Per-query numbers filled in block by block. Sums run strictly in order, so block sizes change nothing."""
+    """Per-query numbers filled in block by block, where the blocks are.
 
-    def __init__(self, num_queries: int, ks: tuple[int, ...], curves: bool) -> None:
-        self.curves = curves
-        self.first = torch.zeros(num_queries, dtype=torch.int64)
-        empty = torch.full((num_queries,), float("nan"), dtype=torch.float64)
+    Sums on a CPU run strictly in order, so block sizes change nothing.
+    """
+
+    def __init__(self, num_queries: int, ks: tuple[int, ...], curves: bool, device: torch.device) -> None:
+        self.curves, self.device = curves, device
+        self.first = torch.zeros(num_queries, dtype=torch.int64, device=device)
+        empty = torch.full((num_queries,), float("nan"), dtype=torch.float64, device=device)
         self.average_precision, self.ap_at_r, self.r_precision = empty.clone(), empty.clone(), empty.clone()
         self.precision = {k: empty.clone() for k in ks}
-        self.curve = torch.zeros(RECALL_LEVELS, dtype=torch.float64)
+        self.curve = torch.zeros(RECALL_LEVELS, dtype=torch.float64, device=device)
 
     def add(self, block: RankBlock) -> None:
         ranks, counts, rows = block.ranks, block.counts, block.queries
-        number = torch.arange(1, ranks.shape[1] + 1)
+        number = torch.arange(1, ranks.shape[1] + 1, device=self.device)
         own = number <= counts[:, None]  # (B, P)
         precision = torch.where(own, number / ranks.clamp_min(1).double(), 0.0)  # at each relevant item
         within_r = own & (ranks <= counts[:, None])
@@ -139,7 +144,7 @@ class _Tally:
         if self.curves:
             # Interpolated: the best precision at this recall or any higher one.
             best = precision.flip(1).cummax(1).values.flip(1)
-            level = torch.arange(RECALL_LEVELS)
+            level = torch.arange(RECALL_LEVELS, device=self.device)
             needed = torch.div(level * counts[:, None] + 99, 100, rounding_mode="floor").clamp_min(1)  # relevant items
             self.curve = torch.cat([self.curve[None], best.gather(1, needed - 1)]).cumsum(0)[-1]
 
@@ -147,11 +152,11 @@ class _Tally:
         return PerQuery(
             valid=valid,
             num_relevant=counts,
-            first_hit_rank=self.first.numpy(),
-            average_precision=self.average_precision.numpy(),
-            ap_at_r=self.ap_at_r.numpy(),
-            r_precision=self.r_precision.numpy(),
-            precision={k: values.numpy() for k, values in self.precision.items()},
+            first_hit_rank=self.first.cpu().numpy(),
+            average_precision=self.average_precision.cpu().numpy(),
+            ap_at_r=self.ap_at_r.cpu().numpy(),
+            r_precision=self.r_precision.cpu().numpy(),
+            precision={k: values.cpu().numpy() for k, values in self.precision.items()},
         )
 
 

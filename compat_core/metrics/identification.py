@@ -85,7 +85,7 @@ def identify(
         fpirs: false-positive identification rates, each in (0, 1).
         distance: ``cosine`` (a zero vector has cosine 0 with everything), ``l2`` or ``dot``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        block_rows: most probes scored at a time; None keeps a block of scores below 64 MiB. Changes no result.
+        block_rows: most probes scored at a time; None chooses by the memory that their scores take. Changes no result.
 
     Returns:
         The rates as Python floats in [0, 1], with counts.

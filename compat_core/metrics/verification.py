@@ -91,7 +91,7 @@ def verify(
         distance: ``cosine`` (a zero vector has cosine 0 with everything), ``l2`` or ``dot``.
         fars: false-accept rates, each in (0, 1).
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        block_rows: most queries scored at a time; None keeps a block of scores below 64 MiB. Changes no result.
+        block_rows: most queries scored at a time; None chooses by the memory that their scores take. Changes no result.
 
     Returns:
         The rates as Python floats in [0, 1], with counts.

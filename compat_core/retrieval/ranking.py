@@ -34,8 +34,10 @@ class RankBlock:
 
     Attributes:
         queries: (B,) int64, rows of the query set.
-        ranks: (B, P) int64 on the CPU, 1-based and ascending per row; 0 where a row has fewer than P relevant items.
+        ranks: (B, P) int64, 1-based and ascending per row; 0 where a row has fewer than P relevant items.
         counts: (B,) int64, relevant items of each query, in [1, P].
+
+    All three lie on the CUDA device that counted, or on the CPU.
     """
 
     queries: torch.Tensor
@@ -102,8 +104,8 @@ def iter_rank_blocks(source: BlockScores, relevance: Relevance, block_rows: int 
     Args:
         source: the prepared vectors.
         relevance: of the same queries and gallery.
-        block_rows: most queries scored at a time; None chooses so that a block of scores stays below 64 MiB. The
-            ranks do not depend on it.
+        block_rows: most queries scored at a time; None chooses by the memory that a block of scores takes.
+            The ranks do not depend on it.
 
     Raises:
         CompatError: for ``block_rows`` below 1.
@@ -125,7 +127,7 @@ def relevant_ranks(source: BlockScores, relevance: Relevance, block_rows: int | 
     gathered = [np.zeros(0, dtype=np.int64) for _ in range(len(relevance.counts))]
     for block in iter_rank_blocks(source, relevance, block_rows):
         for query, ranks, count in zip(block.queries.tolist(), block.ranks, block.counts.tolist(), strict=True):
-            gathered[query] = ranks[:count].numpy().copy()
+            gathered[query] = ranks[:count].cpu().numpy().copy()
     return gathered
 
 
@@ -186,9 +188,11 @@ def _rank_block(
     own &= positive > float("-inf")  # an excluded item is not to be found
     ranks = _count(scores, columns, own, positive)
     # Rows in ascending order with what is not theirs at the end.
-    ranks = ranks.masked_fill(~own, torch.iinfo(torch.int64).max).sort(dim=1).values.cpu()
-    ranks = ranks[:, :width].masked_fill(torch.arange(width) >= counts[:, None], 0)
-    return RankBlock(rows, ranks, counts)
+    ranks = ranks.masked_fill(~own, torch.iinfo(torch.int64).max).sort(dim=1).values
+    home = device if device.type == "cuda" else torch.device("cpu")  # an Apple GPU has no float64 to go on with
+    counts, ranks = counts.to(home), ranks[:, :width].to(home)
+    ranks = ranks.masked_fill(torch.arange(width, device=home) >= counts[:, None], 0)
+    return RankBlock(rows.to(home), ranks, counts)
 
 
 def _count(scores: torch.Tensor, columns: torch.Tensor, own: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:

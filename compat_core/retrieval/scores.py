@@ -21,6 +21,7 @@ DISTANCES = ("cosine", "l2", "dot")
 COLUMN_TILE = 64
 ROW_TILE = 16
 BLOCK_BYTES = 64 * 2**20  # of one block of scores; about four times that is in use while its ranks are counted
+BLOCK_BYTES_GPU = 256 * 2**20  # a GPU has little to do for fewer
 SCORE_LIMIT = 1e37  # stays clear of the largest float32, 3.4e38
 
 
@@ -56,7 +57,7 @@ class ScoreSource:
     @property
     def block_bytes(self) -> int:
         """Bytes that a block of scores may have."""
-        return BLOCK_BYTES
+        return BLOCK_BYTES_GPU if self.query.device.type == "cuda" else BLOCK_BYTES
 
     def room(self, rows: int) -> torch.Tensor:
         """Memory for blocks of up to ``rows`` queries: fresh pages for every block would cost as much as counting."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -137,12 +138,11 @@ def train(
         trainable.start_epoch(epoch, config.epochs)
         stream = generator(device, job.seed, stream_name, "augment", epoch)
         with seeded(job.seed, stream_name, "epoch", epoch):
-            for step, chosen in enumerate(epoch_batches(trainable.num_items, batch, job.seed, epoch)):
+            for step, indices in enumerate(_batches(trainable.num_items, batch, job.seed, epoch, device)):
                 done = epoch * steps_per_epoch + step
                 lr = config.lr * schedule(done, total_steps, config.warmup)
                 for group in optimiser.param_groups:
                     group["lr"] = lr
-                indices = torch.as_tensor(chosen, device=device)
                 with torch.autocast(device.type, job.device.autocast, enabled=job.device.autocast is not None):
                     losses = trainable.losses(indices, stream, done / total_steps)
                 optimiser.zero_grad(set_to_none=True)
@@ -164,6 +164,12 @@ def train(
             save_checkpoint(job.checkpoint, module, optimiser, epoch + 1, digest(config))
             saved_at = time.monotonic()
     return module.eval()
+
+
+def _batches(num_items: int, batch_size: int, seed: int, epoch: int, device: torch.device) -> Sequence[torch.Tensor]:
+    """The epoch's batches of indices on the device, sent there at once: a GPU would be waited for at every copy."""
+    batches = list(epoch_batches(num_items, batch_size, seed, epoch))
+    return torch.as_tensor(np.concatenate(batches), device=device).split([len(chosen) for chosen in batches])
 
 
 def schedule(step: int, total_steps: int, warmup: float) -> float:
