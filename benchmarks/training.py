@@ -104,12 +104,16 @@ def plain_loop(setting: Setting, workers: int, epochs: int = 1, seed: int = 0) -
     return TrainedModel(embedder.eval(), head.eval(), torch.arange(num_classes))
 
 
+def placed(images: ImageSet, device: torch.device) -> ImageSet:
+    """The images and their labels on the device."""
+    return dataclasses.replace(images, images=images.images.to(device), labels=images.labels.to(device))
+
+
 def our_loop(setting: Setting, precision: str = "auto", epochs: int = 1, seed: int = 0) -> TrainedModel:
     """The same network and schedule through :func:`train`."""
     choice = pick_device("auto", precision)
     version = dataclasses.replace(setting.version, train=dataclasses.replace(setting.version.train, epochs=epochs))
-    images = dataclasses.replace(setting.images, images=setting.images.images.to(choice.device))
-    images = dataclasses.replace(images, labels=images.labels.to(choice.device))
+    images = placed(setting.images, choice.device)
     return train_version(version, images, "crop-flip", "new", Job("race", seed, choice, NullTracker()))
 
 
@@ -194,8 +198,7 @@ def extraction(setting: Setting) -> Race:
 def compiling(setting: Setting, steps: int = 20) -> Race:
     """Training steps with and without ``torch.compile``: what it saves, and how long its warm-up takes to be repaid."""
     choice, arch = pick_device(), setting.version.arch
-    images = setting.images.subset(torch.arange(2 * BATCH))
-    images = dataclasses.replace(images, images=images.images.to(choice.device), labels=images.labels.to(choice.device))
+    images = placed(setting.images.subset(torch.arange(2 * BATCH)), choice.device)
 
     def stepper(compiles: bool) -> Callable[[], None]:
         embedder = Embedder(arch, setting.version.dim, 3, PX).to(choice.device).train()

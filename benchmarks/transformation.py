@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.race import PeakAbove, Race, race, write
-from benchmarks.training import digit_files, settings
+from benchmarks.training import digit_files, placed, settings
 from compat_core.adapters import ADAPTERS, Pairs
 from compat_core.data.augment import train_augment
 from compat_core.device import pick_device
@@ -99,9 +99,9 @@ def map_race(folder: Path, arch: str, count: int, published_epochs: int = 80) ->
         published_epochs: 80 in the released code.
     """
     setting, _ = settings(folder, arch, count)
-    images, held_out = setting.images, setting.decoded.subset(setting.held_out)
-    version = dataclasses.replace(setting.version, train=TrainConfig(epochs=4))
     job = Job("race", 0, pick_device(), NullTracker())
+    images, held_out = placed(setting.images, job.device.device), setting.decoded.subset(setting.held_out)
+    version = dataclasses.replace(setting.version, train=TrainConfig(epochs=4))
     old_rows = torch.nonzero(images.labels < images.num_classes // 2)[:, 0]
     old = train_version(version, images.subset(old_rows), "crop-flip", "old", job)
     new = train_version(version, images, "crop-flip", "new", job)

@@ -24,7 +24,6 @@ class Recorded:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.adders: list[Any] = []
         self.graphs: dict[Hashable, Callable[..., Any]] = {}
 
     def __call__(self, *inputs: torch.Tensor) -> Any:
@@ -33,19 +32,8 @@ class Recorded:
         modes = tuple(part.training for part in self.module.modules())
         kind = (modes, *(tuple(tensor.shape) for tensor in inputs))
         if kind not in self.graphs:
-            self.adders = self.adders or _gradient_adders(self.module)
             self.graphs[kind] = _record(self.module, inputs)
         return self.graphs[kind](*inputs)
-
-
-def _gradient_adders(module: nn.Module) -> list[Any]:
-    """What adds to each parameter's gradient, made here and held.
-
-    It belongs to the stream it was made on. One made while recording, on a stream of its own, would have every step
-    wait for the one stream on the other, parameter by parameter.
-    """
-    views = [parameter.view_as(parameter) for parameter in module.parameters() if parameter.requires_grad]
-    return [view.grad_fn.next_functions[0][0] for view in views if view.grad_fn is not None]
 
 
 class _Alone(nn.Module):
@@ -62,6 +50,10 @@ class _Alone(nn.Module):
 
 def _record(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Callable[..., Any]:
     device = inputs[0].device
+    # Gradients are added up on the stream they were recorded on, each after those of the step before: as it must be.
+    hush = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+    if hush:
+        hush(False)
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     half, wanted = torch.get_autocast_dtype("cuda"), torch.is_autocast_enabled("cuda")
     # Weights cast outside the recording would be stale in its replays, so nothing is taken from the cast cache.

@@ -7,6 +7,8 @@ from compat_core.errors import CompatError
 from compat_core.metrics import evaluate_retrieval
 from compat_core.retrieval import DISTANCES
 from compat_core.retrieval import ranking as ranking_module
+from compat_core.retrieval.ranking import relate, relevant_ranks
+from compat_core.retrieval.scores import prepare
 from tests.metrics.retrieval_oracle import evaluate, mean
 
 KS = (1, 3, 10)
@@ -313,4 +315,16 @@ def test_gpu_agrees_with_cpu(distance, gpu):
     np.testing.assert_allclose(there.precision_at_recall, here.precision_at_recall, atol=1e-3)
     grid = [np.round(part) if part.dtype.kind == "f" else part for part in case]
     here, there = (evaluate_retrieval(*grid, distance="dot", device=device) for device in ("cpu", gpu))
-    np.testing.assert_array_equal(there.per_query.average_precision, here.per_query.average_precision)
+    np.testing.assert_array_equal(there.per_query.first_hit_rank, here.per_query.first_hit_rank)
+    np.testing.assert_array_equal(there.per_query.r_precision, here.per_query.r_precision)
+    # of the same ranks, added up in another order
+    np.testing.assert_allclose(there.per_query.average_precision, here.per_query.average_precision, rtol=1e-13)
+    ranks = [
+        relevant_ranks(
+            prepare(torch.from_numpy(grid[0]), torch.from_numpy(grid[2]), "dot", torch.device(device)),
+            relate(grid[1], grid[3], None),
+        )
+        for device in ("cpu", gpu)
+    ]
+    for cpu_ranks, gpu_ranks in zip(*ranks, strict=True):
+        np.testing.assert_array_equal(gpu_ranks, cpu_ranks)
