@@ -25,6 +25,7 @@ from compat_core.methods import METHODS, TrainedModel, Upgrade
 from compat_core.models import is_saved, load_module, save_module
 from compat_core.spec import Spec
 
+RANKINGS = "rankings"  # folder of ranked lists and of metrics per query
 THUMBNAIL_PX = 64
 UNREADABLE_FILE = "unreadable_files.json"
 
@@ -73,11 +74,11 @@ class Artefacts:
 
     def ranking_file(self, seed: int, label: str, cell: str) -> Path:
         """File of the raw ranked lists of one cell."""
-        return self.root / "rankings" / f"seed{seed}" / folder_name(label) / f"{cell.replace('/', '_')}.npz"
+        return self.root / RANKINGS / f"seed{seed}" / folder_name(label) / f"{cell.replace('/', '_')}.npz"
 
     def backfill_file(self, seed: int, label: str) -> Path:
         """File of a method's backfill curves: per ordering and metric the area under the curve of every query."""
-        return self.root / "rankings" / f"seed{seed}" / folder_name(label) / "backfill.npz"
+        return self.root / RANKINGS / f"seed{seed}" / folder_name(label) / "backfill.npz"
 
     def backfill(self, seed: int, label: str) -> dict[str, np.ndarray]:
         """``"ordering metric"`` -> area under the backfill curve per query ``(Nq,)``; empty where none was drawn."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from compat_core.errors import CompatError
-from compat_core.experiments.artefacts import Artefacts
+from compat_core.experiments.artefacts import RANKINGS, Artefacts
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.run import Run
 from compat_core.methods import METHODS
@@ -60,17 +60,27 @@ class Evidence:
     run: Run
     config: ExperimentConfig
 
+    @property
+    def by_class(self) -> bool:
+        """Whether the folder came without its ranked lists, which are large, so that claims are judged by class means.
+
+        Resampling then draws whole classes: an interval is wider where queries of one class go right or wrong together.
+        """
+        return not (self.run.path / RANKINGS).is_dir()
+
     def labels(self, side: Side) -> list[str]:
         """Labels of the run's methods that ``side`` matches."""
         return [spec.label for spec in self.config.methods if side.matches(spec)]
 
     def values(self, label: str, cell: str, metric: str) -> np.ndarray:
-        """``(S, Nq)`` float64: the metric per seed and valid query.
+        """``(S, Nq)`` float64: the metric per seed and valid query; ``(S, K)`` per class of :attr:`by_class`.
 
         Raises:
-            NotKept: for a run that was made before metrics were kept per query.
-            CompatError: when the ranked lists are not there.
+            NotKept: for a run that was made before metrics were kept per query, or that keeps too little by class.
+            CompatError: when one of the ranked lists is not there.
         """
+        if self.by_class:
+            return self._class_means(label, cell, metric)
         files = Artefacts(self.run.path)
         cells = [files.ranking(seed, label, cell) for seed in self.config.seeds]
         if not all(metric in found for found in cells):
@@ -78,6 +88,16 @@ class Evidence:
             raise NotKept(f"run {self.run.id}", rule=rule, fix="run it again")
         stacked = np.stack([found[metric].astype(np.float64) for found in cells])
         return stacked[:, ~np.isnan(stacked).any(axis=0)]
+
+    def _class_means(self, label: str, cell: str, metric: str) -> np.ndarray:
+        rows = (self.run.results() or {}).get("per_class", [])
+        chosen = [row for row in rows if (row["method"], row["cell"]) == (label, cell) and metric in row]
+        by_seed = [[row for row in chosen if row["seed"] == seed] for seed in self.config.seeds]
+        names, sizes = {tuple(row["class"] for row in one) for one in by_seed}, {row["num_queries"] for row in chosen}
+        if len(names) != 1 or len(sizes) != 1:
+            rule = f"has no ranked lists, and no {metric} of classes of equal size to judge claims by"
+            raise NotKept(f"run {self.run.id}", rule=rule, fix=f"copy its folder {RANKINGS}, or run it again")
+        return np.array([[row[metric] for row in one] for one in by_seed])
 
     def differences(self, better: Side, worse: Side, metric: str) -> list[Measurement]:
         """``better − worse`` for every pair of matching methods.
@@ -103,9 +123,18 @@ class Evidence:
     def backfill_differences(
         self, method: str, better: str, worse: str, metric: str, **params: Any
     ) -> list[Measurement]:
-        """Area under the backfill curve of the ordering ``better`` less that of ``worse``, where both were drawn."""
+        """Area under the backfill curve of the ordering ``better`` less that of ``worse``, where both were drawn.
+
+        Raises:
+            NotKept: for a run that drew both and came without its areas per query.
+        """
         found = []
         for label in self.labels(Side(method, "new/migrated", params)) if not self.config.scenario.chain else ():
+            if self.by_class:
+                curves = (self.run.results() or {}).get("backfill", [])
+                if {better, worse} <= {curve["order"] for curve in curves if curve["method"] == label}:
+                    rule = "came without its backfill's areas per query, which orders are compared by"
+                    raise NotKept(f"run {self.run.id}", rule=rule, fix=f"copy its folder {RANKINGS}, or run it again")
             areas = [Artefacts(self.run.path).backfill(seed, label) for seed in self.config.seeds]
             keys = f"{better} {metric}", f"{worse} {metric}"
             if all(key in area for area in areas for key in keys):
@@ -134,5 +163,6 @@ class Evidence:
             f"{card['train_images']:,} training images" if "train_images" in card else "",
             f"{len(self.config.seeds)} seed{'s' if len(self.config.seeds) > 1 else ''}",
             f"searched by {self.config.distance}" if self.config.distance != "cosine" else "",
+            "intervals over classes" if self.by_class else "",
         ]
         return ", ".join(filter(None, parts))

@@ -9,11 +9,13 @@ import pytest
 
 from compat_core.cli import main
 from compat_core.experiments.artefacts import Artefacts
+from compat_core.experiments.files import write_json
 from compat_core.experiments.presets import configure
+from compat_core.experiments.results import RESULTS_FILE
 from compat_core.experiments.runner import run_experiment
 from compat_core.experiments.store import RunStore
 from compat_core.reports.claims import CLAIMS, OUTCOMES, Claim, answer
-from compat_core.reports.evidence import Evidence, Measurement, Side
+from compat_core.reports.evidence import Evidence, Measurement, NotKept, Side
 from compat_core.spec import Spec, parse_specs
 
 
@@ -27,8 +29,19 @@ def run(tmp_path_factory):
     return run_experiment(config, RunStore(tmp_path_factory.mktemp("runs")))
 
 
+class Whole:
+    """A folder in which nothing is missing."""
+
+    def __truediv__(self, name):
+        return self
+
+    def is_dir(self):
+        return True
+
+
 class FakeRun:
     id = "fake"
+    path = Whole()
     config = configure("demo")
 
     def results(self):
@@ -125,6 +138,45 @@ def test_a_run_from_before_the_metrics_per_query_is_passed_over_and_named(run, m
     assert answer(CLAIMS.get("lce-costs-less"), [run]).passed_over == (), "it never could speak to that"
     assert main(["claims", run.id, "--runs-dir", str(run.path.parent)]) == 0
     assert "keeps no mAP per query" in capsys.readouterr().err
+
+
+def without_rankings(run, tmp_path, size=None):
+    """A copy of the run without its ranked lists; ``size`` is how many queries each class is then said to have."""
+    shutil.copytree(run.path, tmp_path / "slim", ignore=shutil.ignore_patterns("rankings"))
+    slim = RunStore(tmp_path).get("slim")
+    results = slim.results()
+    for row in results["per_class"]:
+        row["num_queries"] = size or row["num_queries"]
+    write_json(slim.path / RESULTS_FILE, results)
+    return slim
+
+
+def test_a_run_without_its_ranked_lists_is_judged_by_its_classes(run, tmp_path):
+    slim = without_rankings(run, tmp_path, size=36)
+    evidence, rows = Evidence(slim, slim.config), slim.results()["per_class"]
+    by_class = evidence.values("bct-sys", "new/migrated", "mAP")
+    wanted = [row["mAP"] for row in rows if (row["method"], row["cell"], row["seed"]) == ("bct-sys", "new/migrated", 1)]
+    assert by_class.shape == (2, 10)
+    assert by_class[1].tolist() == wanted
+    (finding,) = answer(CLAIMS.get("bct-sys-compatible"), [slim]).findings
+    assert finding.budget.endswith("intervals over classes")
+    assert finding.ci_low <= finding.value <= finding.ci_high
+    assert "intervals over classes" not in Evidence(run, run.config).budget()
+
+
+def test_orders_cannot_be_compared_without_areas_per_query(run, tmp_path):
+    slim = without_rankings(run, tmp_path, size=36)
+    with pytest.raises(NotKept, match="without its backfill's areas per query"):
+        Evidence(slim, slim.config).backfill_differences("fct", "oracle", "random", "mAP")
+    assert Evidence(slim, slim.config).backfill_differences("fct", "sigma", "random", "mAP") == []
+
+
+def test_classes_of_unequal_size_have_no_say(run, tmp_path):
+    slim = without_rankings(run, tmp_path)
+    assert len({row["num_queries"] for row in slim.results()["per_class"]}) > 1
+    found = answer(CLAIMS.get("bct-sys-compatible"), [slim])
+    assert found.findings == ()
+    assert "no mAP of classes of equal size" in found.passed_over[0]
 
 
 @pytest.mark.parametrize("lost", ["config.json", "vectors"])
