@@ -21,8 +21,9 @@ Written by `python -m compat_core reproduction` from the files in `reproduction/
 run names its budget: data, network, epochs, images, seeds. **The published figures beside ours are of other data sets,
 networks and budgets**: compare direction and share of the gain, never value with value. Cells are `query/gallery`;
 `old/old` is the status quo, `new/old` the untouched old gallery, `new/migrated` the method, `paragon` the ceiling.
-Values are percent, mean ± standard deviation over seeds. Intervals are 95 %, percentile bootstrap over queries of the
-mean over seeds. ✓ compatible in every seed, ✗ not compatible in any, ? mixed or undecided.
+Values are percent, mean ± standard deviation over seeds. Intervals are 95 %, percentile bootstrap over queries (over
+classes where the budget says so) of the mean over seeds. ✓ compatible in every seed, ✗ not compatible in any, ? mixed
+or undecided.
 """
 
 

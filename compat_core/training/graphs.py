@@ -8,15 +8,18 @@ from typing import Any
 import torch
 from torch import nn
 
+LARGEST_ITEM = 3 * 64 * 64  # numbers; what comes in larger pieces keeps a GPU busy by itself
+
 
 class Recorded:
     """Calls ``module``; on a CUDA device its forward and backward pass are recorded as graphs, one per kind of batch.
 
     The numbers are those of the plain call. What a call returns is overwritten by the next call of the same kind, so
-    there must be one call per optimiser step. Calls without gradients, and other devices, are passed through.
+    there must be one call per optimiser step. Calls without gradients, or with items above ``LARGEST_ITEM``, and other
+    devices are passed through.
 
     A recording holds the memory of one step, and is made anew when the batch has another shape, or when a part of the
-    module went to eval mode.
+    module went to eval mode: two for the two sizes of batches that an epoch has.
 
     Args:
         module: without hooks, every parameter taking part in every call, nothing that waits for the GPU.
@@ -27,7 +30,8 @@ class Recorded:
         self.graphs: dict[Hashable, Callable[..., Any]] = {}
 
     def __call__(self, *inputs: torch.Tensor) -> Any:
-        if inputs[0].device.type != "cuda" or not torch.is_grad_enabled():
+        small = inputs[0][0].numel() <= LARGEST_ITEM
+        if inputs[0].device.type != "cuda" or not small or not torch.is_grad_enabled():
             return self.module(*inputs)
         modes = tuple(part.training for part in self.module.modules())
         kind = (modes, *(tuple(tensor.shape) for tensor in inputs))

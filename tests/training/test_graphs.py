@@ -9,6 +9,7 @@ from torch import nn
 from compat_core.models import BACKBONES, Embedder
 from compat_core.models.transformation import UncertainTransformation
 from compat_core.training.graphs import Recorded
+from tests.stand_in import stand_in
 
 PX, STEPS = 32, 4
 
@@ -92,3 +93,15 @@ def test_without_gradients_nothing_is_recorded(cuda):
     with torch.no_grad():
         recorded(torch.randn(4, 3, device=cuda))
     assert not recorded.graphs
+
+
+def test_large_pictures_are_not_recorded():
+    with stand_in():
+        net = nn.Conv2d(3, 2, 3).to("cuda")
+        recorded = Recorded(net)
+        for side, recordings in ((65, 0), (64, 1), (64, 1), (32, 2)):
+            recorded(torch.zeros(2, 3, side, side, device="cuda"))
+            assert len(recorded.graphs) == recordings
+        net.eval()
+        recorded(torch.zeros(2, 3, 32, 32, device="cuda"))
+        assert len(recorded.graphs) == 3
