@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from compat_core.data.images import Dataset, ImageSet
 from compat_core.errors import CompatError
 from compat_core.experiments.files import write_json
+from compat_core.experiments.results import RESULTS_FILE
 from compat_core.losses import build_loss
 from compat_core.methods import METHODS, TrainedModel, Upgrade
 from compat_core.models import is_saved, load_module, save_module
@@ -165,6 +166,18 @@ class Artefacts:
         old = load_module(self.model_dir(seed, "old"), device)
         upgrade = METHODS.get(described["method"]).upgrade(old, load_module(new, device), **parts)
         return upgrade.to(device).eval()
+
+    def finished_upgrade(self, seed: int, label: str) -> Upgrade:
+        """The saved upgrade. Raises CompatError where there is none, or a broken one."""
+        upgrade = self.load_upgrade(seed, label)
+        if upgrade is None and (self.root / RESULTS_FILE).is_file():
+            raise CompatError(
+                "method", value=label, rule="its model is not in the run's folder, which was copied in part",
+                fix="copy the folders models and embeddings too",
+            )  # fmt: skip
+        if upgrade is None:
+            raise CompatError("method", value=label, rule="this run has not finished it", fix="wait, or resume the run")
+        return upgrade
 
     def maps_old(self, seed: int, label: str) -> bool:
         """Whether the method transforms old rows; False where it was not finished. Raises CompatError for a broken one.

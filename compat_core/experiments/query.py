@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from compat_core.data.decode import decode_upload
-from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts, Gallery
 from compat_core.experiments.run import Run
 from compat_core.methods import Upgrade, match_dim
@@ -65,10 +64,7 @@ class QuerySession:
     def __init__(self, run: Run, seed: int, label: str) -> None:
         self.files, self.seed, self.label = Artefacts(run.path), seed, label
         self.distance = run.config.distance
-        upgrade = self.files.load_upgrade(seed, label)
-        if upgrade is None:
-            raise CompatError("method", value=label, rule="this run has not finished it", fix="wait, or resume the run")
-        self.upgrade: Upgrade = upgrade
+        self.upgrade: Upgrade = self.files.finished_upgrade(seed, label)
         self.gallery: Gallery = self.files.gallery()
         self.old = np.asarray(self.files.embedding(seed, "old", "old"))
         self.naive_new = np.asarray(self.files.embedding(seed, "paragon", "new"))

@@ -63,7 +63,8 @@ class Finding:
     """What one run says about one claim.
 
     ``budget`` says what the run could spend, since a claim holds at a budget; ``value``, ``ci_low`` and ``ci_high`` are
-    the mean difference over queries and seeds with its interval; ``per_seed`` its value for every seed.
+    the mean difference over queries and seeds with its interval; ``per_seed`` its value for every seed; ``num_queries``
+    what was resampled, by ``unit``: queries, or classes.
     """
 
     run: str
@@ -75,6 +76,7 @@ class Finding:
     ci_high: float
     per_seed: tuple[float, ...]
     num_queries: int
+    unit: str = "queries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def _judge(claim: Claim, measurement: Measurement, resamples: int, budget: str) 
         outcome = "does not hold" if number.high <= claim.margin else "undecided"
     return Finding(
         measurement.run, measurement.what, budget, outcome, number.estimate, number.low, number.high,
-        tuple(float(value) for value in seeds), len(gap),
+        tuple(float(value) for value in seeds), len(gap), measurement.unit,
     )  # fmt: skip
 
 

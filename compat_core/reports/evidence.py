@@ -45,12 +45,14 @@ class Measurement:
         what: which two things were compared.
         per_query: ``(Nq,)`` the difference per query, mean over seeds, oriented so that positive supports the claim.
         per_seed: ``(S,)`` its mean per seed.
+        unit: what ``per_query`` has an entry for, ``queries`` or ``classes``.
     """
 
     run: str
     what: str
     per_query: np.ndarray
     per_seed: np.ndarray
+    unit: str = "queries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,8 @@ class Evidence:
                     continue
                 gap = self.values(first, better.cell, metric) - self.values(second, worse.cell, metric)
                 what = f"{first} {better.cell} − {second} {worse.cell}" + (f", {metric}" if metric != "mAP" else "")
-                found.append(Measurement(self.run.id, what, gap.mean(axis=0), gap.mean(axis=1)))
+                unit = "classes" if self.by_class else "queries"
+                found.append(Measurement(self.run.id, what, gap.mean(axis=0), gap.mean(axis=1), unit))
         return found
 
     def backfill_differences(

@@ -79,8 +79,8 @@ def detail(entry: dict[str, Any]) -> None:
         for finding in entry["findings"]:
             seeds = ", ".join(map(points_text, finding["per_seed"]))
             value, low, high = (points_text(finding[key]) for key in ("value", "ci_low", "ci_high"))
+            count = f"{finding['num_queries']:,} {finding['unit']}"
             st.markdown(
                 f"{MARKS[finding['outcome']]}: {finding['what']} = **{value} points** "
-                f"({low} … {high}; seeds {seeds}; {finding['num_queries']:,} queries) · at {finding['budget']} · "
-                f"`{finding['run']}`"
+                f"({low} … {high}; seeds {seeds}; {count}) · at {finding['budget']} · `{finding['run']}`"
             )

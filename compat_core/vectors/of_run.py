@@ -86,9 +86,7 @@ def given_from_run(run: Run, seed: int, pairs: int, device: DeviceChoice | None 
     for spec in run.config.methods:
         if spec.name == NAIVE_METHOD:
             continue
-        upgrade = files.load_upgrade(seed, spec.label)
-        if upgrade is None:
-            raise CompatError("method", value=spec.label, rule="this run has not finished it", fix="resume the run")
+        upgrade = files.finished_upgrade(seed, spec.label)
         query, rows = (np.array(files.embedding(seed, spec.label, kind)) for kind in ("query", "gallery_old"))
         free = np.array_equal(files.embedding(seed, spec.label, "new"), found.new)
         how = "maps the old rows" if upgrade.maps_old else "leaves the old rows as they are"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from compat_core.cli import main
+from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.files import write_json
 from compat_core.experiments.presets import configure
@@ -160,6 +161,7 @@ def test_a_run_without_its_ranked_lists_is_judged_by_its_classes(run, tmp_path):
     assert by_class[1].tolist() == wanted
     (finding,) = answer(CLAIMS.get("bct-sys-compatible"), [slim]).findings
     assert finding.budget.endswith("intervals over classes")
+    assert (finding.num_queries, finding.unit) == (10, "classes")
     assert finding.ci_low <= finding.value <= finding.ci_high
     assert "intervals over classes" not in Evidence(run, run.config).budget()
 
@@ -169,6 +171,15 @@ def test_orders_cannot_be_compared_without_areas_per_query(run, tmp_path):
     with pytest.raises(NotKept, match="without its backfill's areas per query"):
         Evidence(slim, slim.config).backfill_differences("fct", "oracle", "random", "mAP")
     assert Evidence(slim, slim.config).backfill_differences("fct", "sigma", "random", "mAP") == []
+
+
+def test_a_copy_without_models_says_so(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "slim", ignore=shutil.ignore_patterns("models"))
+    with pytest.raises(CompatError, match="method: got 'l2'; its model is not in the run's folder"):
+        Artefacts(tmp_path / "slim").finished_upgrade(0, "l2")
+    (tmp_path / "slim" / RESULTS_FILE).unlink()
+    with pytest.raises(CompatError, match="this run has not finished it"):
+        Artefacts(tmp_path / "slim").finished_upgrade(0, "l2")
 
 
 def test_classes_of_unequal_size_have_no_say(run, tmp_path):
