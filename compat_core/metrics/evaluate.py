@@ -13,7 +13,7 @@ from compat_core.errors import CompatError
 from compat_core.metrics.chance import chance_levels
 from compat_core.metrics.scores import PerQuery, RetrievalScores
 from compat_core.retrieval.inputs import check_embeddings, check_ids, check_keys, check_pair, shared_codes
-from compat_core.retrieval.ranking import RankBlock, iter_rank_blocks, relate
+from compat_core.retrieval.ranking import RankBlock, iter_rank_blocks, relate, where_ranks_are
 from compat_core.retrieval.scores import BlockScores, prepare
 from compat_core.retrieval.streamed import StreamedSource, is_streamed
 
@@ -91,11 +91,9 @@ def evaluate_retrieval(
             rule=f"none of {len(query)} queries has a relevant item (another one of equal label) in the gallery",
             fix="check that both label files belong together",
         )
-    tally = None
+    tally = _Tally(len(query), places, curves, where_ranks_are(place))
     for block in iter_rank_blocks(source, relevance, block_rows):
-        tally = tally or _Tally(len(query), places, curves, block.ranks.device)
         tally.add(block)
-    assert tally is not None  # a query with a relevant item is in some block
     found = tally.per_query(valid, relevance.counts)
     return RetrievalScores(
         cmc={k: float(found.hit_within(k)[valid].mean()) for k in places},

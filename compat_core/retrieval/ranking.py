@@ -37,7 +37,7 @@ class RankBlock:
         ranks: (B, P) int64, 1-based and ascending per row; 0 where a row has fewer than P relevant items.
         counts: (B,) int64, relevant items of each query, in [1, P].
 
-    All three lie on the CUDA device that counted, or on the CPU.
+    All three lie on the device of :func:`where_ranks_are`.
     """
 
     queries: torch.Tensor
@@ -165,6 +165,11 @@ def ranks_among(scores: torch.Tensor, columns: torch.Tensor, own: torch.Tensor) 
     return _count(scores, columns, own, scores.gather(1, columns))
 
 
+def where_ranks_are(device: torch.device) -> torch.device:
+    """Where the ranks lie that were counted on ``device``: there on a CUDA device, else on the CPU."""
+    return device if device.type == "cuda" else torch.device("cpu")  # an Apple GPU has no float64 to go on with
+
+
 def is_compiled(device: torch.device, num_scores: int) -> bool:
     """Whether the compiled kernel counts: where it runs, and where loading it is repaid."""
     return device.type == "cpu" and num_scores >= rank_kernel.WORTH_COMPILING and compiled.available()
@@ -189,7 +194,7 @@ def _rank_block(
     ranks = _count(scores, columns, own, positive)
     # Rows in ascending order with what is not theirs at the end.
     ranks = ranks.masked_fill(~own, torch.iinfo(torch.int64).max).sort(dim=1).values
-    home = device if device.type == "cuda" else torch.device("cpu")  # an Apple GPU has no float64 to go on with
+    home = where_ranks_are(device)
     counts, ranks = counts.to(home), ranks[:, :width].to(home)
     ranks = ranks.masked_fill(torch.arange(width, device=home) >= counts[:, None], 0)
     return RankBlock(rows.to(home), ranks, counts)
