@@ -42,6 +42,7 @@ def keep(run: Run) -> dict[str, Any]:
         values.setdefault(row["method"], {}).setdefault(row["metric"], {}).setdefault(row["cell"], []).append(
             row["value"]
         )
+    answers = [(claim.name, answer(claim, [run])) for claim in CLAIMS]
     kept = {
         "schema_version": SCHEMA_VERSION,
         "run": run.id,
@@ -65,10 +66,9 @@ def keep(run: Run) -> dict[str, Any]:
         "chain": results["chain"],
         "protocols": _trials(results),
         "findings": [
-            {"claim": claim.name} | dataclasses.asdict(finding)
-            for claim in CLAIMS
-            for finding in answer(claim, [run]).findings
+            {"claim": name} | dataclasses.asdict(finding) for name, one in answers for finding in one.findings
         ],
+        "passed_over": [{"claim": name, "why": why} for name, one in answers for why in one.passed_over],
     }  # fmt: skip
     return _short(kept)
 

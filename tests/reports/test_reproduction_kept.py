@@ -24,6 +24,13 @@ def test_every_claim_is_on_the_page():
         assert claim.statement in written
 
 
+def test_a_kept_run_that_cannot_speak_to_a_claim_is_named_there():
+    first = read(KEPT[0])
+    silent = first | {"passed_over": [{"claim": "side-information-helps", "why": "no lists"}]}
+    said = [f"not judged: no lists | – | – | {first['budget']}" in page([one]) for one in (first, silent)]
+    assert said == [False, True]
+
+
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_kept_results_are_small_and_name_no_local_path(path):
     assert path.stat().st_size < 500_000
