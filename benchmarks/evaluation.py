@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks import reid_peer
-from benchmarks.race import PeakAbove, Race, grow, race, write
+from benchmarks.race import ON_GPU, PeakAbove, Race, grow, race, write
 from compat_core.metrics import evaluate_retrieval
 from compat_core.retrieval.scores import BLOCK_BYTES_GPU, full_precision
 
@@ -175,13 +175,12 @@ def growth() -> dict[str, Any]:
 
 
 def main() -> None:
-    """All races of this file; with a GPU, those that it runs."""
+    """All races of this file; with a GPU, first those that it runs, to a file of their own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only 10,000 × 10,000")
     arguments = parser.parse_args()
     if torch.cuda.is_available():  # the other races are the processor's
-        write("evaluation", [on_gpu(1_000), on_gpu(200)])
-        return
+        write(f"evaluation-{ON_GPU}", [on_gpu(1_000), on_gpu(200)])
     races = [small(rounds=5)]
     if not arguments.quick:
         for run in (

@@ -18,6 +18,7 @@ from compat_core.experiments.environment import snapshot
 
 RESULTS = Path(__file__).parent / "results"
 MIB = 2**20
+ON_GPU = "on-one-GPU"  # ends the name of what a GPU raced: its file lies beside the processor's
 
 
 @dataclass(frozen=True, slots=True)

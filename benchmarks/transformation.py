@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.race import PeakAbove, Race, race, write
+from benchmarks.race import ON_GPU, PeakAbove, Race, race, write
 from benchmarks.training import digit_files, placed, settings
 from compat_core.adapters import ADAPTERS, Pairs
 from compat_core.data.augment import train_augment
@@ -170,7 +170,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = arguments.images or digit_files(Path(name))
         if torch.cuda.is_available():
-            write("transformation", [map_race(folder, "resnet18", arguments.count if arguments.images else 1_000)])
+            count = arguments.count if arguments.images else 1_000
+            write(f"transformation-{ON_GPU}", [map_race(folder, "resnet18", count)])
             return
         races = [map_race(folder, "tiny-conv", 10_000 if arguments.images else 1_000)]
         races.append(map_race(folder, "resnet18", 1_000 if arguments.images else 300, network_epochs=12))

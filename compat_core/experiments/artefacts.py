@@ -26,6 +26,7 @@ from compat_core.methods import METHODS, TrainedModel, Upgrade
 from compat_core.models import is_saved, load_module, save_module
 from compat_core.spec import Spec
 
+MODELS, EMBEDDINGS = "models", "embeddings"  # folders of a run
 RANKINGS = "rankings"  # folder of ranked lists and of metrics per query
 THUMBNAIL_PX = 64
 UNREADABLE_FILE = "unreadable_files.json"
@@ -63,11 +64,11 @@ class Artefacts:
 
     def model_dir(self, seed: int, label: str) -> Path:
         """Folder of a model version or an upgrade."""
-        return self.root / "models" / f"seed{seed}" / folder_name(label)
+        return self.root / MODELS / f"seed{seed}" / folder_name(label)
 
     def embedding_file(self, seed: int, label: str, kind: str) -> Path:
         """File of one embedding matrix; ``kind`` is ``old``, ``new``, ``side``, ``query``, ``gallery_new`` …"""
-        return self.root / "embeddings" / f"seed{seed}" / folder_name(label) / f"{kind}.npy"
+        return self.root / EMBEDDINGS / f"seed{seed}" / folder_name(label) / f"{kind}.npy"
 
     def checkpoint(self, seed: int, label: str) -> Path:
         """Checkpoint file of a stage."""
@@ -115,7 +116,8 @@ class Artefacts:
             if path.is_file():
                 with np.load(path) as stored:
                     return {name: stored[name] for name in stored.files}
-        raise CompatError("ranked lists", value=f"{label}, seed {seed}, {cell}", rule="not written by this run (yet)")
+        where = f"{label}, seed {seed}, {cell}"
+        raise self._missing("ranked lists", where, RANKINGS, "not written by this run (yet)")
 
     # -- model versions ------------------------------------------------------------------------------------------
 
@@ -170,14 +172,16 @@ class Artefacts:
     def finished_upgrade(self, seed: int, label: str) -> Upgrade:
         """The saved upgrade. Raises CompatError where there is none, or a broken one."""
         upgrade = self.load_upgrade(seed, label)
-        if upgrade is None and (self.root / RESULTS_FILE).is_file():
-            raise CompatError(
-                "method", value=label, rule="its model is not in the run's folder, which was copied in part",
-                fix="copy the folders models and embeddings too",
-            )  # fmt: skip
         if upgrade is None:
-            raise CompatError("method", value=label, rule="this run has not finished it", fix="wait, or resume the run")
+            raise self._missing("method", label, MODELS, "this run has not finished it")
         return upgrade
+
+    def _missing(self, what: str, value: str, folder: str, otherwise: str) -> CompatError:
+        """Why something is not there: a finished run without the whole ``folder`` was copied in part."""
+        if (self.root / RESULTS_FILE).is_file() and not (self.root / folder).is_dir():
+            rule, fix = f"this copy of the run came without its folder {folder}", "copy the whole folder of the run"
+            return CompatError(what, value=value, rule=rule, fix=fix)
+        return CompatError(what, value=value, rule=otherwise, fix="wait, or resume the run")
 
     def maps_old(self, seed: int, label: str) -> bool:
         """Whether the method transforms old rows; False where it was not finished. Raises CompatError for a broken one.
@@ -203,7 +207,7 @@ class Artefacts:
 
     def save_gallery(self, images: ImageSet, spec: str) -> None:
         """Write ids, labels and thumbnails (at most 64 px) of the evaluation images, once."""
-        folder = self.root / "embeddings"
+        folder = self.root / EMBEDDINGS
         thumbnails = images.images
         if images.size > THUMBNAIL_PX:
             small = [
@@ -221,7 +225,7 @@ class Artefacts:
 
     def gallery(self) -> Gallery:
         """The evaluation gallery. Raises CompatError when the run has not got that far, or was deleted."""
-        folder = self.root / "embeddings"
+        folder = self.root / EMBEDDINGS
         try:
             described = json.loads((folder / "gallery.json").read_text())
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels", "ids")}
@@ -235,7 +239,8 @@ class Artefacts:
         """One embedding matrix ``(N, D)`` float32, memory-mapped. Raises CompatError when it is not there."""
         path = self.embedding_file(seed, label, kind)
         if not path.is_file():
-            raise CompatError("embeddings", value=f"{label}, seed {seed}, {kind}", rule="not written by this run (yet)")
+            where = f"{label}, seed {seed}, {kind}"
+            raise self._missing("embeddings", where, EMBEDDINGS, "not written by this run (yet)")
         return np.load(path, mmap_mode="r")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -92,8 +93,8 @@ class Evidence:
         return stacked[:, ~np.isnan(stacked).any(axis=0)]
 
     def _class_means(self, label: str, cell: str, metric: str) -> np.ndarray:
-        rows = (self.run.results() or {}).get("per_class", [])
-        chosen = [row for row in rows if (row["method"], row["cell"]) == (label, cell) and metric in row]
+        rows = (self.run.derive(_class_rows) or {}).get((label, cell), ())
+        chosen = [row for row in rows if metric in row]
         by_seed = [[row for row in chosen if row["seed"] == seed] for seed in self.config.seeds]
         names, sizes = {tuple(row["class"] for row in one) for one in by_seed}, {row["num_queries"] for row in chosen}
         if len(names) != 1 or len(sizes) != 1:
@@ -169,3 +170,11 @@ class Evidence:
             "intervals over classes" if self.by_class else "",
         ]
         return ", ".join(filter(None, parts))
+
+
+def _class_rows(results: dict[str, Any]) -> Mapping[tuple[str, str], tuple[dict[str, Any], ...]]:
+    """The rows of ``per_class`` by method and cell."""
+    found: dict[tuple[str, str], tuple[dict[str, Any], ...]] = {}
+    for row in results.get("per_class", ()):
+        found[row["method"], row["cell"]] = (*found.get((row["method"], row["cell"]), ()), row)
+    return MappingProxyType(found)

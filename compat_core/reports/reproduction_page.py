@@ -153,15 +153,14 @@ def _claims(kept: Sequence[Mapping[str, Any]]) -> str:
         first = [f"{claim.statement} ({claim.source})", f"**{outcome}**{counted}"]
         if not findings:
             lines.append([*first, MISSING, MISSING, MISSING, MISSING])
-        silent = [
-            ["", "", f"not judged: {entry['why']}", MISSING, MISSING, one["budget"]]
-            for one in kept for entry in one.get("passed_over", ()) if entry["claim"] == claim.name
-        ]  # fmt: skip
         for place, finding in enumerate(findings):
             bounds = f"{points_text(finding.ci_low)} … {points_text(finding.ci_high)}"
             numbers = [f"{finding.outcome}: {finding.what}", points_text(finding.value), bounds, finding.budget]
             lines.append([*(first if place == 0 else ("", "")), *numbers])
-        lines += silent
+        lines += [
+            ["", "", f"not judged: {entry['why']}", MISSING, MISSING, one["budget"]]
+            for one in kept for entry in one.get("passed_over", ()) if entry["claim"] == claim.name
+        ]  # fmt: skip
     note = (
         "A claim holds when the whole interval of its difference lies on the claimed side and every seed agrees; one "
         "run that refutes it is enough. An outcome is one at the budget named beside it."

@@ -174,12 +174,17 @@ def test_orders_cannot_be_compared_without_areas_per_query(run, tmp_path):
 
 
 def test_a_copy_without_models_says_so(run, tmp_path):
-    shutil.copytree(run.path, tmp_path / "slim", ignore=shutil.ignore_patterns("models"))
-    with pytest.raises(CompatError, match="method: got 'l2'; its model is not in the run's folder"):
-        Artefacts(tmp_path / "slim").finished_upgrade(0, "l2")
-    (tmp_path / "slim" / RESULTS_FILE).unlink()
-    with pytest.raises(CompatError, match="this run has not finished it"):
-        Artefacts(tmp_path / "slim").finished_upgrade(0, "l2")
+    slim = Artefacts(tmp_path / "slim")
+    shutil.copytree(run.path, slim.root, ignore=shutil.ignore_patterns("models", "embeddings"))
+    with pytest.raises(CompatError, match="got 'l2'; this copy of the run came without its folder models; copy"):
+        slim.finished_upgrade(0, "l2")
+    with pytest.raises(CompatError, match="came without its folder embeddings"):
+        slim.embedding(0, "l2", "new")
+    with pytest.raises(CompatError, match=r"not written by this run \(yet\)"):
+        slim.ranking(0, "no such method", "new/new2")
+    (slim.root / RESULTS_FILE).unlink()
+    with pytest.raises(CompatError, match="this run has not finished it; wait, or resume the run"):
+        slim.finished_upgrade(0, "l2")
 
 
 def test_classes_of_unequal_size_have_no_say(run, tmp_path):
