@@ -119,3 +119,23 @@ def cpu_threads(device: torch.device, image_size: int) -> Iterator[int]:
         yield threads
     finally:
         torch.set_num_threads(before)
+
+
+IMAGES_SHARE = 0.5  # of free memory: models, activations and a second copy of some images need the rest
+
+
+def room_for_images(device: torch.device) -> int | None:
+    """Bytes of images that may be put on ``device`` at once; None where that cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0] * IMAGES_SHARE)
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() * IMAGES_SHARE)
+    memory = main_memory()
+    return None if memory is None else int(memory * IMAGES_SHARE)
+
+
+def main_memory() -> int | None:
+    """Bytes of main memory this machine has; None where the system does not say."""
+    if not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,9 +55,9 @@ class TransformationTraining(PairTraining):
     module: NetworkMap
     config: FctMapConfig
 
-    def start_epoch(self, epoch: int, epochs: int) -> None:
+    def start_epoch(self, epoch: int, epochs: int, batches: Sequence[torch.Tensor]) -> None:
         """Look at the held-out pairs; half-way, freeze the batch-norm statistics."""
-        super().start_epoch(epoch, epochs)
+        super().start_epoch(epoch, epochs, batches)
         if epoch >= self.config.bn_eval_at * epochs:
             for layer in self.module.modules():
                 if isinstance(layer, nn.BatchNorm1d):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +102,7 @@ class PairTraining:
             None if self.codes is None else torch.from_numpy(self.codes[indices]).to(device),
         )
 
-    def start_epoch(self, epoch: int, epochs: int) -> None:
+    def start_epoch(self, epoch: int, epochs: int, batches: Sequence[torch.Tensor]) -> None:
         """Take the loss on the held-out pairs, at most LOOKS times over the training."""
         if epoch % -(-epochs // LOOKS) == 0:
             self.remember()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ import torch
 import torch.nn.functional as F
 
 from compat_core.data.base import Progress
-from compat_core.data.cache import decode_cached
+from compat_core.data.cache import cache_entry, decode_cached, room_for
 from compat_core.data.config import DataConfig
 from compat_core.data.decode import probe
 from compat_core.data.files import ImageFile, shortened
 from compat_core.data.images import Dataset, ImageSet
 from compat_core.data.plan import Plan, plan_parts
+from compat_core.device import main_memory
 from compat_core.errors import CompatError
 
 LARGEST_NATIVE = 128
@@ -78,12 +78,16 @@ def from_files(
     seen_channels, seen_size = probe([files[index] for index in selected])
     channels = about.channels or seen_channels
     size, notes = _size(config.image_size, about.size, seen_size)
-    _check_memory(len(selected), channels * size * size)
+    chosen_files = [[files[index] for index in chosen] for chosen in (plan.train, plan.test)]
+    entries = [cache_entry(part, root, size, channels) for part in chosen_files]
+    _check_room(entries, [len(part) for part in chosen_files], channels * size * size)
     parts = []
-    for chosen, done_before in ((plan.train, 0), (plan.test, len(plan.train))):
+    done_before = 0
+    for chosen, part, entry in zip((plan.train, plan.test), chosen_files, entries, strict=True):
         shifted = _shifted(progress, done_before, len(selected))
-        decoded, cache_notes = decode_cached([files[index] for index in chosen], root, size, channels, shifted)
+        decoded, cache_notes = decode_cached(part, entry, size, channels, shifted)
         parts.append((chosen, decoded))
+        done_before += len(part)
         notes += [note for note in cache_notes if note not in notes]
     skipped = tuple(entry for _, decoded in parts for entry in decoded.skipped)
     notes += _unreadable(skipped, len(selected), about.name)
@@ -192,18 +196,20 @@ def _unreadable(skipped: Sequence[tuple[str, str]], count: int, name: str) -> li
     return [f"{len(skipped)} unreadable file(s) skipped: {examples}; reasons: {kinds}"]
 
 
-def _check_memory(count: int, bytes_each: int) -> None:
-    """Refuse what would not fit, instead of being killed half-way."""
-    if not hasattr(os, "sysconf"):
+def _check_room(entries: Sequence[Path | None], counts: Sequence[int], bytes_each: int) -> None:
+    """Refuse what would fit neither on the cache's disk nor into main memory, instead of being killed half-way."""
+    missing = [count for entry, count in zip(entries, counts, strict=True) if entry is None or not entry.is_dir()]
+    needed, memory = sum(missing) * bytes_each, main_memory()
+    kept = next((entry for entry in entries if entry is not None), None)
+    if memory is None or needed <= 0.7 * memory or (kept is not None and room_for(kept, needed)):
         return
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if count * bytes_each > 0.7 * memory:
-        raise CompatError(
-            "data",
-            value=f"{count} images of {bytes_each} bytes",
-            rule=f"must fit into 70 % of this machine's {memory / 2**30:.0f} GiB",
-            fix="lower data.image_size or data.train_limit",
-        )
+    disk = "on the disk of $COMPATBENCH_CACHE" if kept is not None else "on disk (COMPATBENCH_CACHE is off)"
+    raise CompatError(
+        "data",
+        value=f"{sum(missing)} images of {bytes_each} bytes",
+        rule=f"fit neither into 70 % of this machine's {memory / 2**30:.0f} GiB nor {disk}",
+        fix="lower data.image_size or data.train_limit, or point COMPATBENCH_CACHE at a larger disk",
+    )
 
 
 def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -7,8 +7,9 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,45 +170,77 @@ def _upright(source: str | io.BytesIO, size: int, mode: str) -> tuple[Image.Imag
         return _plain(image, mode), colour
 
 
-def decode_files(files: Sequence[ImageFile], size: int, channels: int, progress: Progress | None = None) -> Decoded:
-    """Decode all files on as many threads as there are cores (Pillow's decoders release the interpreter's lock).
+def decode_chunks(
+    files: Sequence[ImageFile], size: int, channels: int, progress: Progress | None = None
+) -> Iterator[Decoded]:
+    """Decode all files, a chunk of them at a time, on as many threads as there are cores.
+
+    Pillow's decoders release the interpreter's lock. A few chunks are in memory at once, however slowly they are taken.
 
     Args:
         files: n files.
         size, channels: S and C of the result.
-        progress: told after every batch of files; what it raises stops the work and passes through.
-    """
-    images = np.empty((len(files), channels, size, size), dtype=np.uint8)
-    good = np.zeros(len(files), dtype=bool)
-    skipped: list[tuple[str, str]] = []
+        progress: told after every chunk; what it raises stops the work and passes through.
 
-    def decode_chunk(start: int) -> tuple[int, int, list[tuple[str, str]]]:
+    Yields:
+        consecutive parts of the result; ``kept`` counts files from the first of all.
+    """
+
+    def decode_chunk(start: int) -> Decoded:
+        chunk = files[start : start + _CHUNK]
+        images = np.empty((len(chunk), channels, size, size), dtype=np.uint8)
+        kept: list[int] = []
         bad: list[tuple[str, str]] = []
         greyed = 0
-        chunk = files[start : start + _CHUNK]
         for index, file in enumerate(chunk, start):
             try:
-                images[index], lost_colour = decode_file(file, size, channels)
+                images[len(kept)], lost_colour = decode_file(file, size, channels)
             except UNREADABLE as error:
                 bad.append((file.id, _reason(error)))
             else:
-                good[index] = True
+                kept.append(index)
                 greyed += lost_colour
-        return len(chunk), greyed, bad
+        return Decoded(images[: len(kept)], np.array(kept, dtype=np.int64), tuple(bad), greyed)
 
-    done = greyed = 0
-    with _pillow_quiet(), ThreadPoolExecutor(_threads()) as pool:
+    threads = _threads()
+    done = 0
+    with _pillow_quiet(), ThreadPoolExecutor(threads) as pool:
         try:
-            for count, lost_colour, bad in pool.map(decode_chunk, range(0, len(files), _CHUNK)):
-                done, greyed = done + count, greyed + lost_colour
-                skipped += bad
+            for decoded in _in_order(pool, decode_chunk, range(0, len(files), _CHUNK), 4 * threads):
+                yield decoded
+                done += len(decoded.kept) + len(decoded.skipped)
                 if progress is not None:
                     progress(done, len(files))
-        except BaseException:
+        finally:
             pool.shutdown(cancel_futures=True)
-            raise
-    kept = np.flatnonzero(good)
-    return Decoded(images if good.all() else images[kept], kept, tuple(skipped), greyed)
+
+
+def decode_files(files: Sequence[ImageFile], size: int, channels: int, progress: Progress | None = None) -> Decoded:
+    """:func:`decode_chunks` with all images in main memory."""
+    images = np.empty((len(files), channels, size, size), dtype=np.uint8)
+    kept = [np.empty(0, dtype=np.int64)]
+    skipped: list[tuple[str, str]] = []
+    filled = greyed = 0
+    for part in decode_chunks(files, size, channels, progress):
+        images[filled : filled + len(part.images)] = part.images
+        filled += len(part.images)
+        kept.append(part.kept)
+        skipped += part.skipped
+        greyed += part.greyed
+    return Decoded(images[:filled], np.concatenate(kept), tuple(skipped), greyed)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[int], Decoded], starts: Iterable[int], most: int
+) -> Iterator[Decoded]:
+    """``map(work, starts)`` on the pool's threads, with at most ``most`` results under way or waiting to be taken."""
+    waiting: deque[Future[Decoded]] = deque()
+    for start in starts:
+        waiting.append(pool.submit(work, start))
+        if len(waiting) == most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _plain(image: Image.Image, mode: str) -> Image.Image:

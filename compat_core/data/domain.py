@@ -6,6 +6,7 @@ import dataclasses
 
 import torch
 
+from compat_core.data.distant import whole
 from compat_core.data.images import Dataset, ImageSet
 
 
@@ -38,7 +39,7 @@ def shifted_to(dataset: Dataset, other: Dataset) -> Dataset:
 
 def _renamed(images: ImageSet, names: tuple[str, ...], channels: int) -> ImageSet:
     place = torch.tensor([names.index(name) for name in images.class_names])
-    pixels = images.images
+    pixels = whole(images.images)
     if images.channels < channels:
         pixels = pixels.expand(-1, channels, -1, -1).contiguous()
     elif images.channels > channels:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from compat_core.data.distant import DistantPixels, Pixels
 from compat_core.errors import CompatError
 
 AUGMENTATIONS = ("none", "crop", "crop-flip")
@@ -20,7 +21,8 @@ class ImageSet:
     """N square images with labels and names, decoded once and kept as bytes.
 
     Attributes:
-        images: ``(N, C, S, S)`` uint8, C = 1 (grey) or 3 (RGB), values 0 … 255.
+        images: ``(N, C, S, S)`` uint8, C = 1 (grey) or 3 (RGB), values 0 … 255. Distant where they do not
+            fit the device.
         labels: ``(N,)`` int64 in ``[0, num_classes)``; index into ``class_names``.
         ids: ``(N,)`` array of str, unique: which image this is (a file's path, an index in its archive).
         class_names: the names of all classes of the data set, sorted. A set need not hold images of each of them.
@@ -29,7 +31,7 @@ class ImageSet:
         CompatError: when the parts do not fit together.
     """
 
-    images: torch.Tensor
+    images: Pixels
     labels: torch.Tensor
     ids: np.ndarray
     class_names: tuple[str, ...]
@@ -85,12 +87,11 @@ class ImageSet:
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self):
             raise CompatError("indices", value=(chosen.min(), chosen.max()), rule=f"must lie in 0 … {len(self) - 1}")
         rows = torch.from_numpy(chosen)
-        return ImageSet(
-            self.images[rows.to(self.images.device)],
-            self.labels[rows.to(self.labels.device)],
-            self.ids[chosen],
-            self.class_names,
-        )
+        if isinstance(self.images, DistantPixels):
+            pixels: Pixels = self.images.part(rows)
+        else:
+            pixels = self.images[rows.to(self.images.device)]
+        return ImageSet(pixels, self.labels[rows.to(self.labels.device)], self.ids[chosen], self.class_names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +171,8 @@ class Dataset:
                 sha.update("\0".join(names).encode() + b"\0\0")
             sha.update(np.ascontiguousarray(part.labels.cpu().numpy(), dtype="<i8").tobytes())
             sha.update(repr(tuple(part.images.shape)).encode())
-            sha.update(np.ascontiguousarray(part.images.cpu().numpy()).data)
+            for chunk in part.images.split(4096):
+                sha.update(np.ascontiguousarray(chunk.cpu().numpy()).data)
         return sha.hexdigest()
 
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
+from compat_core.data.distant import whole
 from compat_core.data.images import Dataset, ImageSet
 from compat_core.errors import CompatError
 from compat_core.experiments.files import write_json
@@ -208,7 +209,7 @@ class Artefacts:
     def save_gallery(self, images: ImageSet, spec: str) -> None:
         """Write ids, labels and thumbnails (at most 64 px) of the evaluation images, once."""
         folder = self.root / EMBEDDINGS
-        thumbnails = images.images
+        thumbnails = whole(images.images)
         if images.size > THUMBNAIL_PX:
             small = [
                 F.interpolate(chunk.float(), size=(THUMBNAIL_PX, THUMBNAIL_PX), mode="area").round().to(torch.uint8)

@@ -14,7 +14,7 @@ import torch
 
 from compat_core.data import load_dataset
 from compat_core.data.files import scan_tree
-from compat_core.device import cpu_threads, for_small_images, pick_device
+from compat_core.device import cpu_threads, for_small_images, main_memory, pick_device
 from compat_core.errors import CompatError
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.pace import Work
@@ -223,6 +223,8 @@ def estimate(config: ExperimentConfig, size: Size, images_per_s: float, basis: s
     stages = works(config, size.train, size.test)
     seconds = sum(work.training / images_per_s + work.seconds for work in stages)
     pixels = size.channels * size.image_px**2
-    memory = 600_000_000 + (size.train + size.test) * (pixels * 2 + 4 * 7 * (config.old.dim + config.new.dim))
+    images = size.train + size.test
+    memory = 600_000_000 + images * 4 * 7 * (config.old.dim + config.new.dim)
+    memory += min(2 * images * pixels, (main_memory() or sys.maxsize) // 2)  # beyond that they stay on disk
     memory += config.new.train.batch_size * pixels * 4 * 200
     return Estimate(SPREAD[0] * seconds, SPREAD[1] * seconds, int(memory), basis)

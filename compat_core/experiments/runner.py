@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from compat_core.data import Dataset, load_dataset, old_subset
+from compat_core.data.distant import DistantPixels, placed
 from compat_core.data.images import ImageSet
 from compat_core.device import DeviceChoice, cpu_threads, for_small_images, pick_device
 from compat_core.errors import CompatError
@@ -131,6 +132,9 @@ class Execution:
         self.files.save_gallery(dataset.test, self.config.data.dataset)
         self.tracker.expect(works(self.config, len(dataset.train), len(dataset.test)))
         train_images = compact(dataset.train, self.choice.device)
+        if isinstance(train_images.images, DistantPixels):
+            size = f"{train_images.images.nbytes / 2**30:.1f} GiB"
+            self.tracker.log(f"note: training images of {size} do not fit {self.choice.device}: read batch by batch")
         self.choice = for_small_images(self.choice, train_images.size, self.config.precision)
         with cpu_threads(self.choice.device, train_images.size) as threads:
             if self.choice.device.type == "cpu":
@@ -305,7 +309,7 @@ def compact(images: ImageSet, device: torch.device) -> ImageSet:
     classes, labels = np.unique(images.labels.numpy(), return_inverse=True)
     return dataclasses.replace(
         images,
-        images=images.images.to(device),
+        images=placed(images.images, device),
         labels=torch.as_tensor(labels, device=device),
         class_names=tuple(images.class_names[index] for index in classes),
     )

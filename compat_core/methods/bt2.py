@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from compat_core.config import check_ranges, param
 from compat_core.data.augment import train_augment
+from compat_core.data.distant import announced
 from compat_core.data.images import ImageSet
 from compat_core.losses import ClassificationLoss, build_loss
 from compat_core.losses.normsoftmax import NormSoftmax, NormSoftmaxConfig
@@ -70,8 +72,9 @@ class BasisTraining:
         self.embedder, self.head, self.images, self.augment = embedder, head, images, augment
         self.old, self.free, self.prototypes, self.config = old, free, prototypes, config
 
-    def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Nothing changes between epochs."""
+    def start_epoch(self, epoch: int, epochs: int, batches: Sequence[torch.Tensor]) -> None:
+        """Have the images read ahead that are not on the device."""
+        announced(self.images.images, batches)
 
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """The four losses of one batch."""

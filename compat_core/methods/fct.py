@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -107,7 +107,7 @@ class MapTraining:
         self.num_items = old.shape[1]
         self.view = 0
 
-    def start_epoch(self, epoch: int, epochs: int) -> None:
+    def start_epoch(self, epoch: int, epochs: int, batches: Sequence[torch.Tensor]) -> None:
         """Take the epoch's view; half-way, freeze the batch-norm statistics."""
         self.view = epoch % len(self.old)
         if epoch >= self.bn_eval_at * epochs:

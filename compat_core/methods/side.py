@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from compat_core.data.augment import contrastive_view, train_augment
+from compat_core.data.distant import announced
 from compat_core.data.images import ImageSet
 from compat_core.losses.base import products
 from compat_core.methods.base import Context, train_version
@@ -59,8 +61,9 @@ class AutoencoderTraining:
         self.images, self.augment = images, augment
         self.num_items = len(images)
 
-    def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Nothing changes between epochs."""
+    def start_epoch(self, epoch: int, epochs: int, batches: Sequence[torch.Tensor]) -> None:
+        """Have the images read ahead that are not on the device."""
+        announced(self.images.images, batches)
 
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """The reconstruction error of one batch."""
@@ -86,8 +89,9 @@ class SimClrTraining:
         self.images, self.augment = images, augment
         self.num_items = len(images)
 
-    def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Nothing changes between epochs."""
+    def start_epoch(self, epoch: int, epochs: int, batches: Sequence[torch.Tensor]) -> None:
+        """Have the images read ahead that are not on the device."""
+        announced(self.images.images, batches)
 
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """NT-Xent of one batch of image pairs."""

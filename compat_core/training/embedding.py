@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from compat_core.data.augment import to_float, train_augment
+from compat_core.data.distant import Pixels, announced
 from compat_core.data.images import ImageSet
 from compat_core.losses.base import ClassificationLoss
 from compat_core.models.embedder import Embedder
@@ -61,7 +63,7 @@ class EmbedderTraining:
     Args:
         embedder: the model to train.
         head: its classification loss over ``len(classes)`` rows.
-        images: the training images, already on the device.
+        images: the training images, on the device or distant.
         augment: ``none``, ``crop`` or ``crop-flip``.
         term: the method's compatibility term, if it has one.
     """
@@ -76,8 +78,9 @@ class EmbedderTraining:
         parts = {"embedder": embedder, "head": head, "term": term}
         self.module: nn.Module = nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
 
-    def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Nothing changes between epochs."""
+    def start_epoch(self, epoch: int, epochs: int, batches: Sequence[torch.Tensor]) -> None:
+        """Have the images read ahead that are not on the device."""
+        announced(self.images.images, batches)
 
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """Classification loss plus the term's parts; ``total`` is their sum."""
@@ -92,7 +95,7 @@ class EmbedderTraining:
 
 
 @torch.no_grad()
-def embed(module: nn.Module, images: torch.Tensor, device: torch.device, batch_size: int = 512) -> torch.Tensor:
+def embed(module: nn.Module, images: Pixels, device: torch.device, batch_size: int = 512) -> torch.Tensor:
     """Embeddings of un-augmented images, float32, on the device.
 
     Args:

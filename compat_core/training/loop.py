@@ -68,8 +68,11 @@ class Trainable(Protocol):
     num_items: int
     """Number of training items N; batches are indices into them."""
 
-    def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Called before each epoch (0-based), e.g. to freeze batch-norm statistics half-way."""
+    def start_epoch(self, epoch: int, epochs: int, batches: Sequence[torch.Tensor]) -> None:
+        """Called before each epoch (0-based) with the indices of all its batches, in order.
+
+        To freeze batch-norm statistics half-way, or to have images read before their turn.
+        """
 
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """Named scalar losses of one batch; ``total`` is minimised. ``progress`` runs from 0 to 1 over training."""
@@ -135,10 +138,11 @@ def train(
     items = 0
     for epoch in range(first, config.epochs):
         module.train()
-        trainable.start_epoch(epoch, config.epochs)
+        batches = _batches(trainable.num_items, batch, job.seed, epoch, device)
+        trainable.start_epoch(epoch, config.epochs, batches)
         stream = generator(device, job.seed, stream_name, "augment", epoch)
         with seeded(job.seed, stream_name, "epoch", epoch):
-            for step, indices in enumerate(_batches(trainable.num_items, batch, job.seed, epoch, device)):
+            for step, indices in enumerate(batches):
                 done = epoch * steps_per_epoch + step
                 lr = config.lr * schedule(done, total_steps, config.warmup)
                 for group in optimiser.param_groups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -249,12 +250,12 @@ def test_two_trees_that_agree_in_names_sizes_and_times(tmp_path: Path) -> None:
 
 def test_damaged_cache_is_replaced(make_tree: MakeTree, own_cache: Path) -> None:
     root = make_tree({"a": 8, "b": 8})
-    first = load(root)
+    checksum = load(root).checksum()  # the images are let go: cutting a file short under a mapping ends the process
     for damage in (lambda path: path.write_bytes(b"junk"), lambda path: path.write_bytes(path.read_bytes()[:200])):
         for stored in (own_cache / "images").glob("*/images.npy"):
             damage(stored)
         again = load(root)
-        assert again.checksum() == first.checksum()
+        assert again.checksum() == checksum
         assert any("damaged cache entry was replaced" in note for note in again.notes)
         assert not any("damaged" in note for note in load(root).notes)
 
@@ -269,6 +270,21 @@ def test_cache_can_be_off_or_impossible(make_tree: MakeTree, own_cache: Path, mo
     blocked = load(root)
     assert blocked.checksum() == first.checksum()
     assert sum("could not be cached" in note for note in blocked.notes) == 1
+
+
+def test_what_fits_neither_disk_nor_memory_is_refused(make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_tree({"a": 8, "b": 8})
+    monkeypatch.setattr("compat_core.data.assemble.main_memory", lambda: 1000)
+    load(root)  # the disk holds it
+    full = shutil._ntuple_diskusage(1, 1, 0)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    load(root)  # it is there already
+    (root / "a" / "000.png").unlink()
+    with pytest.raises(CompatError, match=r"fit neither into 70 % of .* nor on the disk of \$COMPATBENCH_CACHE"):
+        load(root)
+    monkeypatch.setenv("COMPATBENCH_CACHE", "off")
+    with pytest.raises(CompatError, match="COMPATBENCH_CACHE is off"):
+        load(root)
 
 
 def test_progress_counts_up_and_can_stop(make_tree: MakeTree) -> None:

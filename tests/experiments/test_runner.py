@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from compat_core.cli import main
+from compat_core.data import distant
 from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.config import ExperimentConfig
@@ -118,6 +119,17 @@ def cross_change(table, method):
 
 def test_same_seed_twice_gives_the_same_table(finished, tmp_path):
     assert values(run_experiment(quick(), RunStore(tmp_path))) == values(finished)
+
+
+def test_images_that_do_not_fit_the_device_give_the_same_table(tmp_path, monkeypatch):
+    auto = Spec("fct", QUICK_FCT.params | {"side": "autoencoder"}, "fct-autoencoder")
+    config = quick(epochs=2, train_limit=300, test_limit=60)
+    config = config.replace(methods=(*config.methods, auto, *parse_specs("bt2")))
+    here = run_experiment(config, RunStore(tmp_path / "here"))
+    monkeypatch.setattr(distant, "room_for_images", lambda device: 0)
+    there = run_experiment(config, RunStore(tmp_path / "there"))
+    assert values(there) == values(here)
+    assert "do not fit cpu: read batch by batch" in (there.path / "log.txt").read_text()
 
 
 def test_another_seed_gives_another_table(finished, tmp_path):

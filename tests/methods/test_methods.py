@@ -207,7 +207,7 @@ def test_h_keeps_its_batch_norm_statistics_in_the_second_half():
     training = MapTraining(h, views, views, views, bn_eval_at=0.5)
     for epoch, frozen in ((0, False), (4, False), (5, True), (9, True)):
         h.train()
-        training.start_epoch(epoch, 10)
+        training.start_epoch(epoch, 10, [])
         layers = [layer for layer in h.modules() if isinstance(layer, torch.nn.BatchNorm1d)]
         assert all(layer.training != frozen for layer in layers)
 
