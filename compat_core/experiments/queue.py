@@ -219,9 +219,13 @@ def dispatch(
 def _serve(run: Run, command: Command, poll_s: float) -> None:
     """Start the worker of ``run``, wait for its end, and leave the run in a state that is not ``queued``.
 
+    A worker takes seconds to leave after it wrote its end. A run that was resumed meanwhile is another attempt, which
+    waits for its own worker or has it already: nothing of this one's end belongs there.
+
     Raises:
         OSError: when the run was not started and nothing could be written down; it is still queued then.
     """
+    asked_at = run.stored_status().queued_at
     try:
         with open(run.path / WORKER_LOG_FILE, "ab") as log:
             process = _popen(command(run), log)
@@ -237,7 +241,10 @@ def _serve(run: Run, command: Command, poll_s: float) -> None:
         except subprocess.TimeoutExpired:
             if run.exists():
                 _press(run, pressed)
-    settle(run, process.returncode)
+    if run.exists():
+        left = run.stored_status()
+        if left.queued_at == asked_at and left.pid in (None, process.pid):
+            settle(run, left, process.returncode)
 
 
 def _device_free(store: RunStore, key: str) -> bool:

@@ -90,6 +90,8 @@ def run_experiment(
     check_names(config)
     run = resume or (store or RunStore()).create(config)
     with RunTracker(run, echo) as tracker:
+        if resume is not None:
+            run.clear_cancel()  # what ended it before
         execute(run, tracker)
         tracker.finish()
     return run

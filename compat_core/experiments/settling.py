@@ -13,18 +13,17 @@ from compat_core.experiments.status import FINAL_STATES, RunError, RunStatus
 RETRY_S = 20.0  # after the system refused to write
 
 
-def settle(run: Run, returncode: int) -> None:
+def settle(run: Run, left: RunStatus, returncode: int) -> None:
     """Leave ``run`` in the state that fits how its worker ended, however long the system refuses to write that.
 
     Nobody else would do it: without an end a run shows as lost, and nothing says why.
 
     Args:
-        run: a run that this process started a worker for; nothing happens when it was deleted.
+        run: a run that this process started a worker for.
+        left: the status that the worker left behind; nothing happens once the run has another, or was deleted.
         returncode: as :mod:`subprocess` gives it: negative for a signal.
     """
-    if not run.exists():
-        return
-    left, note = run.stored_status(), advise_exit(returncode)
+    note = advise_exit(returncode)
     while run.exists() and run.stored_status() == left:  # else it was resumed or cancelled meanwhile
         try:
             return _write_end(run, left, returncode, note)

@@ -23,6 +23,7 @@ __all__ = ["NullTracker", "RunTracker", "Tracker"]
 STATUS_EVERY_S = 0.5
 CANCEL_CHECK_EVERY_S = 0.5
 QUICK_STAGE_S = 0.5
+LOCK_WAIT_S = 1.0  # whoever asks if a run is held takes its lock for a moment
 
 
 class RunTracker:
@@ -67,7 +68,7 @@ class RunTracker:
             CompatError: when another process works on it, or it was deleted.
         """
         before = self.run.stored_status()
-        if not self._lock.acquire():
+        if not self._lock.acquire(LOCK_WAIT_S):
             raise CompatError("run", value=self.run.id, rule="another process is working on it", fix="cancel it first")
         self._began = time.monotonic()
         self._status = RunStatus(

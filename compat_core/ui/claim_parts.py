@@ -13,6 +13,7 @@ from compat_core.reports.frames import points_text
 from compat_core.reports.tables import frame_to_format
 from compat_core.ui.downloads import download_table
 from compat_core.ui.frame import store
+from compat_core.ui.words import literal
 
 MARKS = {
     "holds": "✓ holds",
@@ -40,7 +41,7 @@ def overview(answers: list[dict[str, Any]]) -> None:
         "runs, no other."
     )
     for sentence in dict.fromkeys(sentence for entry in answers for sentence in entry["passed_over"]):
-        st.warning(sentence, icon=":material/warning:")
+        st.warning(literal(sentence), icon=":material/warning:")
     rows = [
         {
             "claim": entry["statement"],

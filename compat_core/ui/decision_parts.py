@@ -21,6 +21,7 @@ from compat_core.ui.downloads import download_table
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import shown_errors
 from compat_core.ui.migrate_parts import migrate
+from compat_core.ui.words import literal
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.harm import changes_under
 from compat_core.vectors.jobs import DECISION_FILE, PAGE_FILE, QUERIES_FILE, DecisionJob
@@ -100,7 +101,7 @@ def _decided(job: DecisionJob) -> None:
         st.success(answer, icon=":material/check_circle:")
     st.caption(report.facts(decided))
     for finding in document.get("checks") or ():
-        {"warn": st.warning, "stop": st.error}.get(finding["severity"], st.caption)(finding["sentence"])
+        {"warn": st.warning, "stop": st.error}.get(finding["severity"], st.caption)(literal(finding["sentence"]))
     metric = st.segmented_control(
         "Metric",
         ["mAP", "CMC@1"],

@@ -12,6 +12,7 @@ import streamlit as st
 
 from compat_core.errors import CompatError
 from compat_core.experiments.store import ROOT_VARIABLE, RunStore
+from compat_core.ui.words import error_box
 
 ROOT = Path(__file__).parents[2]
 FRAME_KEY = "frame"
@@ -64,4 +65,4 @@ def shown_errors() -> Iterator[None]:
     try:
         yield
     except CompatError as error:
-        st.error(str(error), icon=":material/error:")
+        error_box(error)

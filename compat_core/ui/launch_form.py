@@ -31,6 +31,7 @@ from compat_core.training.config import VersionConfig
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import page_link, shown_errors, store
 from compat_core.ui.pickers import duration, follow_choice, in_address, touched
+from compat_core.ui.words import error_box
 
 FIRST_PRESET = "half-classes"
 _RESETS = "launch-resets"  # how often the form was set back, by where it starts
@@ -57,9 +58,9 @@ def starting_point() -> tuple[ExperimentConfig, str]:
             _known(config)  # the form below can only show names that exist
             return config, _since_reset(f"file-{upload.file_id}")
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            st.error(f"configuration file: not valid JSON ({error})", icon=":material/error:")
+            error_box(f"configuration file: not valid JSON ({error})")
         except CompatError as error:
-            st.error(f"configuration file: {error}", icon=":material/error:")
+            error_box(f"configuration file: {error}")
     entry = PRESETS.get(name)
     st.markdown(entry.summary)
     st.caption(entry.paper)
@@ -204,7 +205,7 @@ def checked(values: dict[str, Any]) -> ExperimentConfig | None:
         pick_device(config.device, config.precision)
         return config
     except CompatError as error:
-        st.error(str(error), icon=":material/error:")
+        error_box(error)
         st.button("Start", icon=":material/play_arrow:", disabled=True, key="launch-start-blocked")
         return None
 
@@ -229,7 +230,7 @@ def forecast(config: ExperimentConfig) -> bool:
             return True
         guess = estimate(config, size, rate, basis)
     except CompatError as error:
-        st.error(str(error), icon=":material/error:")
+        error_box(error)
         return False
     st.info(
         f"About **{duration(guess.low_s)} to {duration(guess.high_s)}** and **{guess.memory_bytes / 1e9:.1f} GB** of "

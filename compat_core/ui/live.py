@@ -13,6 +13,7 @@ from compat_core.reports.figures import loss_figure, watch_figure
 from compat_core.reports.frames import percent_text
 from compat_core.ui.frame import shown_errors, store
 from compat_core.ui.pickers import ago, duration
+from compat_core.ui.words import error_box, literal
 
 ACTIVE = ("queued", "running")
 STATE_MARKS = {
@@ -91,12 +92,12 @@ def _headline(run: Run, training: list[dict]) -> None:
         st.caption(f"{STATE_MARKS['done']} {ago(status.finished_at)} on {status.device}, took {duration(took)}{speed}")
     elif status.state in ("failed", "lost"):
         message = status.error.message if status.error else "its process vanished without a word (killed, or a reboot)"
-        st.error(f"{STATE_MARKS[status.state]}: {message}", icon=":material/error:")
+        error_box(f"{STATE_MARKS[status.state]}: {message}")
         if status.error is None:
             st.info("Resume goes on from its last checkpoint.", icon=":material/lightbulb:")
         else:
             fix = status.error.fix or (BUG if status.error.traceback else BAD_INPUT)
-            st.info(f"Suggested: {fix}", icon=":material/lightbulb:")
+            st.info(f"Suggested: {literal(fix)}", icon=":material/lightbulb:")
     elif status.state == "cancelled":
         st.warning("Cancelled. What was finished is kept; Resume goes on from there.")
 

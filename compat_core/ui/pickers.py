@@ -13,6 +13,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.ui.frame import page_link
+from compat_core.ui.words import literal
 
 FINISHED = ("done",)
 
@@ -92,7 +93,7 @@ def in_address(
                 st.info(elsewhere[value], icon=":material/link:")
         gone = sorted(set(wanted) - set(known) - set(elsewhere))
         if gone:
-            st.warning(f"{', '.join(gone)}: not here (deleted, or not finished yet).")
+            st.warning(f"{literal(', '.join(gone))}: not here (deleted, or not finished yet).")
         if known:
             st.session_state[widget] = known if multiple else known[0]
     elif widget not in st.session_state:  # a page just entered goes on with what another page showed

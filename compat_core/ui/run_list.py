@@ -12,6 +12,7 @@ from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.ui.frame import page_link
 from compat_core.ui.pickers import FINISHED, keep
+from compat_core.ui.words import literal
 
 DIALOG_OPEN = "runs-dialog-open"  # a full rerun would close the dialog under the reader's hand
 
@@ -31,7 +32,7 @@ def choose(store: RunStore, rows: list[dict[str, Any]]) -> list[Run]:
         try:
             found.append(store.get(run_id))
         except CompatError as error:
-            st.warning(str(error))
+            st.warning(literal(str(error)))
     chosen = [run.id for run in found]
     if chosen != named:
         st.query_params["run"] = chosen

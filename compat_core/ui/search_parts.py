@@ -13,7 +13,7 @@ from compat_core.experiments.query import LISTS, QuerySession, RankedList
 from compat_core.retrieval.index import KINDS, SUMMARIES
 from compat_core.ui.frame import store
 from compat_core.ui.pickers import follow_choice, in_address, touched
-from compat_core.ui.words import literal
+from compat_core.ui.words import error_box, literal
 
 TITLES = {
     "old/old": ("Status quo", "old query, old gallery"),
@@ -70,7 +70,7 @@ def choose_query(session: QuerySession) -> Query | None:
         try:
             query = Query(session.decode(data, upload.name), None, guess)
         except CompatError as error:
-            st.error(str(error), icon=":material/error:")
+            error_box(error)
             return None
         with st.container(horizontal=True, vertical_alignment="top"):
             whole = preview_upload(data, SHOWN_PX)  # never the file itself: not every mode and shape can be drawn

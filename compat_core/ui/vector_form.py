@@ -13,6 +13,7 @@ from compat_core.errors import CompatError
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import store
 from compat_core.ui.pickers import available_runs, follow_choice, in_address, is_chain, run_title, to_address, touched
+from compat_core.ui.words import error_box
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import DecisionConfig
 from compat_core.vectors.jobs import DecisionJob, DecisionStore
@@ -205,7 +206,7 @@ def _of_run() -> tuple[list[str], str]:
     try:
         seeds = list(runs[name].config.seeds)
     except CompatError as error:
-        st.error(str(error), icon=":material/error:")
+        error_box(error)
         return [], ""
     with right:
         seed = st.selectbox("Seed", seeds, key="vectors-run-seed")

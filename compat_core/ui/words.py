@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import streamlit as st
+
 from compat_core.reports.tables import markdown_escape
 
 # Streamlit looks for emoji, its logo and its icons in the text that is left when Markdown's escapes are gone: only a
@@ -16,3 +18,8 @@ _WORD_JOINER = "\u2060"
 def literal(text: str) -> str:
     """``text`` so that Streamlit shows it as it is: no Markdown, no ``:red[…]``, no ``:smile:`` or ``:material/x:``."""
     return _DIRECTIVE.sub(r"\\:", markdown_escape(_CODE.sub(f":{_WORD_JOINER}", text)))
+
+
+def error_box(message: object) -> None:
+    """An error in a box of its own, with whatever it repeats of somebody's input as it was typed."""
+    st.error(literal(str(message)), icon=":material/error:")

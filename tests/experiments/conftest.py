@@ -42,7 +42,10 @@ def execute(run, tracker):
         os.kill(os.getpid(), signal.SIGKILL)
     tracker.stage("end", 1, 2)
 
-work(sys.argv[1], sys.argv[2], execute)
+try:
+    work(sys.argv[1], sys.argv[2], execute)
+finally:
+    time.sleep(float(os.environ.get("LINGER_S", 0)))
 '''
 
 

@@ -129,6 +129,22 @@ def test_a_running_run_is_cancelled(store, config, serve, monkeypatch, title):
     assert not dispatcher.is_alive() and run.status.state == "cancelled"
 
 
+def test_a_run_resumed_while_its_cancelled_worker_still_leaves_is_another_attempt(store, config, serve, monkeypatch):
+    monkeypatch.setenv("LINGER_S", "1")
+    run = queue.enqueue(store, titled(config, "stuck"))
+    server = threading.Thread(target=serve)
+    server.start()
+    wait_until(lambda: run.status.state == "running")
+    queue.cancel(run)
+    wait_until(lambda: run.status.state == "cancelled")
+    queue.resume(store, run)
+    wait_until(lambda: run.status.state != "queued")
+    assert run.status.state == "running"
+    queue.cancel(run)
+    server.join()
+    assert run.stored_status().state == "cancelled"
+
+
 def test_a_run_deleted_while_it_is_served_does_not_stop_the_queue(store, config, fake_worker):
     first, second = queue.enqueue(store, config), queue.enqueue(store, config)
 
@@ -244,7 +260,7 @@ def test_a_run_resumed_while_its_end_waits_for_the_disk_is_left_alone(store, con
     run.write_status(RunStatus(state="running"))
     refusals.append(errno.ENOSPC)
     monkeypatch.setattr(settling.time, "sleep", lambda seconds: run.write_status(RunStatus(state="queued")))
-    settling.settle(run, 1)
+    settling.settle(run, run.stored_status(), 1)
     assert run.stored_status().state == "queued"
 
 
