@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
 import os
 import re
+import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from compat_core.data.distant import whole
 from compat_core.data.images import Dataset, ImageSet
 from compat_core.errors import CompatError
+from compat_core.experiments import results
 from compat_core.experiments.files import write_json
 from compat_core.experiments.results import RESULTS_FILE
 from compat_core.losses import build_loss
@@ -88,7 +94,7 @@ class Artefacts:
         path = self.backfill_file(seed, label)
         if not path.is_file():
             return {}
-        with np.load(path) as stored:
+        with _damaged("backfill curves", f"{label}, seed {seed}"), np.load(path) as stored:
             return {name: stored[name] for name in stored.files}
 
     def ranking(self, seed: int, label: str, cell: str) -> dict[str, np.ndarray]:
@@ -105,20 +111,25 @@ class Artefacts:
         Raises:
             CompatError: when the run has not got that far.
         """
-        homes = {
-            "old/old": [("old", "old/old")],
-            "new/old": [(label, "new/old")],
-            "new/migrated": [(label, "new/migrated"), (label, "new/old")],
-            "new/new": [(label, "new/new"), ("paragon", "new/new")],
-            "paragon": [("paragon", "new/new")],
-        }
-        for home in homes.get(cell, [(label, cell)]):
-            path = self.ranking_file(seed, *home)
-            if path.is_file():
-                with np.load(path) as stored:
-                    return {name: stored[name] for name in stored.files}
+        once = {"old/old": ("old", "old/old"), "paragon": ("paragon", "new/new")}
+        path = self.ranking_file(seed, *once.get(cell, (label, cell)))
+        shared = {"new/migrated": ("new/old", label, "new/old"), "new/new": ("paragon", "paragon", "new/new")}
+        if not path.is_file() and cell in shared:
+            twin, *home = shared[cell]
+            if self._equal(seed, label, cell, twin):
+                path = self.ranking_file(seed, *home)
         where = f"{label}, seed {seed}, {cell}"
-        raise self._missing("ranked lists", where, RANKINGS, "not written by this run (yet)")
+        if not path.is_file():
+            raise self._missing("ranked lists", where, RANKINGS, "not written by this run (yet)")
+        with _damaged("ranked lists", where), np.load(path) as stored:
+            return {name: stored[name] for name in stored.files}
+
+    def _equal(self, seed: int, label: str, cell: str, twin: str) -> bool:
+        """Whether two cells of a method are one: then all numbers of the finished run agree, to the last digit."""
+        numbers = results.derive(self.root, _numbers) or {}
+        one, other = (numbers.get((seed, label, name), {}) for name in (cell, twin))
+        metrics = one.keys() & other.keys()
+        return bool(metrics) and all(one[metric] == other[metric] for metric in metrics)
 
     # -- model versions ------------------------------------------------------------------------------------------
 
@@ -131,15 +142,16 @@ class Artefacts:
         save_module(model.embedder, folder)
 
     def load_version(self, seed: int, label: str, loss: Spec, device: torch.device) -> TrainedModel | None:
-        """The saved model version, or None where it was not finished."""
+        """The saved model version, or None where it was not finished. Raises CompatError for a broken one."""
         folder = self.model_dir(seed, label)
         if not is_saved(folder):
             return None
         embedder = load_module(folder, device)
-        tensors = load_file(folder / "head.safetensors")
-        classes = tensors.pop("classes").to(device)
-        head = build_loss(loss, tensors["weight"].shape[1], len(classes))  # BT²'s head sees fewer dimensions
-        head.load_state_dict(tensors)
+        with _damaged("classifier", f"{label}, seed {seed}"):
+            tensors = load_file(folder / "head.safetensors")
+            classes = tensors.pop("classes").to(device)
+            head = build_loss(loss, tensors["weight"].shape[1], len(classes))  # BT²'s head sees fewer dimensions
+            head.load_state_dict(tensors)
         return TrainedModel(embedder, head.to(device).eval(), classes)
 
     # -- upgrades ------------------------------------------------------------------------------------------------
@@ -163,7 +175,8 @@ class Artefacts:
         folder = self.model_dir(seed, label)
         if not (folder / "upgrade.json").is_file():
             return None
-        described = json.loads((folder / "upgrade.json").read_text())
+        with _damaged("method", f"{label}, seed {seed}"):
+            described = json.loads((folder / "upgrade.json").read_text())
         new = self.model_dir(seed, "paragon") if described["new"] == "paragon" else folder / "new"
         parts = {name: load_module(folder / name, device) for name in described["parts"]}
         old = load_module(self.model_dir(seed, "old"), device)
@@ -243,6 +256,24 @@ class Artefacts:
             where = f"{label}, seed {seed}, {kind}"
             raise self._missing("embeddings", where, EMBEDDINGS, "not written by this run (yet)")
         return np.load(path, mmap_mode="r")
+
+
+def _numbers(results: dict[str, Any]) -> Mapping[tuple[int, str, str], Mapping[str, Any]]:
+    """``{(seed, method, cell): {metric: (value, low, high)}}`` of a run's table."""
+    found: dict[tuple[int, str, str], dict[str, Any]] = {}
+    for row in results["rows"]:
+        number = (row["value"], row["ci_low"], row["ci_high"])
+        found.setdefault((row["seed"], row["method"], row["cell"]), {})[row["metric"]] = number
+    return MappingProxyType(found)
+
+
+@contextlib.contextmanager
+def _damaged(what: str, value: str) -> Iterator[None]:
+    """Say which file of a run cannot be read: renames are atomic, a disk that lost power is not."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, SafetensorError, RuntimeError) as error:
+        raise CompatError(what, value=value, rule=f"damaged ({error})", fix="copy it again, or run it again") from error
 
 
 @functools.lru_cache(maxsize=1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
 
 SCHEMA_VERSION = 1
+RESERVED = re.compile(r"old|paragon\d*|v\d+", re.IGNORECASE)  # a run keeps its models under these names
 MAX_SEED = 2**63 - 1
 """The largest seed that every table and generator takes: a signed 64-bit number."""
 
@@ -79,6 +81,9 @@ class ExperimentConfig:
             raise CompatError("seeds", value=[], rule="name at least one seed")
         if not all(0 <= seed <= MAX_SEED for seed in self.seeds):
             raise CompatError("seeds", value=list(self.seeds), rule=f"seeds are whole numbers from 0 to {MAX_SEED}")
+        taken = sorted(spec.label for spec in self.methods if RESERVED.fullmatch(spec.label))
+        if taken:
+            raise CompatError("methods", value=taken, rule="names of the models themselves", fix="use another alias")
         for name, items in (("methods", [spec.label for spec in self.methods]), ("seeds", [*map(str, self.seeds)])):
             twice = sorted({item for item in items if items.count(item) > 1})
             if twice:

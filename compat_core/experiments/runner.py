@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,13 +32,16 @@ from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.experiments.tracker import NullTracker, RunTracker, Tracker
 from compat_core.experiments.watch import Watch
-from compat_core.losses import LOSSES
+from compat_core.losses import LOSSES, build_loss
 from compat_core.methods import METHODS, Context, TrainedModel, Upgrade, train_version
+from compat_core.methods.base import Setting
 from compat_core.models import BACKBONES, check_image_size
 from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
 from compat_core.training.embedding import embed
 from compat_core.training.loop import Job
+
+Loaded = TypeVar("Loaded")
 
 
 def check_names(config: ExperimentConfig) -> None:
@@ -48,9 +51,10 @@ def check_names(config: ExperimentConfig) -> None:
     Raises:
         CompatError: naming what is unknown, and the nearest known name, or the method, or the backbone.
     """
+    setting = Setting(config.old, config.new, config.distance)
     for spec in config.methods:
         method = METHODS.get(spec.name)
-        method.configure(spec)
+        own = method.configure(spec)
         if config.scenario.chain and method.upgrade is not Upgrade:
             raise CompatError(
                 "scenario.chain",
@@ -59,7 +63,7 @@ def check_names(config: ExperimentConfig) -> None:
                 fix="leave it out, or use bct, bct-sys, lce …",
             )
         try:
-            method.accepts(config.old, config.new)
+            method.accepts(setting, own)
         except CompatError as error:
             raise CompatError(f"method {spec.label}", rule=str(error)) from None
     for version in (config.old, config.new):
@@ -137,6 +141,7 @@ class Execution:
         if isinstance(train_images.images, DistantPixels):
             size = f"{train_images.images.nbytes / 2**30:.1f} GiB"
             self.tracker.log(f"note: training images of {size} do not fit {self.choice.device}: read batch by batch")
+        self.check_classifiers(train_images.labels.cpu())
         self.choice = for_small_images(self.choice, train_images.size, self.config.precision)
         with cpu_threads(self.choice.device, train_images.size) as threads:
             if self.choice.device.type == "cpu":
@@ -148,6 +153,14 @@ class Execution:
         results = self._results(dataset, evaluations, time.monotonic() - started)
         write_json(self.run.path / RESULTS_FILE, results)
         return results
+
+    def check_classifiers(self, labels: torch.Tensor) -> None:
+        """Refuse a loss that cannot serve as many classes as there are, before the first model is trained."""
+        scenario = self.config.scenario
+        seen = labels if scenario.chain else labels[old_subset(labels, scenario, 0)]
+        for version, classes in ((self.config.old, seen.unique()), (self.config.new, labels.unique())):
+            with torch.device("meta"):  # nothing is allocated
+                build_loss(version.loss, version.dim, len(classes))
 
     def stage(self, name: str) -> None:
         """Begin the next stage."""
@@ -195,7 +208,7 @@ class Execution:
     ) -> TrainedModel:
         """The model version ``label``, frozen: loaded where it is finished, else trained."""
         self.stage(f"seed {seed}: {label}")
-        saved = self.files.load_version(seed, label, config.loss, self.choice.device)
+        saved = self.finished(label, lambda: self.files.load_version(seed, label, config.loss, self.choice.device))
         if saved is not None:
             return frozen(saved)
         job = self.job(seed, label)
@@ -209,7 +222,7 @@ class Execution:
         """The method's upgrade: loaded where it is finished, else fitted."""
         seed, device = context.seed, self.choice.device
         self.stage(f"seed {seed}: {spec.label}")
-        upgrade = self.files.load_upgrade(seed, spec.label, device)
+        upgrade = self.finished(spec.label, lambda: self.files.load_upgrade(seed, spec.label, device))
         if upgrade is None:
             method = METHODS.get(spec.name)
             context.job = self.job(seed, spec.label)
@@ -221,7 +234,8 @@ class Execution:
     def chained(self, context: Context, spec: Spec, label: str) -> TrainedModel:
         """A method's new version in a chain, with the classifier that the next version needs."""
         self.stage(f"seed {context.seed}: {label}")
-        saved = self.files.load_version(context.seed, label, self.config.new.loss, self.choice.device)
+        loss, device = self.config.new.loss, self.choice.device
+        saved = self.finished(label, lambda: self.files.load_version(context.seed, label, loss, device))
         if saved is not None:
             return frozen(saved)
         method = METHODS.get(spec.name)
@@ -230,6 +244,14 @@ class Execution:
         self.files.save_version(context.seed, label, context.trained)
         self.forget_checkpoints(context.seed, label)
         return frozen(context.trained)
+
+    def finished(self, label: str, load: Callable[[], Loaded | None]) -> Loaded | None:
+        """What ``load`` reads of a finished stage; None where the stage has to be done (again)."""
+        try:
+            return load()
+        except CompatError as error:  # a machine lost power while it wrote
+            self.tracker.log(f"{label} is made anew: {error}")
+            return None
 
     def forget_checkpoints(self, seed: int, label: str) -> None:
         """A finished stage is loaded from its model; its checkpoints (and those of its sub-steps) only take space."""

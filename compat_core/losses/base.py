@@ -70,6 +70,18 @@ class ClassificationLoss(nn.Module):
         return head.to(weight.device).requires_grad_(False)
 
 
+def carried_bias(bias: torch.Tensor, own: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Biases ``(K',)`` for ``rows (K', D)``: a bias belongs to the row it was learned with, any other row has none.
+
+    Args:
+        bias, own: the head's biases ``(K,)`` and rows ``(K, D)``.
+        rows: those that take their place; the first ones may be the head's own.
+    """
+    known = min(len(own), len(rows))
+    kept = (rows[:known] == own[:known]).all(1)
+    return F.pad(torch.where(kept, bias[:known], 0), (0, len(rows) - known)).detach()
+
+
 def products(emb: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """``emb @ rows.T`` in float32, under autocast too: a scale of 64 makes noise of bfloat16's rounding.
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from compat_core.config import param
-from compat_core.losses.base import UNIT_ROW_START_STD, ClassificationLoss, LossConfig, products
+from compat_core.losses.base import UNIT_ROW_START_STD, ClassificationLoss, LossConfig, carried_bias, products
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,8 @@ class JointLoss(ClassificationLoss):
     def with_rows(self, weight: torch.Tensor) -> Self:
         head = super().with_rows(weight)
         if self.bias is not None and head.bias is not None:
-            known = min(len(self.bias), len(weight))
             with torch.no_grad():
-                head.bias[:known] = self.bias[:known]  # synthesised rows start without a bias
+                head.bias.copy_(carried_bias(self.bias, self.weight, weight))
         return head
 
 

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import nn
 
-from compat_core.losses.base import LOSSES, ClassificationLoss, Loss, LossConfig, products
+from compat_core.losses.base import LOSSES, ClassificationLoss, Loss, LossConfig, carried_bias, products
 
 
 class Softmax(ClassificationLoss):
@@ -22,9 +22,8 @@ class Softmax(ClassificationLoss):
 
     def with_rows(self, weight: torch.Tensor) -> Self:
         head = super().with_rows(weight)
-        known = min(len(self.bias), len(weight))
         with torch.no_grad():
-            head.bias[:known] = self.bias[:known]  # synthesised rows start without a bias
+            head.bias.copy_(carried_bias(self.bias, self.weight, weight))
         return head
 
 

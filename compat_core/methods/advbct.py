@@ -71,7 +71,7 @@ class AdversarialTerm(Term):
         with torch.no_grad():
             old = F.normalize(self.old(batch.images).float())  # (B, D), of the same augmented views
         new = F.normalize(batch.emb)
-        epoch = int(batch.progress * self.epochs + 1e-6)
+        epoch = int(batch.progress * self.epochs + 1e-6) + 1  # e = 1 … E: the weight falls from 1 to 1/E
         fading = (self.epochs - epoch + 1) / self.epochs
         return {
             "adversarial": self.config.adversarial * fading * self.adversarial(new, old, batch.progress),
@@ -120,7 +120,7 @@ def class_radii(emb: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor) 
 
 def fit(context: Context, config: AdvBctConfig) -> Upgrade:
     """Train a new model with both terms. Raises CompatError when the dimensions differ."""
-    equal_dimensions(context.old_config, context.new_config)  # one discriminator sees both embeddings
+    equal_dimensions(context.setting, config)  # one discriminator sees both embeddings
     images = context.train_images
     centres = class_means(context.old_emb(), images.labels, images.num_classes, normalise=True)
     radii = class_radii(context.old_emb(), images.labels, centres)

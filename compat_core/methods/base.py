@@ -32,18 +32,39 @@ class NoConfig:
     """A method without parameters."""
 
 
-def any_versions(old: VersionConfig, new: VersionConfig) -> None:
-    """Accepts whatever old and new version there are."""
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What an experiment would have a method serve: both versions, and how the shared space is searched."""
+
+    old: VersionConfig
+    new: VersionConfig
+    distance: str = "cosine"
 
 
-def equal_dimensions(old: VersionConfig, new: VersionConfig) -> None:
+def any_setting(setting: Setting, config: Any) -> None:
+    """Accepts whatever old and new version there are, and every distance."""
+
+
+def equal_dimensions(setting: Setting, config: Any) -> None:
     """Accepts versions whose embeddings have the same dimension. Raises CompatError for others."""
-    if old.dim != new.dim:
+    if setting.old.dim != setting.new.dim:
         raise CompatError(
             "dim",
-            value=f"old {old.dim}, new {new.dim}",
+            value=f"old {setting.old.dim}, new {setting.new.dim}",
             rule="needs equal dimensions",
             fix="give both models the same dim, or leave this method out",
+        )
+
+
+def only_cosine(setting: Setting, config: Any) -> None:
+    """Accepts a search by cosine. Raises CompatError for a distance that sees lengths, which the method takes away."""
+    if setting.distance != "cosine":
+        raise CompatError(
+            "distance",
+            value=setting.distance,
+            rule="compares directions only: under another distance its new model would be searched by a cosine, and "
+            "the paragon beside it would not",
+            fix="use distance cosine, or leave this method out",
         )
 
 
@@ -58,8 +79,8 @@ class Method:
         formula: what it adds or learns, in LaTeX.
         config: its config dataclass; each field says unit, range, the paper's value and what it does.
         needs: what must be at hand (labels, the old classifier, images at update time, equal dimensions …).
-        accepts: refuses, by a CompatError, an old and a new version that it cannot serve, before anything is trained:
-            ``accepts(old, new)`` with their configurations.
+        accepts: refuses, by a CompatError, what it cannot serve, before anything is trained:
+            ``accepts(setting, config)`` with the method's own config.
         departs: where it departs from the paper, and why; empty when nowhere.
         fit: trains or fits it: ``fit(context, config) -> Upgrade``.
         upgrade: makes the Upgrade again from saved parts, called as ``upgrade(old=…, new=…, **parts)``.
@@ -76,7 +97,7 @@ class Method:
     departs: str
     fit: Callable[[Context, Any], Upgrade]
     upgrade: Callable[..., Upgrade] = Upgrade
-    accepts: Callable[[VersionConfig, VersionConfig], None] = any_versions
+    accepts: Callable[[Setting, Any], None] = any_setting
 
     def configure(self, spec: Spec) -> Any:
         """The method's config for ``spec``. Raises CompatError for a parameter it does not have."""
@@ -145,6 +166,11 @@ class Context:
     def old_images(self) -> ImageSet:
         """The part of the training images that the old model saw."""
         return self.train_images.subset(self.old_indices)
+
+    @property
+    def setting(self) -> Setting:
+        """What the method is to serve, as it was asked to accept."""
+        return Setting(self.old_config, self.new_config, self.distance)
 
     def step(self, name: str, begin: float = 0.0, end: float = 1.0) -> Job:
         """The job of a named sub-step (``side``, ``map``) of the method's stage, with a checkpoint of its own.

@@ -16,9 +16,9 @@ from compat_core.data.distant import announced
 from compat_core.data.images import ImageSet
 from compat_core.losses import ClassificationLoss, build_loss
 from compat_core.losses.normsoftmax import NormSoftmax, NormSoftmaxConfig
-from compat_core.methods.base import METHODS, Context, Method, TrainedModel, class_means
+from compat_core.methods.base import METHODS, Context, Method, Setting, TrainedModel, class_means
 from compat_core.methods.upgrade import Upgrade
-from compat_core.models.basis_embedder import BasisEmbedder
+from compat_core.models.basis_embedder import BasisEmbedder, check_extra
 from compat_core.models.embedder import Embedder
 from compat_core.training.loop import train
 from compat_core.training.seeding import seeded
@@ -93,6 +93,11 @@ class BasisTraining:
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 
 
+def room_for_both(setting: Setting, config: Bt2Config) -> None:
+    """Accepts versions whose old space fits into the new dimensions and Δ more. Raises CompatError for others."""
+    check_extra(config.extra, setting.old.dim, setting.new.dim)
+
+
 def fit(context: Context, config: Bt2Config) -> Upgrade:
     """Train a new model of ``new.dim + extra`` dimensions. Raises CompatError when Δ does not fit the dimensions."""
     new, images = context.new_config, context.train_images
@@ -129,5 +134,6 @@ METHODS.add(
             "our choosing. The embedding is longer than the paragon's, and so is what has to be stored."
         ),
         fit=fit,
+        accepts=room_for_both,
     )
 )

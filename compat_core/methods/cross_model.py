@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from compat_core.config import check_ranges, param
-from compat_core.methods.base import METHODS, Context, Method, class_means
+from compat_core.methods.base import METHODS, Context, Method, class_means, only_cosine
 from compat_core.methods.fct import MapTraining, stored_views
 from compat_core.methods.lce import class_bounds
 from compat_core.methods.lce_transformed import make_upgrade
@@ -118,6 +118,7 @@ METHODS.add(
             "classifier. The paper gives no schedule for this setting; ours are fields."
         ),
         fit=fit,
+        accepts=only_cosine,
         upgrade=make_upgrade,
     )
 )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from compat_core.errors import CompatError
-from compat_core.methods.base import METHODS, Context, Method, NoConfig, equal_dimensions
+from compat_core.methods.base import METHODS, Context, Method, NoConfig, Setting, equal_dimensions
 from compat_core.methods.upgrade import Upgrade
-from compat_core.training.config import VersionConfig
 
 
-def shared_rows(old: VersionConfig, new: VersionConfig) -> None:
+def shared_rows(setting: Setting, config: Any) -> None:
     """Accepts versions whose class rows are the same vertices. Raises CompatError for other losses or dimensions."""
-    losses = (old.loss.name, new.loss.name)
+    losses = (setting.old.loss.name, setting.new.loss.name)
     if losses != ("simplex", "simplex"):
         raise CompatError(
             "loss",
@@ -20,7 +21,7 @@ def shared_rows(old: VersionConfig, new: VersionConfig) -> None:
             rule="both versions must be trained with the fixed classifier",
             fix="set old.loss and new.loss to simplex, or leave this method out",
         )
-    equal_dimensions(old, new)  # simplices of two dimensions share no vertices
+    equal_dimensions(setting, config)  # simplices of two dimensions share no vertices
 
 
 def fit(context: Context, config: NoConfig) -> Upgrade:
@@ -29,7 +30,7 @@ def fit(context: Context, config: NoConfig) -> Upgrade:
     Raises:
         CompatError: as :func:`shared_rows`, and when the old model's classes are not the first of the new ones.
     """
-    shared_rows(context.old_config, context.new_config)
+    shared_rows(context.setting, config)
     classes = context.old.classes
     if not torch.equal(classes, torch.arange(len(classes), device=classes.device)):
         raise CompatError(

@@ -52,7 +52,7 @@ class L2Term(Term):
 
 def fit(context: Context, config: L2Config) -> Upgrade:
     """Train a new model with the distance term. Raises CompatError when the dimensions differ."""
-    equal_dimensions(context.old_config, context.new_config)
+    equal_dimensions(context.setting, config)
     seen = torch.zeros(len(context.train_images), dtype=torch.bool, device=context.device)
     seen[context.old_indices] = True
     model = context.train_new(L2Term(context.old.embedder, seen, config.weight))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from compat_core.config import check_ranges, param
-from compat_core.methods.base import METHODS, Context, Method, class_means
+from compat_core.methods.base import METHODS, Context, Method, class_means, only_cosine
 from compat_core.methods.lce import class_bounds
 from compat_core.methods.upgrade import Upgrade
 from compat_core.models.residual_transformation import ResidualTransformation
@@ -140,6 +140,7 @@ METHODS.add(
             "need not match lengths."
         ),
         fit=fit,
+        accepts=only_cosine,
         upgrade=make_upgrade,
     )
 )

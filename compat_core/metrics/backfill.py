@@ -70,7 +70,8 @@ class BackfillCurve:
         values = self.values
         if values[-1] <= values[0]:
             return None
-        short = np.flatnonzero(values < values[0] + gain * (values[-1] - values[0]))
+        # The last point never falls short, but for rounding.
+        short = np.flatnonzero(values[:-1] < values[0] + gain * (values[-1] - values[0]))
         return 0.0 if not len(short) else float(self.shares[short[-1] + 1])
 
 

@@ -23,6 +23,14 @@ class Rotation(nn.Module):
             return emb.float() @ torch.linalg.matrix_exp(self.generator - self.generator.T).T  # (B, D) @ (D, D)
 
 
+def check_extra(extra: int, old_dim: int, new_dim: int) -> None:
+    """Raise CompatError where Δ extra dimensions leave no room for the old space, or more than all of it."""
+    fewest = max(1, old_dim - new_dim)
+    if not fewest <= extra <= old_dim:
+        rule = f"must lie between {fewest} and {old_dim} (old {old_dim}, new {new_dim} dimensions)"
+        raise CompatError("bt2.extra", value=extra, rule=rule)
+
+
 class BasisEmbedder(SavedModule, kind="basis-embedder"):
     """``[Q m_{1…D_old}; m_{D_old+1…}]`` with ``m = [N(ψ)_{1…Δ}; C · P N(φ)]``, P and Q orthogonal.
 
@@ -55,13 +63,7 @@ class BasisEmbedder(SavedModule, kind="basis-embedder"):
     ) -> None:
         super().__init__()
         self.extra = dim - new_dim  # Δ
-        if not 0 < self.extra <= old_dim or dim < old_dim:
-            raise CompatError(
-                "bt2.extra",
-                value=self.extra,
-                rule=f"must lie between {max(1, old_dim - new_dim)} and {old_dim} (old {old_dim}, new {new_dim} "
-                "dimensions)",
-            )
+        check_extra(self.extra, old_dim, new_dim)
         # rebuilt from disk, the weights come from the file: nothing is downloaded again
         self.arguments = {
             "arch": arch, "dim": dim, "old_dim": old_dim, "new_dim": new_dim, "scale": scale, "channels": channels,

@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from compat_core.errors import CompatError
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.run import Run
@@ -134,10 +132,11 @@ def pool(outcomes: Sequence[str]) -> str:
 
 
 def _judge(claim: Claim, measurement: Measurement, resamples: int, budget: str) -> Finding:
-    gap, seeds = measurement.per_query, measurement.per_seed
+    gap = measurement.gap.mean(axis=0)
+    seeds = measurement.gap.mean(axis=1)
     number = bootstrap_mean(gap, resamples)
     if claim.exact:
-        outcome = "holds" if not np.any(gap) else "does not hold"
+        outcome = "holds" if not measurement.gap.any() else "does not hold"
     elif number.low > claim.margin and bool((seeds > claim.margin).all()):
         outcome = "holds"
     else:

@@ -44,15 +44,13 @@ class Measurement:
     Attributes:
         run: the run's id.
         what: which two things were compared.
-        per_query: ``(Nq,)`` the difference per query, mean over seeds, oriented so that positive supports the claim.
-        per_seed: ``(S,)`` its mean per seed.
-        unit: what ``per_query`` has an entry for, ``queries`` or ``classes``.
+        gap: ``(S, Nq)`` the difference per seed and query, oriented so that positive supports the claim.
+        unit: what ``gap`` has a column for, ``queries`` or ``classes``.
     """
 
     run: str
     what: str
-    per_query: np.ndarray
-    per_seed: np.ndarray
+    gap: np.ndarray
     unit: str = "queries"
 
 
@@ -121,7 +119,7 @@ class Evidence:
                 gap = self.values(first, better.cell, metric) - self.values(second, worse.cell, metric)
                 what = f"{first} {better.cell} − {second} {worse.cell}" + (f", {metric}" if metric != "mAP" else "")
                 unit = "classes" if self.by_class else "queries"
-                found.append(Measurement(self.run.id, what, gap.mean(axis=0), gap.mean(axis=1), unit))
+                found.append(Measurement(self.run.id, what, gap, unit))
         return found
 
     def backfill_differences(
@@ -144,7 +142,7 @@ class Evidence:
             if all(key in area for area in areas for key in keys):
                 gap = np.stack([area[keys[0]].astype(np.float64) - area[keys[1]] for area in areas])
                 what = f"{label} backfill area, {better} − {worse}"
-                found.append(Measurement(self.run.id, what, gap.mean(axis=0), gap.mean(axis=1)))
+                found.append(Measurement(self.run.id, what, gap))
         return found
 
     def mean(self, side: Side, metric: str) -> float | None:

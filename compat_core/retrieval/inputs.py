@@ -112,8 +112,13 @@ def _exact(name: str, array: np.ndarray) -> np.ndarray:
         if not (np.isfinite(array).all() and (array == np.floor(array)).all() and (np.abs(array) < 2**53).all()):
             raise CompatError(name, rule=f"dtype is {array.dtype}; floats must all be whole numbers below 2^53")
         return array.astype(np.int64)
-    if kind in "US":
-        return array.astype(str)
+    if kind == "S":
+        try:
+            return np.char.decode(array, "utf-8")
+        except UnicodeDecodeError as error:
+            raise CompatError(name, rule=f"byte strings that are no UTF-8 ({error.reason})") from error
+    if kind == "U":
+        return array
     if kind in "biu":
         fits = kind != "u" or not len(array) or int(array.max()) <= np.iinfo(np.int64).max
         return array.astype(np.int64) if fits else array

@@ -1,8 +1,10 @@
 """A whole experiment: honest cells, the same numbers twice, and the same numbers after being killed anywhere."""
 
+import dataclasses
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -211,6 +213,64 @@ def test_unknown_names_are_refused_before_a_folder_is_made(tmp_path):
         with pytest.raises(CompatError):
             run_experiment(quick().replace(methods=methods), RunStore(tmp_path))
     assert RunStore(tmp_path).list() == []
+
+
+def test_what_a_method_or_a_loss_cannot_serve_is_refused_before_a_model_is_trained(tmp_path):
+    demo = configure("demo", epochs=1, train_limit=100, test_limit=40, methods=parse_specs("independent"))
+    narrow = dataclasses.replace(demo.new, dim=16)
+    cases = [
+        ("bt2.extra.*between 48 and 64", demo.replace(methods=parse_specs("bt2"), new=narrow)),
+        ("lce-cross.*distance.*directions only", demo.replace(methods=parse_specs("lce-cross"), distance="l2")),
+        ("lce-transformed.*distance", demo.replace(methods=parse_specs("lce-transformed"), distance="dot")),
+        ("10 classes, 8 dimensions", demo.replace(new=dataclasses.replace(narrow, dim=8, loss=Spec("simplex")))),
+    ]
+    for index, (message, config) in enumerate(cases):
+        store = RunStore(tmp_path / str(index))
+        with pytest.raises(CompatError, match=message):
+            run_experiment(config, store)
+        assert not list(store.root.glob("*/models/*/*"))
+
+
+@pytest.mark.parametrize("label", ["old", "paragon", "Paragon2", "v1"])
+def test_a_method_cannot_take_the_name_of_a_model(label):
+    with pytest.raises(CompatError, match="names of the models"):
+        ExperimentConfig(methods=parse_specs(f"independent:as={label}"))
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    return RunStore(tmp_path).get(Path(shutil.copytree(finished.path, tmp_path / finished.id)).name)
+
+
+def test_a_list_that_is_gone_is_not_replaced_by_another_cell_s(copy):
+    files = Artefacts(copy.path)
+    whole = files.ranking(0, "bct-sys", "new/migrated")  # shared: the method maps nothing
+    np.testing.assert_array_equal(whole["mAP"], files.ranking(0, "bct-sys", "new/old")["mAP"])
+    np.testing.assert_array_equal(
+        files.ranking(0, "independent", "new/new")["mAP"], files.ranking(0, "independent", "paragon")["mAP"]
+    )
+    for label, cell in (("fct", "new/migrated"), ("bct-sys", "new/new")):
+        files.ranking_file(0, label, cell).unlink()
+        with pytest.raises(CompatError, match="ranked lists"):
+            files.ranking(0, label, cell)
+
+
+def test_damaged_files_are_named_and_their_stages_made_anew(copy, finished):
+    files = Artefacts(copy.path)
+    lists = files.ranking_file(0, "bct-sys", "new/new")
+    lists.write_bytes(lists.read_bytes()[:100])
+    with pytest.raises(CompatError, match=r"ranked lists.*damaged"):
+        files.ranking(0, "bct-sys", "new/new")
+    (files.model_dir(0, "fct") / "upgrade.json").write_text("{")
+    (files.model_dir(0, "old") / "head.safetensors").write_bytes(b"")
+    with pytest.raises(CompatError, match=r"method.*damaged"):
+        files.load_upgrade(0, "fct")
+    (copy.path / "results.json").unlink()
+    copy.request_cancel()  # an earlier request ends the run no second time
+    run_experiment(copy.config, resume=copy)
+    assert values(copy) == values(finished)
+    log = (copy.path / "log.txt").read_text()
+    assert "old is made anew" in log and "fct is made anew" in log
 
 
 def test_empty_old_split_is_one_clear_line(tmp_path):

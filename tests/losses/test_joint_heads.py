@@ -97,7 +97,8 @@ def test_a_synthesised_row_is_its_own_centre(classifier):
 def test_synthesised_rows_start_without_a_bias(name):
     loss = joint(name, classifier="softmax")
     torch.nn.init.ones_(loss.bias)
-    assert loss.with_rows(torch.zeros(CLASSES + 1, DIM)).bias.tolist() == [1.0] * CLASSES + [0.0]
+    wider = loss.with_rows(torch.cat([loss.weight.detach(), torch.zeros(1, DIM)]))
+    assert wider.bias.tolist() == [1.0] * CLASSES + [0.0]
 
 
 def test_centres_of_classes_outside_the_batch_stay():

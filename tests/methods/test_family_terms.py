@@ -170,7 +170,7 @@ def test_discriminator_descends_what_the_embedding_climbs(context, progress):
 def test_the_discriminators_weight_fades(context):
     term, batch = adversarial_term(context, torch.ones(6), adversarial=2.0), batch_of(context, INDICES)
     new, old = F.normalize(batch.emb), F.normalize(context.old_emb()[torch.tensor(INDICES)])
-    expected = 2 * (10 - 5 + 1) / 10 * term.adversarial(new, old, 0.5).item()  # half of 10 epochs done
+    expected = 2 * (10 - 6 + 1) / 10 * term.adversarial(new, old, 0.5).item()  # the sixth of 10 epochs begins
     assert term(batch)["adversarial"].item() == pytest.approx(expected, rel=1e-4)
 
 

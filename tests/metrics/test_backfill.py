@@ -74,7 +74,7 @@ def test_followed_curves_equal_evaluating_every_step(kind, distance, world, monk
 
 
 def test_areas_by_hand():
-    curve = BackfillCurve("mAP", np.array([0.0, 0.5, 1.0]), np.array([[0.2, 0.4], [0.6, 0.6], [0.8, 1.0]]))
+    curve = backfill.BackfillCurve("mAP", np.array([0.0, 0.5, 1.0]), np.array([[0.2, 0.4], [0.6, 0.6], [0.8, 1.0]]))
     assert curve.values.tolist() == pytest.approx([0.3, 0.6, 0.9])
     assert curve.auc == pytest.approx(0.6)
     assert curve.trapezoid == pytest.approx(0.6)
@@ -83,7 +83,7 @@ def test_areas_by_hand():
 
 def test_share_for_a_part_of_the_gain():
     shares = np.linspace(0, 1, 5)
-    curve = BackfillCurve("mAP", shares, np.array([[0.0], [0.5], [0.96], [0.9], [1.0]]))
+    curve = backfill.BackfillCurve("mAP", shares, np.array([[0.0], [0.5], [0.96], [0.9], [1.0]]))
     assert curve.share_for(0.4) == 0.25
     assert curve.share_for(0.95) == 1.0, "a later fall below the target counts"
     assert curve.share_for(0.9) == 0.5
@@ -133,3 +133,8 @@ def test_errors(world):
             backfill_order(name, old)
     with pytest.raises(CompatError, match="every gallery row"):
         backfill_curves(new, labels, old, new, labels, np.zeros(60, dtype=int))
+
+
+def test_the_whole_gain_is_reached_by_the_last_point_however_it_is_rounded():
+    curve = backfill.BackfillCurve("mAP", np.array([0.0, 1.0]), np.array([[0.02], [0.06]]))
+    assert curve.share_for(1.0) == 1.0

@@ -50,7 +50,9 @@ class FakeRun:
 
 
 def claim_of(values, per_seed, **changes):
-    measurement = Measurement("fake", "a − b", np.asarray(values, dtype=float), np.asarray(per_seed, dtype=float))
+    """A claim about a difference of ``values`` by query, moved so that its mean is ``per_seed`` seed by seed."""
+    gap = np.subtract(values, np.mean(values))[None] + np.asarray(per_seed, dtype=float)[:, None]
+    measurement = Measurement("fake", "a − b", gap)
     return Claim("toy", "a beats b", "here", "b beats a", lambda evidence: [measurement], **changes)
 
 
@@ -65,7 +67,8 @@ def claim_of(values, per_seed, **changes):
         ([0.1] * 50, [0.1, 0.1], {"margin": 0.05}, "holds"),
         ([0.1] * 50, [0.1, 0.1], {"margin": 0.2}, "does not hold"),
         ([0.0] * 50, [0.0], {"exact": True}, "holds"),
-        ([0.0] * 49 + [1e-9], [1e-9], {"exact": True}, "does not hold"),
+        ([0.0] * 49 + [1e-9], [2e-11], {"exact": True}, "does not hold"),
+        ([0.0] * 50, [0.5, -0.5], {"exact": True}, "does not hold"),  # no seed makes up for another
     ],
 )
 def test_outcome_follows_the_interval(values, per_seed, changes, outcome):
@@ -89,8 +92,8 @@ def test_differences_agree_with_the_result_rows(run):
     evidence = Evidence(run, run.config)
     (measured,) = evidence.differences(Side("bct-sys", "new/migrated"), Side("bct-sys", "old/old"), "mAP")
     rows = [row for row in run.rows() if (row["method"], row["metric"]) == ("bct-sys", "gain(mAP)")]
-    assert measured.per_seed == pytest.approx([row["value"] for row in rows], abs=1e-6)
-    assert measured.per_query.mean() == pytest.approx(np.mean([row["value"] for row in rows]), abs=1e-6)
+    assert measured.gap.mean(axis=1) == pytest.approx([row["value"] for row in rows], abs=1e-6)
+    assert measured.gap.mean() == pytest.approx(np.mean([row["value"] for row in rows]), abs=1e-6)
 
 
 def test_sides_pick_by_resolved_parameters(run):
@@ -221,7 +224,7 @@ def test_a_weaker_new_model_is_recognised_by_its_results(run, monkeypatch):
     )
     first = claim.measure(evidence)[0]
     expected = values(evidence, "fct", "paragon", "mAP") - values(evidence, "fct", "new/migrated", "mAP")
-    assert first.per_query == pytest.approx(expected.mean(axis=0))
+    assert first.gap == pytest.approx(expected)
 
 
 def test_orders_are_compared_by_the_area_under_their_curves(run):
@@ -233,7 +236,9 @@ def test_orders_are_compared_by_the_area_under_their_curves(run):
         for entry in run.results()["backfill"]
         if (entry["method"], entry["metric"]) == ("fct", "mAP")
     }
-    assert first.per_seed == pytest.approx([areas["oracle", seed] - areas["random", seed] for seed in (0, 1)], abs=1e-6)
+    assert first.gap.mean(axis=1) == pytest.approx(
+        [areas["oracle", seed] - areas["random", seed] for seed in (0, 1)], abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(

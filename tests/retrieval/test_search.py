@@ -126,3 +126,12 @@ def test_a_gpu_finds_the_same(distance, gpu):
     here, there = (top_k(query, gallery, 5, distance, *ids, device=device) for device in ("cpu", gpu))
     np.testing.assert_array_equal(there.indices, here.indices)
     np.testing.assert_allclose(there.scores, here.scores, atol=1e-5)
+
+
+def test_byte_strings_are_read_as_utf8():
+    from compat_core.retrieval.inputs import check_keys
+
+    encoded = np.array(["ä".encode(), b"b"])
+    assert check_keys("labels", encoded, 2, "query_emb").tolist() == ["ä", "b"]
+    with pytest.raises(CompatError, match=r"labels.*no UTF-8"):
+        check_keys("labels", np.array([b"\xff\xfe"]), 1, "query_emb")
