@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Iterator, Sequence
@@ -32,9 +33,24 @@ class Registry(Generic[Entry]):
         self._entries: dict[str, Entry] = {}
 
     def add(self, entry: Entry) -> Entry:
-        """Register ``entry`` under ``entry.name`` and return it. Raises ValueError for a name already taken."""
+        """Register ``entry`` under ``entry.name`` and return it.
+
+        Raises:
+            ValueError: for a name already taken, a title or summary that is no text, and a config that forms and
+                command lines could not be made from.
+        """
         if entry.name in self._entries:
             raise ValueError(f"{self.kind} {entry.name!r} is registered twice")
+        for word in ("name", "title", "summary"):
+            if not isinstance(getattr(entry, word, "-"), str):
+                raise ValueError(f"{self.kind} {entry.name!r}: its {word} must be a text")
+        config = getattr(entry, "config", None)
+        if isinstance(config, type):
+            if not dataclasses.is_dataclass(config):
+                raise ValueError(f"{self.kind} {entry.name!r}: its config must be a dataclass, not {config.__name__}")
+            plain = [field.name for field in dataclasses.fields(config) if "help" not in field.metadata]
+            if plain:
+                raise ValueError(f"{self.kind} {entry.name!r}: make {', '.join(plain)} of its config with param(…)")
         self._entries[entry.name] = entry
         return entry
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from compat_core.adapters.map import VectorMap
 from compat_core.adapters.pairs import Pairs
@@ -135,8 +136,7 @@ class Adapter:
             return self.from_statistics(collect(pairs.batches(), config.normalise, self.folds, where), config)
         if self.train is None:
             raise ValueError(f"adapter {self.name!r} can neither be solved nor trained")
-        fitted = self.train(pairs, config, FitJob(seed, device, reporter or QuietReporter()))
-        return fitted.cpu().float().requires_grad_(False).eval()
+        return self.checked(self.train(pairs, config, FitJob(seed, device, reporter or QuietReporter())))
 
     def from_statistics(self, parts: tuple[PairStatistics, ...], config: Any = None) -> VectorMap:
         """The map of a closed form from statistics gathered elsewhere: a stream, or shards on several machines.
@@ -157,7 +157,22 @@ class Adapter:
             raise CompatError("parts of the statistics", value=len(parts), rule=rule, fix="collect(…, folds=…)")
         self.check_count(sum(part.count for part in parts))
         config = self.config() if config is None else config
-        return self.solve(parts, config).cpu().float().requires_grad_(False).eval()
+        return self.checked(self.solve(parts, config))
+
+    def checked(self, fitted: Any) -> VectorMap:
+        """What ``solve`` or ``train`` gave, in eval mode, on the CPU, float32.
+
+        Raises:
+            CompatError: for anything but a VectorMap of finite numbers.
+        """
+        if not isinstance(fitted, VectorMap):
+            given = type(fitted).__name__
+            raise CompatError(f"adapter {self.name}", value=given, rule="solve and train must return a VectorMap")
+        fitted = fitted.cpu().float().requires_grad_(False).eval()
+        if not all(bool(torch.isfinite(value).all()) for value in fitted.state_dict().values()):
+            rule = "its map holds NaN or infinity"
+            raise CompatError(f"adapter {self.name}", rule=rule, fix="look for rows that repeat or are all zero")
+        return fitted
 
     def defaults(self, most_steps: int = 0) -> Any:
         """Its default config; a trained adapter takes no more than ``most_steps`` optimiser steps, 0 for its own."""

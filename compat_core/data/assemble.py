@@ -114,8 +114,12 @@ def from_arrays(
     """The same for ``images (N, C, S, S)`` uint8 that are already in memory.
 
     Raises:
-        CompatError: when no split can be made.
+        CompatError: when no split can be made, or labels or ids are not one per image.
     """
+    for what, given in (("labels", labels), ("ids", ids)):
+        if len(given) != len(images):
+            rule = f"must be {len(images)}, one per image"
+            raise CompatError(f"{about.name}, {what}", value=len(given), rule=rule)
     plan = plan_parts(labels, class_names, is_test, config, about.name)
     size = config.image_size or about.size or images.shape[2]
     notes = [] if size == images.shape[2] else [f"images resized from {images.shape[2]} px to {size} px"]

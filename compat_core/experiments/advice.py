@@ -14,16 +14,14 @@ LESS_MEMORY = (
     "use less memory: a smaller --batch-size or --image-size, fewer images (--train-limit, --test-limit), or resume it "
     "with other programs closed"
 )
-BUG = "this looks like a bug: the log shows where; please report it with the log and config.json"
+BUG = (
+    "this looks like a bug: the log shows where; where that is in a file of your own, mend it and resume, else please "
+    "report it with the log and config.json"
+)
 BAD_INPUT = (
     "mend what the message names: put a missing file or download in place and resume, or change the setting on Launch "
     "and start a new run"
 )
-
-
-def worth_resuming(error: RunError | None) -> bool:
-    """Whether a failed run could get further when resumed; a bug would only be met again."""
-    return error is None or not error.traceback
 
 
 def advise(error: BaseException) -> RunError:

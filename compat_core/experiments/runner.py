@@ -35,12 +35,14 @@ from compat_core.experiments.watch import Watch
 from compat_core.losses import LOSSES, build_loss
 from compat_core.methods import METHODS, Context, TrainedModel, Upgrade, train_version
 from compat_core.methods.base import Setting
+from compat_core.metrics import check_metrics
 from compat_core.models import BACKBONES, check_image_size
 from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
 from compat_core.training.embedding import embed
 from compat_core.training.loop import Job
 
+LOOKED_AT = 2  # images that a method's maps are tried on; a run has at least as many
 Loaded = TypeVar("Loaded")
 
 
@@ -131,6 +133,7 @@ class Execution:
             cudnn.deterministic, cudnn.benchmark = True, False
             if self.choice.autocast is None:  # float32 was asked for: not TF32, which is torch's default
                 cudnn.conv.fp32_precision = "ieee"
+        check_metrics()
         self.stage("load images")
         dataset = self.files.keep_unreadable(load_dataset(self.config.data, progress=self._loaded))
         for note in dataset.notes:
@@ -226,7 +229,10 @@ class Execution:
         if upgrade is None:
             method = METHODS.get(spec.name)
             context.job = self.job(seed, spec.label)
-            upgrade = method.fit(context, method.configure(spec)).to(device).eval()
+            upgrade = method.fit(context, method.configure(spec))
+            if isinstance(upgrade, torch.nn.Module):
+                upgrade = upgrade.to(device).eval()
+            method.check(upgrade, context.train_images.images[torch.arange(LOOKED_AT, device=device)])
             self.files.save_upgrade(seed, spec, upgrade, context.paragon)
             self.forget_checkpoints(seed, spec.label)
         return upgrade

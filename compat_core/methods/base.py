@@ -99,6 +99,46 @@ class Method:
     upgrade: Callable[..., Upgrade] = Upgrade
     accepts: Callable[[Setting, Any], None] = any_setting
 
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise ValueError(f"method {self.name!r}: its family must be one of {', '.join(FAMILIES)}")
+
+    @torch.no_grad()
+    def check(self, upgrade: Any, images: torch.Tensor) -> None:
+        """Refuse what ``fit`` must not return, while it is clear whose it is.
+
+        Args:
+            upgrade: what it returned, on the device of ``images``.
+            images: a few training images ``(B, C, S, S)`` uint8.
+
+        Raises:
+            CompatError: for anything but an Upgrade that its saved parts make again and that maps every row to finite
+                vectors of one space.
+        """
+        what = f"method {self.name}"
+        if not isinstance(upgrade, Upgrade):
+            raise CompatError(what, value=type(upgrade).__name__, rule="fit must return an Upgrade")
+        again = self.upgrade(upgrade.old, upgrade.new, **dict(upgrade.parts.items()))
+        if type(again) is not type(upgrade):
+            rule = f"fit returns another Upgrade than its saved parts would make again, {type(again).__name__}"
+            raise CompatError(what, value=type(upgrade).__name__, rule=rule, fix="register it with upgrade=…")
+        old_emb, new_emb = (embed(net, images, images.device) for net in (upgrade.old, upgrade.new))
+        side = None if upgrade.side is None else embed(upgrade.side, images, images.device)
+        query = upgrade.query(new_emb)
+        dim = query.shape[1] if isinstance(query, torch.Tensor) and query.ndim == 2 else 0
+        found = {"query": query, "gallery_new": upgrade.gallery_new(new_emb)}
+        found["gallery_old"] = upgrade.gallery_old(old_emb, side)
+        for name, rows in found.items():
+            shape = tuple(rows.shape) if isinstance(rows, torch.Tensor) else type(rows).__name__
+            if shape != (len(images), dim):
+                rule = f"must map {len(images)} rows to ({len(images)}, {dim or 'D'}), the space of its queries"
+                raise CompatError(f"{what}, {name}", value=shape, rule=rule)
+            if not torch.isfinite(rows).all():
+                raise CompatError(f"{what}, {name}", rule="gives NaN or infinity", fix="lower its learning rate")
+        unsure = upgrade.uncertainty(old_emb, side)
+        if unsure is not None and tuple(unsure.shape) != (len(images),):
+            raise CompatError(f"{what}, uncertainty", value=tuple(unsure.shape), rule=f"must be ({len(images)},)")
+
     def configure(self, spec: Spec) -> Any:
         """The method's config for ``spec``. Raises CompatError for a parameter it does not have."""
         return from_dict(self.config, spec.params, f"method {self.name}")

@@ -21,7 +21,7 @@ from compat_core.metrics.compatibility import (
     update_gain,
     verdict,
 )
-from compat_core.metrics.evaluate import evaluate_retrieval
+from compat_core.metrics.evaluate import check_metrics, evaluate_retrieval
 from compat_core.metrics.identification import IdentificationScores, identify
 from compat_core.metrics.operating_points import OperatingPoint
 from compat_core.metrics.per_class import per_class
@@ -30,6 +30,7 @@ from compat_core.metrics.report import evaluation_summary
 from compat_core.metrics.scores import PerQuery, RetrievalScores
 from compat_core.metrics.templates import Templates, templates
 from compat_core.metrics.verification import VerificationScores, verify
+from compat_core.registry import import_modules
 
 __all__ = [
     "METRICS",
@@ -49,6 +50,7 @@ __all__ = [
     "bootstrap_mean",
     "bootstrap_means",
     "bootstrap_ratio",
+    "check_metrics",
     "cost_to_new",
     "evaluate_retrieval",
     "evaluation_summary",
@@ -65,3 +67,5 @@ __all__ = [
     "verdict",
     "verify",
 ]
+
+import_modules(__name__, __path__)

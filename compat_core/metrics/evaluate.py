@@ -10,6 +10,7 @@ import torch
 
 from compat_core.device import pick_device
 from compat_core.errors import CompatError
+from compat_core.metrics.catalogue import METRICS
 from compat_core.metrics.chance import chance_levels
 from compat_core.metrics.scores import PerQuery, RetrievalScores
 from compat_core.retrieval.inputs import check_embeddings, check_ids, check_keys, check_pair, shared_codes
@@ -105,12 +106,18 @@ def evaluate_retrieval(
         num_skipped=int((~valid).sum()),
         num_gallery=source.num_gallery,
         num_zero_vectors=source.num_zero_vectors,
-        chance=chance_levels(relevance.counts[valid], relevance.candidates[valid], places, places),
+        chance=_chance(relevance.counts[valid], relevance.candidates[valid], places),
         distance=distance,
         per_query=found,
         precision_at_recall=tally.curve.cpu().numpy() / int(valid.sum()) if curves else None,
         cmc_curve=_cmc_curve(found) if curves else None,
     )
+
+
+def _chance(counts: np.ndarray, candidates: np.ndarray, places: tuple[int, ...]) -> dict[str, float]:
+    expected = {metric.name: metric.chance(counts, candidates) for metric in METRICS if metric.chance}
+    levels = chance_levels(counts, candidates, places, places)
+    return levels | {name: float(values.mean()) for name, values in expected.items()}
 
 
 class _Tally:
@@ -126,6 +133,7 @@ class _Tally:
         self.average_precision, self.ap_at_r, self.r_precision = empty.clone(), empty.clone(), empty.clone()
         self.precision = {k: empty.clone() for k in ks}
         self.curve = torch.zeros(RECALL_LEVELS, dtype=torch.float64, device=device)
+        self.others = {metric.name: (metric.from_ranks, empty.clone()) for metric in METRICS if metric.from_ranks}
 
     def add(self, block: RankBlock) -> None:
         ranks, counts, rows = block.ranks, block.counts, block.queries
@@ -139,6 +147,14 @@ class _Tally:
         self.r_precision[rows] = within_r.sum(1).double() / counts
         for k, values in self.precision.items():
             values[rows] = (own & (ranks <= k)).sum(1).double() / k
+        for name, (from_ranks, values) in self.others.items():
+            found = from_ranks(block)
+            if not isinstance(found, torch.Tensor) or found.shape != rows.shape:
+                given = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+                raise CompatError(
+                    f"metric {name}", value=given, rule=f"must give a tensor ({len(rows)},), one per query"
+                )
+            values[rows] = found.double()
         if self.curves:
             # Interpolated: the best precision at this recall or any higher one.
             best = precision.flip(1).cummax(1).values.flip(1)
@@ -155,6 +171,7 @@ class _Tally:
             ap_at_r=self.ap_at_r.cpu().numpy(),
             r_precision=self.r_precision.cpu().numpy(),
             precision={k: values.cpu().numpy() for k, values in self.precision.items()},
+            others={name: values.cpu().numpy() for name, (_, values) in self.others.items()},
         )
 
 
@@ -169,3 +186,16 @@ def _check_ks(ks: Sequence[int]) -> tuple[int, ...]:
     if not listed or not whole:
         raise CompatError("ks", value=ks, rule="must list whole numbers >= 1", fix="for example ks=(1, 5, 10)")
     return tuple(dict.fromkeys(int(k) for k in listed))
+
+
+def check_metrics() -> None:
+    """Put every metric to a toy gallery: a broken one is named before hours of training, not after.
+
+    Raises:
+        CompatError: naming the first metric that does not give one number per query, in its range.
+    """
+    rows = np.eye(6)[[0, 0, 1, 1, 2, 2, 3]] + np.linspace(0.0, 1.0, 7)[:, None]
+    labels, ids = np.array([0, 0, 1, 1, 0, 2, 3]), np.arange(7)
+    scores = evaluate_retrieval(rows, labels, rows, labels, ids, ids, device="cpu")
+    for metric in METRICS:
+        metric.per_query(scores)

@@ -19,7 +19,7 @@ def cmc_at(k: int) -> Metric:
         synonyms=(f"top-{k}", f"top{k}", f"recall@{k}", f"R@{k}", f"rank-{k}", f"CMC-{k}", f"hit@{k}"),
         version=1,
         reference="BCT, arXiv:2003.11942; FCT, arXiv:2112.02805, Sec. 4 (CMC top-k)",
-        per_query=lambda scores: scores.per_query.hit_within(k),
+        from_scores=lambda scores: scores.per_query.hit_within(k),
     )
 
 
@@ -39,7 +39,7 @@ def precision_at(k: int) -> Metric:
         synonyms=(f"P@{k}", f"prec@{k}"),
         version=1,
         reference="Manning, Raghavan, Schütze, Introduction to Information Retrieval, 2008, Sec. 8.4",
-        per_query=lambda scores: scores.per_query.precision_at(k),
+        from_scores=lambda scores: scores.per_query.precision_at(k),
     )
 
 
@@ -57,7 +57,7 @@ MEAN_AP = Metric(
     synonyms=("mean average precision", "mean_ap", "mAP@all", "AP"),
     version=1,
     reference="Manning, Raghavan, Schütze, Introduction to Information Retrieval, 2008, Sec. 8.4",
-    per_query=lambda scores: scores.per_query.average_precision,
+    from_scores=lambda scores: scores.per_query.average_precision,
 )
 
 MEAN_AP_AT_R = Metric(
@@ -74,7 +74,7 @@ MEAN_AP_AT_R = Metric(
     synonyms=("map_at_r", "mean_ap_at_r"),
     version=1,
     reference="Musgrave, Belongie, Lim, A Metric Learning Reality Check, 2020, arXiv:2003.08505, Sec. 3.2",
-    per_query=lambda scores: scores.per_query.ap_at_r,
+    from_scores=lambda scores: scores.per_query.ap_at_r,
 )
 
 R_PRECISION = Metric(
@@ -88,7 +88,7 @@ R_PRECISION = Metric(
     synonyms=("r_precision", "RP", "precision@R"),
     version=1,
     reference="Musgrave, Belongie, Lim, A Metric Learning Reality Check, 2020, arXiv:2003.08505, Sec. 3.2",
-    per_query=lambda scores: scores.per_query.r_precision,
+    from_scores=lambda scores: scores.per_query.r_precision,
 )
 
 RETRIEVAL_METRICS = (cmc_at(1), cmc_at(5), cmc_at(10), MEAN_AP, MEAN_AP_AT_R, R_PRECISION, precision_at(10))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +19,7 @@ class PerQuery:
         first_hit_rank: (Nq,) int64, 1-based rank of the nearest relevant item; 0 where skipped.
         average_precision, ap_at_r, r_precision: (Nq,) float64 in [0, 1]; NaN where skipped.
         precision: k -> (Nq,) float64 in [0, 1]; NaN where skipped.
+        others: name -> (Nq,) float64 of every registered metric that is worked out from ranks; NaN where skipped.
     """
 
     valid: np.ndarray
@@ -28,6 +29,7 @@ class PerQuery:
     ap_at_r: np.ndarray
     r_precision: np.ndarray
     precision: dict[int, np.ndarray]
+    others: dict[str, np.ndarray] = field(default_factory=dict)
 
     def hit_within(self, k: int) -> np.ndarray:
         """(Nq,) float64: 1 where the first hit is among the nearest ``k``, 0 where not, NaN where skipped."""
@@ -87,4 +89,5 @@ class RetrievalScores:
             "mAP@R": found.ap_at_r,
             "R-precision": found.r_precision,
             **{f"precision@{k}": values for k, values in found.precision.items()},
+            **found.others,
         }

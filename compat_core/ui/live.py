@@ -7,7 +7,7 @@ import statistics
 import streamlit as st
 
 from compat_core.experiments import queue
-from compat_core.experiments.advice import BAD_INPUT, BUG, worth_resuming
+from compat_core.experiments.advice import BAD_INPUT, BUG
 from compat_core.experiments.run import Run
 from compat_core.reports.figures import loss_figure, watch_figure
 from compat_core.reports.frames import percent_text
@@ -120,8 +120,7 @@ def controls(run: Run, key: str) -> None:
             queue.cancel(run)
             st.toast("Asked to stop; it ends at its next step.")
             st.rerun()
-        resumable = state in queue.RESUMABLE and (state != "failed" or worth_resuming(run.status.error))
-        if resumable and st.button("Resume", icon=":material/play_arrow:", key=f"{key}-resume"):
+        if state in queue.RESUMABLE and st.button("Resume", icon=":material/play_arrow:", key=f"{key}-resume"):
             queue.resume(store(), run)
             st.rerun()
         if state not in ACTIVE and st.button("Run again as a new run", icon=":material/replay:", key=f"{key}-retry"):

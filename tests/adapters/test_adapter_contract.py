@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from compat_core.adapters import ADAPTERS, AdapterConfig, Pairs, apply_batches, collect, load_map, save_map
+from compat_core.adapters.linear_map import LinearMap
 from compat_core.device import pick_device
 from compat_core.errors import CompatError
 from compat_core.spec import Spec
@@ -190,3 +191,17 @@ def test_fits_on_a_gpu(name, gpu):
     assert np.isfinite(out).all()
     if entry.closed_form:
         np.testing.assert_allclose(out, mapped(entry.fit(pairs, config), pairs.source, pairs.side), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda: None, "adapter ridge: got 'NoneType'; solve and train must return a VectorMap"),
+        (lambda: LinearMap(3, 3).apply(lambda net: net.weight.fill_(torch.nan)), "adapter ridge: its map holds NaN"),
+    ],
+)
+def test_a_map_that_is_none_is_refused_by_the_adapter_s_name(given, message):
+    broken = dataclasses.replace(ADAPTERS.get("ridge"), solve=lambda parts, config: given(), folds=1)
+    rows = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    with pytest.raises(CompatError, match=message):
+        broken.fit(Pairs(rows, rows))

@@ -9,7 +9,7 @@ import pytest
 from compat_core.data import ScenarioConfig
 from compat_core.errors import Cancelled, CompatError
 from compat_core.experiments import environment, files, tracker
-from compat_core.experiments.advice import BAD_INPUT, BUG, LESS_MEMORY, advise, advise_exit, is_bug, worth_resuming
+from compat_core.experiments.advice import BAD_INPUT, BUG, LESS_MEMORY, advise, advise_exit, is_bug
 from compat_core.experiments.estimate import works
 from compat_core.experiments.pace import Work
 from compat_core.experiments.reporting import NullTracker
@@ -111,7 +111,6 @@ def test_advice_for_limits_of_the_machine():
     assert "pip install nothere" in advise(ModuleNotFoundError("No module", name="nothere.sub")).fix
     assert is_bug(KeyError("x")) and is_bug(ModuleNotFoundError("No module", name="compat_core.x"))
     assert not is_bug(MemoryError()) and not is_bug(CompatError("x"))
-    assert worth_resuming(advise(MemoryError())) and worth_resuming(None) and not worth_resuming(advise(KeyError("x")))
     assert "SIGKILL" in advise_exit(-9).message and "memory" in advise_exit(-9).fix
     assert "exit status 3" in advise_exit(3).message
     assert "signal 63" in advise_exit(-63).message or "SIG" in advise_exit(-63).message

@@ -274,3 +274,40 @@ def test_fastfill_is_least_sure_of_the_rows_it_maps_worst(fitted):
     half = len(images) // 2
     order = sure.argsort(descending=True)
     assert error[order[:half]].mean() > error[order[half:]].mean()
+
+
+class _Wrong(Upgrade):
+    """An Upgrade with one thing wrong with it."""
+
+    broken = ""
+
+    def query(self, new_emb):
+        return new_emb[:, 0] if self.broken == "query" else super().query(new_emb)
+
+    def gallery_old(self, old_emb, side=None):
+        rows = super().gallery_old(old_emb)
+        return {"shape": rows[:, :-1], "nan": rows * torch.nan, "rows": rows[:1], "none": None}.get(self.broken, rows)
+
+    def uncertainty(self, old_emb, side=None):
+        return torch.zeros(1, 1) if self.broken == "unsure" else None
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("query", r"method mine, query: got \(4,\); must map 4 rows"),
+        ("shape", r"gallery_old: got \(4, 15\); must map 4 rows to \(4, 16\)"),
+        ("rows", r"gallery_old: got \(1, 16\)"),
+        ("none", "gallery_old: got 'NoneType'"),
+        ("nan", "gallery_old: gives NaN or infinity"),
+        ("unsure", r"uncertainty: got \(1, 1\); must be \(4,\)"),
+        ("class", "fit returns another Upgrade than its saved parts would make again, Upgrade"),
+        ("type", "got 'int'; fit must return an Upgrade"),
+    ],
+)
+def test_what_a_fit_must_not_return_is_refused_by_the_method_s_name(broken, message, context):
+    made = type("Made", (_Wrong,), {"broken": broken})
+    mine = dataclasses.replace(METHODS.get("independent"), name="mine", upgrade=Upgrade if broken == "class" else made)
+    upgrade = 3 if broken == "type" else made(context.old.embedder, context.paragon.embedder)
+    with pytest.raises(CompatError, match=message):
+        mine.check(upgrade, context.train_images.images[:4])
