@@ -14,11 +14,16 @@ from compat_core.experiments.artefacts import RANKINGS, Artefacts
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.run import Run
 from compat_core.methods import METHODS
+from compat_core.metrics import METRICS
 from compat_core.spec import Spec
 
 
 class NotKept(CompatError):
     """A finished run lacks what a claim is judged by, since it was made by an earlier version."""
+
+
+class Misnamed(CompatError):
+    """A claim names a method, a parameter of a method or a metric that there is not: no run could ever answer it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,16 @@ class Side:
             return False
         config = METHODS.get(spec.name).configure(spec)
         return all(getattr(config, key) == value for key, value in self.params.items())
+
+
+def check_names(metric: str, *sides: Side) -> None:
+    """Raises Misnamed for a metric, or for a side's method or parameters, that there is not."""
+    try:
+        METRICS.get(metric)
+        for side in sides:
+            METHODS.get(side.method).configure(Spec(side.method, dict(side.params)))
+    except CompatError as error:
+        raise Misnamed(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +121,11 @@ class Evidence:
         Cells that do not depend on the method (``old/old``, ``paragon``) are taken from the better side's own method
         and the other way round, so a claim may name either side's method there. A chain of versions offers its own
         cells (``v3/v1``) and no others.
+
+        Raises:
+            Misnamed: for a method, a parameter or a metric that there is not, in a run without it as well.
         """
+        check_names(metric, better, worse)
         if bool(self.config.scenario.chain) != better.cell.startswith("v"):
             return []
         found = []
@@ -129,9 +148,12 @@ class Evidence:
 
         Raises:
             NotKept: for a run that drew both and came without its areas per query.
+            Misnamed: for a method, a parameter or a metric that there is not.
         """
+        side = Side(method, "new/migrated", params)
+        check_names(metric, side)
         found = []
-        for label in self.labels(Side(method, "new/migrated", params)) if not self.config.scenario.chain else ():
+        for label in self.labels(side) if not self.config.scenario.chain else ():
             if self.by_class:
                 curves = (self.run.results() or {}).get("backfill", [])
                 if {better, worse} <= {curve["order"] for curve in curves if curve["method"] == label}:
@@ -147,6 +169,7 @@ class Evidence:
 
     def mean(self, side: Side, metric: str) -> float | None:
         """The mean over seeds and queries in ``side``'s cell of its first matching method; None without one."""
+        check_names(metric, side)
         labels = self.labels(side)
         return float(self.values(labels[0], side.cell, metric).mean()) if labels else None
 

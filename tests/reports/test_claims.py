@@ -16,6 +16,7 @@ from compat_core.experiments.results import RESULTS_FILE
 from compat_core.experiments.runner import run_experiment
 from compat_core.experiments.store import RunStore
 from compat_core.reports.claims import CLAIMS, OUTCOMES, Claim, answer
+from compat_core.reports.claims.measures import Difference
 from compat_core.reports.evidence import Evidence, Measurement, NotKept, Side
 from compat_core.spec import Spec, parse_specs
 
@@ -111,6 +112,65 @@ def test_what_must_hold_by_construction(run):
     assert outcomes["lce-costs-less"] == "not tested"
     assert outcomes["relu-breaks-bct"] == "not tested"
     assert outcomes["side-information-helps"] != "not tested"
+
+
+def test_a_claim_that_fails_on_a_run_is_named_and_silences_no_other_run():
+    class Odd(FakeRun):
+        id = "odd"
+
+    good = claim_of([0.1] * 50, [0.1])
+
+    def measure(evidence):
+        if evidence.run.id == "odd":
+            raise KeyError("no such\nkey")
+        return good.measure(evidence)
+
+    found = answer(dataclasses.replace(good, measure=measure), [Odd(), FakeRun()], resamples=200)
+    assert [finding.run for finding in found.findings] == ["fake"]
+    assert found.passed_over == (r"claim toy failed on run odd: KeyError: 'no such\nkey'",)
+
+
+def test_a_claim_that_fails_leaves_the_others_their_say(run, capsys, monkeypatch):
+    def measure(evidence):
+        raise ZeroDivisionError("a bug")
+
+    entries = {name: CLAIMS.get(name) for name in ("bct-sys-compatible", "fct-untouched")}
+    entries["bct-sys-compatible"] = dataclasses.replace(entries["bct-sys-compatible"], measure=measure)
+    monkeypatch.setattr(CLAIMS, "_entries", entries)
+    assert main(["claims", run.id, "--runs-dir", str(run.path.parent)]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == f"claim bct-sys-compatible failed on run {run.id}: ZeroDivisionError: a bug\n"
+    assert "NOT TESTED     BCT with" in shown.out and "HOLDS          FCT leaves" in shown.out
+
+
+MISNAMED = [
+    (Side("bct-sis", "new/new"), "mAP", "unknown method: got 'bct-sis'"),
+    (Side("bct-sys", "new/new", {"wieght": 1.0}), "mAP", "'wieght'"),
+    (Side("bct-sys", "new/new", {"rows": "old"}), "mAP", "'old'"),
+    (Side("bct-sys", "new/new"), "mAPP", "unknown metric: got 'mAPP'"),
+]
+
+
+@pytest.mark.parametrize(("side", "metric", "said"), MISNAMED)
+def test_a_claim_about_what_there_is_not_is_refused_by_name(side, metric, said):
+    good = Side("bct-sys", "paragon")
+    for sides in ((side, good), (good, side)):
+        with pytest.raises(CompatError, match=f"claim toy: .*{said}"):
+            Claim("toy", "a beats b", "here", "b beats a", Difference(*sides, (metric,), where=(lambda config: False,)))
+
+
+@pytest.mark.parametrize(("side", "metric", "said"), MISNAMED)
+def test_a_claim_that_names_it_when_it_is_asked_is_refused_there(side, metric, said):
+    asking = (
+        lambda evidence: evidence.differences(side, Side("l2", "paragon"), metric),
+        lambda evidence: evidence.differences(Side("l2", "paragon"), side, metric),
+        lambda evidence: evidence.backfill_differences(side.method, "oracle", "random", metric, **side.params),
+        lambda evidence: evidence.mean(side, metric) or [],
+    )
+    for measure in asking:
+        claim = Claim("toy", "a beats b", "here", "b beats a", measure)
+        with pytest.raises(CompatError, match=f"claim toy: .*{said}"):
+            answer(claim, [FakeRun()])
 
 
 def test_every_claim_is_documented():
@@ -282,13 +342,23 @@ def test_softmax_to_cosine_is_known_by_what_the_losses_see(old, new, broken, mon
     assert bool(asked_of("bct-compatible", monkeypatch, config)) is not broken
 
 
-def test_models_on_one_fixed_classifier_are_not_independent(monkeypatch):
+@pytest.mark.parametrize("name", ["independent-incompatible", "l2-fails", "lwf-fails"])
+def test_models_on_one_fixed_classifier_do_not_count_as_trained_apart(name, monkeypatch):
     config, simplex = FakeRun.config, Spec("simplex", {})
-    assert asked_of("independent-incompatible", monkeypatch, config)
+    assert asked_of(name, monkeypatch, config)
     new = dataclasses.replace(config.new, loss=simplex)
-    assert asked_of("independent-incompatible", monkeypatch, config.replace(new=new))
+    assert asked_of(name, monkeypatch, config.replace(new=new))
     old = dataclasses.replace(config.old, loss=simplex)
-    assert not asked_of("independent-incompatible", monkeypatch, config.replace(new=new, old=old))
+    assert not asked_of(name, monkeypatch, config.replace(new=new, old=old))
+
+
+@pytest.mark.parametrize("name", ["bct-compatible", "l2-fails", "lwf-fails"])
+def test_a_control_says_nothing_of_a_method_alone(name, monkeypatch):
+    config = FakeRun.config
+    weaker = dataclasses.replace(config.new.train, epochs=config.old.train.epochs - 1)
+    for changes in ({"final_relu": True}, {"train": weaker}):
+        control = config.replace(new=dataclasses.replace(config.new, **changes))
+        assert not asked_of(name, monkeypatch, control)
 
 
 @pytest.mark.parametrize("params", [{"align": 5.0}, {"boundary": 0.0}, {"form": "angle"}, {"slack": 0.1}])
