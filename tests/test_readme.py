@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-COMMANDS = ("run", "demo", "table", "report", "reproduction", "evaluate", "runs", "decide", "gate", "check", "fit-map",
-            "migrate", "stamp", "mixed-search")  # fmt: skip
+COMMANDS = ("run", "demo", "table", "report", "reproduction", "evaluate", "runs", "claims", "decide", "gate", "check",
+            "fit-map", "migrate", "stamp", "mixed-search")  # fmt: skip
 
 
 def test_python_blocks_run():

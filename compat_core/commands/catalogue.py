@@ -6,11 +6,9 @@ import argparse
 import dataclasses
 import importlib
 import json
-import shutil
-import textwrap
 from typing import Any
 
-from compat_core.commands.console import print_json
+from compat_core.commands.console import print_json, print_paragraph
 from compat_core.commands.parser import Subparsers
 from compat_core.registry import Registry
 
@@ -41,16 +39,15 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([describe(entry) for entry in entries])
         return 0
-    width = max(min(shutil.get_terminal_size().columns, 120), 40)
     for entry in entries:
         described = describe(entry)
         print(entry.name + "".join(f"  {described[key]}" for key in ("title",) if described.get(key)))
         for key in ("summary", "paper"):
             if described.get(key):
-                print(textwrap.fill(str(described[key]), width, initial_indent="    ", subsequent_indent="    "))
+                print_paragraph(str(described[key]))
         for parameter in described.get("parameters", []):
             text = f"{parameter['name']}={json.dumps(parameter['default'])}  {parameter['help']}"
-            print(textwrap.fill(text, width, initial_indent="      ", subsequent_indent="        "))
+            print_paragraph(text, indent=6, hanging=2)
     return 0
 
 

@@ -1,11 +1,11 @@
-"""``claims``: what finished runs say about the papers' statements."""
+"""``claims``: the papers' statements, and what finished runs say about them."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from compat_core.commands.console import print_json
+from compat_core.commands.console import print_json, print_paragraph
 from compat_core.commands.parser import Subparsers, add_runs_dir
 from compat_core.errors import CompatError
 from compat_core.experiments.store import RunStore
@@ -16,9 +16,11 @@ def add(commands: Subparsers) -> None:
     claims = commands.add_parser(
         "claims",
         help="the papers' claims against runs",
-        description="Put every published claim to finished runs: holds, does not hold, undecided or not tested.",
+        description="Put every published claim to finished runs: holds, does not hold, undecided or not tested. "
+        "--list says which claims there are.",
     )
-    claims.add_argument("run", metavar="RUN", nargs="+", help="ids of the runs")
+    claims.add_argument("run", metavar="RUN", nargs="*", help="ids of the runs")
+    claims.add_argument("--list", action="store_true", help="list the claims, each with its source; takes no run")
     claims.add_argument("--json", action="store_true", help="as JSON, with intervals, seeds and sources")
     add_runs_dir(claims)
     claims.set_defaults(handler=_claims)
@@ -28,6 +30,11 @@ def _claims(arguments: argparse.Namespace) -> int:
     from compat_core.reports.claims import CLAIMS, answer
     from compat_core.reports.frames import points_text
 
+    if arguments.list == bool(arguments.run):
+        rule = "needs the ids of finished runs, or --list" if not arguments.run else "takes runs or --list, not both"
+        raise CompatError("claims", rule=rule, fix="see: python -m compat_core runs")
+    if arguments.list:
+        return _list(arguments.json)
     store = RunStore(arguments.runs_dir)
     runs = [store.get(name) for name in arguments.run]
     for run in runs:
@@ -46,4 +53,17 @@ def _claims(arguments: argparse.Namespace) -> int:
             interval = f"{points_text(finding.ci_low)} … {points_text(finding.ci_high)}"
             value = f"{points_text(finding.value)} points ({interval})"
             print(f"{'':14} {finding.outcome}: {finding.what} = {value}; {finding.budget}; {finding.run}")
+    return 0
+
+
+def _list(as_json: bool) -> int:
+    from compat_core.reports.claims import CLAIMS
+
+    if as_json:
+        print_json([claim.to_dict() for claim in CLAIMS])
+        return 0
+    for claim in CLAIMS:
+        print(claim.name)
+        for text in (claim.statement, claim.source, f"refuted by: {claim.refuted_by}"):
+            print_paragraph(text)
     return 0

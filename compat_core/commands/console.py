@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 import threading
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -65,6 +66,19 @@ def duration(seconds: float) -> str:
 def print_json(values: Any) -> None:
     """Write ``values`` to stdout as strict JSON."""
     print(json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def print_paragraph(text: str, indent: int = 4, hanging: int = 0) -> None:
+    """Write ``text`` to stdout in lines as wide as the terminal, 40 to 120 characters.
+
+    Args:
+        text: the paragraph.
+        indent: spaces before every line.
+        hanging: further ones before every line but the first.
+    """
+    width = max(min(shutil.get_terminal_size().columns, 120), 40)
+    first = " " * indent
+    print(textwrap.fill(text, width, initial_indent=first, subsequent_indent=first + " " * hanging))
 
 
 def print_table(header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
