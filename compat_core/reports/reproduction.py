@@ -16,6 +16,13 @@ from compat_core.reports.frames import records
 SCHEMA_VERSION = 1
 METRICS = ("mAP", "CMC@1")
 PAIRS = {"gain": ("new/migrated", "old/old"), "cost": ("paragon", "new/new")}
+# What a run was asked that was kept before kept files named their claims: those that there were then.
+FIRST_CLAIMS = (
+    "independent-incompatible", "bct-compatible", "bct-sys-compatible", "bct-costs", "sys-beats-beta", "l2-fails",
+    "lwf-fails", "lce-costs-less", "lce-crosses-better", "lce-crosses-dimensions", "chain-two-steps", "fct-untouched",
+    "fct-beats-bct", "side-information-helps", "simclr-beats-autoencoder", "sigma-beats-random",
+    "worst-first-beats-random", "weaker-new-drags-fct", "relu-breaks-bct", "softmax-to-cosine-breaks-bct",
+)  # fmt: skip
 ENVIRONMENT = ("compatbench", "python", "cpu", "cpu_cores", "device", "device_reason")
 
 
@@ -65,6 +72,7 @@ def keep(run: Run) -> dict[str, Any]:
         "backfill": records(backfill_table(results)),
         "chain": results["chain"],
         "protocols": _trials(results),
+        "asked": [name for name, _ in answers],
         "findings": [
             {"claim": name} | dataclasses.asdict(finding) for name, one in answers for finding in one.findings
         ],

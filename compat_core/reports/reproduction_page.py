@@ -12,7 +12,7 @@ from compat_core.metrics.protocols import IDENTIFICATION, VERIFICATION
 from compat_core.reports.claims import CLAIMS, Finding, pool
 from compat_core.reports.frames import MISSING, change_text, percent_text, points_text
 from compat_core.reports.published import PUBLISHED
-from compat_core.reports.reproduction import METRICS
+from compat_core.reports.reproduction import FIRST_CLAIMS, METRICS
 from compat_core.reports.verdicts import MARKS, pooled_verdict
 
 _INTRO = """# What reproduces, and at which budget
@@ -147,10 +147,12 @@ def _claims(kept: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for claim in CLAIMS:
         findings = [_finding(entry) for one in kept for entry in one["findings"] if entry["claim"] == claim.name]
-        outcome = pool([finding.outcome for finding in findings])
+        early = sum(claim.name not in _asked(one) for one in kept)
+        outcome = "not asked" if early == len(kept) else pool([finding.outcome for finding in findings])
         holding = sum(finding.outcome == "holds" for finding in findings)
         counted = f", holds in {holding} of {len(findings)}" if outcome != "holds" and len(findings) > 1 else ""
-        first = [f"{claim.statement} ({claim.source})", f"**{outcome}**{counted}"]
+        unasked = f", not asked of {early} of {len(kept)} runs" if 0 < early < len(kept) else ""
+        first = [f"{claim.statement} ({claim.source})", f"**{outcome}**{counted}{unasked}"]
         if not findings:
             lines.append([*first, MISSING, MISSING, MISSING, MISSING])
         for place, finding in enumerate(findings):
@@ -166,6 +168,12 @@ def _claims(kept: Sequence[Mapping[str, Any]]) -> str:
         "run that refutes it is enough. An outcome is one at the budget named beside it."
     )
     return "\n".join(["## The claims", "", note, "", *_table(header, lines)])
+
+
+def _asked(one: Mapping[str, Any]) -> set[str]:
+    """Names of the claims that were put to a run when it was kept: a later one says nothing of it yet."""
+    answered = {entry["claim"] for entry in (*one["findings"], *one.get("passed_over", ()))}
+    return answered.union(one.get("asked", FIRST_CLAIMS))
 
 
 def _finding(entry: Mapping[str, Any]) -> Finding:

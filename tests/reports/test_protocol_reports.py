@@ -10,6 +10,7 @@ from compat_core.experiments.presets import configure
 from compat_core.experiments.runner import run_experiment
 from compat_core.experiments.store import RunStore
 from compat_core.metrics.aggregate import upgrade_scores
+from compat_core.reports.claims import CLAIMS
 from compat_core.reports.frames import higher_is_better
 from compat_core.reports.protocols import operating_points, protocols_of, rate_figure, refusals, trials_text
 from compat_core.reports.reproduction import keep
@@ -106,7 +107,8 @@ def test_kept_results_say_what_the_run_said(run):
     assert gain["ci_low"] <= gain["value"] <= gain["ci_high"]
     text = page([kept])
     assert "| `bct-sys` |" in text
-    assert "not tested" in text  # claims that no kept run speaks to are still listed
+    assert kept["asked"] == list(CLAIMS.names())
+    assert "not tested" in text and "not asked" not in text  # claims that no kept run speaks to are still listed
     assert str(run.path) not in json.dumps(kept)
 
 

@@ -31,6 +31,23 @@ def test_a_kept_run_that_cannot_speak_to_a_claim_is_named_there():
     assert said == [False, True]
 
 
+def test_a_claim_that_a_kept_run_was_never_asked_is_not_called_untested():
+    first, speechless = read(KEPT[0]), {"findings": [], "passed_over": []}
+    claim = CLAIMS.get("chain-two-steps")
+    asked, unasked = first | speechless | {"asked": [claim.name]}, first | speechless | {"asked": []}
+
+    def outcome(*kept):
+        (line,) = [line for line in page(kept).splitlines() if claim.statement in line]
+        return line.split(" | ")[1]
+
+    assert outcome(unasked, unasked) == "**not asked**"
+    assert outcome(asked, asked) == "**not tested**"
+    assert outcome(asked, unasked, unasked) == "**not tested**, not asked of 2 of 3 runs"
+    assert outcome(first) == "**not tested**", "kept before files named their claims"
+    silent = unasked | {"passed_over": [{"claim": claim.name, "why": "no lists"}]}
+    assert outcome(silent) == "**not tested**", "it was asked, or it could not have been passed over"
+
+
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_kept_results_are_small_and_name_no_local_path(path):
     assert path.stat().st_size < 500_000
