@@ -99,3 +99,11 @@ def test_ratio_without_a_gain_or_with_a_doubtful_one():
 def test_bad_input(call, message):
     with pytest.raises(CompatError, match=message):
         call()
+
+
+def test_resamples_without_a_gain_count_as_an_unbounded_ratio():
+    from compat_core.metrics.bootstrap import ratio_interval
+
+    bottom = np.r_[-1.0, np.linspace(0.5, 1.0, 99)]  # one of a hundred below zero: outside the interval of 95 %
+    kept = ratio_interval(0.5, np.full(100, 0.5), 0.75, bottom)
+    assert kept.low == pytest.approx(0.5, abs=0.02) and kept.high == pytest.approx(1.0, abs=0.03)
