@@ -5,7 +5,7 @@ import streamlit as st
 from compat_core.ui import catalogue
 from compat_core.ui.frame import begin
 
-begin("Methods", "Every method, adapter, loss, metric, data set, backbone and preset, read from the registries.")
+begin("Methods", "Every method, adapter, loss, metric, ordering, data set, backbone and preset, as registered.")
 
 text = st.text_input("Find", key="find", placeholder="a name, a paper, a word", bind="query-params")
 sections = catalogue.SECTIONS

@@ -1,4 +1,4 @@
-"""What there is, as the registries say: data sets, methods, losses, metrics, backbones, presets."""
+"""What there is, as the registries say: data sets, methods, losses, metrics, orderings, backbones, presets."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ CATALOGUES = {
     "metrics": ("compat_core.metrics", "METRICS", "the retrieval metrics"),
     "protocols": ("compat_core.metrics", "PROTOCOL_METRICS", "the metrics of verification and identification"),
     "adapters": ("compat_core.adapters", "ADAPTERS", "the adapters between stored vectors"),
+    "orderings": ("compat_core.retrieval.orderings", "ORDERINGS", "the orderings of a backfill"),
     "models": ("compat_core.models", "BACKBONES", "the backbones"),
     "presets": ("compat_core.experiments.presets", "PRESETS", "the ready-made experiments"),
 }

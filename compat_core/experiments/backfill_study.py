@@ -14,7 +14,7 @@ from compat_core.metrics import bootstrap_mean
 from compat_core.metrics.backfill import BackfillCurve, backfill_curves_of_orders
 from compat_core.metrics.order_curve import RANDOM_SEEDS, OrderCurve
 from compat_core.metrics.subgroups import subgroup_curves
-from compat_core.retrieval.backfill import backfill_order
+from compat_core.retrieval.orderings import Gallery, drawable_orders
 
 METRICS_DRAWN = ("mAP", "CMC@1")
 
@@ -63,14 +63,10 @@ class BackfillStudy:
     ) -> Study:
         """Curves of one method over its shared space, all ``(N, D)``."""
         distance = self.config.distance
-        orders = {
-            "random": [backfill_order("random", gallery_old, seed=seed) for seed in RANDOM_SEEDS],
-            "class-mean": [backfill_order("class-mean", gallery_old, labels=self.labels, distance=distance)],
-            "class": [backfill_order("class", gallery_old, labels=self.labels)],
-            "oracle": [backfill_order("oracle", gallery_old, gallery_new=gallery_new, distance=distance)],
-        }
-        if uncertainty is not None:
-            orders["sigma"] = [backfill_order("sigma", gallery_old, scores=uncertainty.cpu().numpy())]
+        unsure = None if uncertainty is None else uncertainty.cpu().numpy()
+        gallery = Gallery(gallery_old, self.labels, gallery_new, unsure, distance=distance)
+        # What only some methods predict comes last: the orderings that all methods have stand at the same places.
+        orders = drawable_orders(gallery, RANDOM_SEEDS, last=lambda ordering: "uncertainty" in ordering.needs)
         study = Study([], {})
         drawn = iter(
             backfill_curves_of_orders(

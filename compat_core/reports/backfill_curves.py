@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,17 +10,22 @@ from typing import Any
 import plotly.graph_objects as go
 
 from compat_core.reports.layout import CLEAR, TEMPLATE, add_references
-from compat_core.reports.roles import METHOD_COLORS
+from compat_core.retrieval.orderings import ORDERINGS
 
-# Colour, dash and marker of every ordering; none has those of status quo or ceiling, which are drawn beside them.
-ORDER_LOOKS = {
-    "random": ("#0072B2", "dot", "circle"),
-    "sigma": ("#2F8FC4", "solid", "square"),
-    "class-mean": ("#009E73", "solid", "triangle-up"),
-    "oracle": ("#B8800B", "longdashdot", "diamond"),
-    "class": ("#D55E00", "dashdot", "cross"),
-    "popularity": ("#6A4FC7", "dashdot", "x"),
-}
+# Colour, dash and marker of the orderings, in the order they are registered; none has those of status quo or ceiling,
+# which are drawn beside them. Every colour has a contrast of at least 3:1 against white and against a near-black page.
+LOOKS = (
+    ("#0072B2", "dot", "circle"),
+    ("#2F8FC4", "solid", "square"),
+    ("#009E73", "solid", "triangle-up"),
+    ("#D55E00", "dashdot", "cross"),
+    ("#6A4FC7", "dashdot", "x"),
+    ("#B8800B", "longdashdot", "diamond"),
+    ("#C2356E", "dot", "triangle-down"),
+    ("#7A8B1F", "longdashdot", "pentagon"),
+    ("#9A6A52", "solid", "hexagram"),
+    ("#12908E", "dashdot", "hourglass"),
+)
 SHARE_AXIS = "gallery backfilled (%)"
 REMAINING = "what a full backfill would still add to the method at 0 %"
 REST_NOTE = f"The rest: {REMAINING}."
@@ -47,6 +53,19 @@ class Curve:
     high: Sequence[float]
     auc: float
     needed: Needed
+
+
+def order_look(name: str) -> tuple[str, str, str]:
+    """Colour, plotly dash and plotly marker of an ordering, whichever others are drawn.
+
+    A name that is not registered (any more) gets a place derived from its letters: no registered one has its look.
+    """
+    names = ORDERINGS.names()
+    free = len(LOOKS) ** 2 - len(names)
+    place = names.index(name) if name in names else len(names) + zlib.crc32(name.encode()) % free
+    # Where the colours come round again, they meet the dash and marker of another one.
+    color, (_, dash, symbol) = LOOKS[place % len(LOOKS)][0], LOOKS[(place + place // len(LOOKS)) % len(LOOKS)]
+    return color, dash, symbol
 
 
 def curve_of_run(entries: Sequence[Mapping[str, Any]]) -> Curve:
@@ -96,7 +115,7 @@ def curves_figure(
     for curve in curves:
         percent = [100 * share for share in curve.shares]
         places = percent if place_of is None else [place_of(share) for share in curve.shares]
-        color, dash, symbol = ORDER_LOOKS.get(curve.order, (METHOD_COLORS[0], "solid", "circle"))
+        color, dash, symbol = order_look(curve.order)
         if any(low < high for low, high in zip(curve.low, curve.high, strict=True)):
             edge = [100 * value for value in (*curve.low, *reversed(curve.high))]
             figure.add_scatter(

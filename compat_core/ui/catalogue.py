@@ -15,6 +15,7 @@ from compat_core.losses import LOSSES
 from compat_core.methods import METHODS
 from compat_core.metrics import METRICS, PROTOCOL_METRICS
 from compat_core.models import BACKBONES
+from compat_core.retrieval.orderings import NEEDS, ORDERINGS
 
 
 def parameters(config: type) -> list[dict[str, Any]]:
@@ -128,6 +129,17 @@ def protocol_metrics(text: str) -> None:
             st.caption(entry.reference)
 
 
+def orderings(text: str) -> None:
+    """Orderings of a backfill."""
+    for entry in _found(ORDERINGS, text):
+        with st.container(border=True):
+            st.subheader(entry.title, anchor=f"ordering-{entry.name}")
+            st.markdown(f"`{entry.name}`" + (f" · {entry.paper}" if entry.paper else ""))
+            st.markdown(f"Embedded again: {entry.summary}.")
+            if entry.needs:
+                st.markdown(f"**Needs** {', '.join(NEEDS[need] for need in entry.needs)}")
+
+
 def datasets(text: str) -> None:
     """Data sets."""
     for entry in _found(DATASETS, text):
@@ -167,6 +179,7 @@ SECTIONS: dict[str, tuple[Iterable[Any], Callable[[str], None]]] = {
     "Losses": (LOSSES, losses),
     "Metrics": (METRICS, metrics),
     "Protocols": (PROTOCOL_METRICS, protocol_metrics),
+    "Orderings": (ORDERINGS, orderings),
     "Data sets": (DATASETS, datasets),
     "Backbones": (BACKBONES, backbones),
     "Presets": (PRESETS, presets),

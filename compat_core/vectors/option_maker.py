@@ -15,7 +15,7 @@ from compat_core.vectors import options as ways
 from compat_core.vectors.given import Given
 from compat_core.vectors.judge import judge
 from compat_core.vectors.options import Option
-from compat_core.vectors.plan import usable_orders
+from compat_core.vectors.plan import choosable, usable_orders
 from compat_core.vectors.relevance import Relevance
 from compat_core.vectors.space import Judging
 
@@ -48,6 +48,11 @@ class Orderable:
             None if labels is None else as_codes(labels)[rows],
             None if weights is None else np.asarray(weights, dtype=np.float64)[rows],
         )
+
+    @property
+    def at_hand(self) -> tuple[str, ...]:
+        """Which of the two are given, by name."""
+        return tuple(name for name in ("labels", "weights") if getattr(self, name) is not None)
 
     def orders(self, fitted: VectorMap, judging: Judging) -> dict[str, np.ndarray]:
         """The orderings of a part backfill beside ``fitted``, by name, as :func:`usable_orders` has them."""
@@ -89,7 +94,7 @@ class OptionMaker:
     def count(self, given: Given) -> int:
         """How many options there will be, unless an adapter refuses its pairs."""
         adapters = sum(len(self.fitted_on(adapter)) + 1 for adapter in self.adapters)
-        ordered = self.judged_by.labels is not None or self.validated_by.weights is not None
+        ordered = bool(choosable(self.judged_by.at_hand))
         shares = len(self.config.shares) * (2 + (1 + ordered if self.adapters else 0))
         slerp = self.config.distance != "l2" and any(adapter.name == SLERP_MAP for adapter in self.adapters)
         return len(ways.references(self.judging)) + adapters + shares + slerp + len(given.candidates)

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 
 from compat_core.adapters import Adapter, VectorMap
 from compat_core.errors import CompatError
-from compat_core.retrieval.backfill import ORDERS, backfill_order
+from compat_core.retrieval.backfill import backfill_order
+from compat_core.retrieval.orderings import ORDERINGS
 from compat_core.vectors.given import Candidate
 from compat_core.vectors.judge import Scorer
 from compat_core.vectors.space import Judging
@@ -138,7 +139,7 @@ def part_backfill(judging: Judging, base: Option, share: float, order: np.ndarra
         base: an option that migrates the gallery.
         share: in (0, 1).
         order: ``(G,)`` positions, first backfilled first.
-        by: the ordering's name, see :data:`~compat_core.retrieval.backfill.ORDERS`.
+        by: the ordering's name, one of :data:`~compat_core.retrieval.orderings.ORDERINGS`.
     """
     if base.vector_map is None:
         raise ValueError(f"{base.name} maps nothing")
@@ -146,7 +147,8 @@ def part_backfill(judging: Judging, base: Option, share: float, order: np.ndarra
     chosen = torch.from_numpy(np.ascontiguousarray(order[: round(share * len(order))]))
     mixed[chosen] = judging.new[chosen]
     name = f"{base.name} + {100 * share:.0f} % backfilled ({by} order)"
-    summary = f"{base.summary.rstrip('.')}; {100 * share:.0f} % of the items embedded again: {ORDERS[by]}."
+    first = ORDERINGS.get(by).summary
+    summary = f"{base.summary.rstrip('.')}; {100 * share:.0f} % of the items embedded again: {first}."
     return Option(name, BACKFILL, summary, share, judging.space(judging.new, mixed), base.vector_map)
 
 

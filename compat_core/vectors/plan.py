@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from compat_core.metrics.backfill import BackfillCurve, backfill_points
 from compat_core.metrics.order_curve import RANDOM_SEEDS, OrderCurve
-from compat_core.retrieval.backfill import backfill_order
+from compat_core.retrieval.orderings import ORDERINGS, Gallery, Ordering, drawable_orders
 from compat_core.vectors.judge import judge
 from compat_core.vectors.relevance import Relevance
 from compat_core.vectors.space import Judging
@@ -54,19 +55,21 @@ def plan_backfill(
         mapped: ``(G, D_new)`` the old rows in the new space, before their backfill.
         metric: mAP or CMC@1.
         resamples: of the bootstrap behind the shares' intervals.
-        labels: ``(G,)`` codes from 0, for ``class-mean`` and ``class``.
-        weights: ``(G,)`` for ``popularity``.
-        unsure: ``(G,)`` for ``sigma``.
+        labels: ``(G,)`` codes from 0, for the orderings that need them.
+        weights: ``(G,)`` how much each row is requested.
+        unsure: ``(G,)`` how unsure the map is of each row.
     """
-    before, after = mapped.numpy(), judging.new.numpy()
-    orders = {"random": [backfill_order("random", before, seed=seed) for seed in RANDOM_SEEDS]}
-    usable = usable_orders(before, labels, weights, unsure, judging.distance)
-    orders |= {name: [order] for name, order in usable.items()}
-    orders["oracle"] = [backfill_order("oracle", before, gallery_new=after, distance=judging.distance)]
+    gallery = Gallery(mapped.numpy(), labels, judging.new.numpy(), unsure, weights, distance=judging.distance)
+    orders = drawable_orders(gallery, RANDOM_SEEDS, last=lambda ordering: ordering.bound)
     return [
         _planned(name, [_curve(judging, relevance, mapped, order, metric) for order in repeats], resamples)
         for name, repeats in orders.items()
     ]
+
+
+def choosable(at_hand: Collection[str]) -> list[Ordering]:
+    """The orderings a part backfill can choose from: neither random nor a bound, and what they need is ``at_hand``."""
+    return [one for one in ORDERINGS if not one.random and not one.bound and one.drawable(at_hand)]
 
 
 def usable_orders(
@@ -83,15 +86,8 @@ def usable_orders(
         labels, weights, unsure: as :func:`plan_backfill`.
         distance: how the gallery is searched.
     """
-    orders = {}
-    if unsure is not None:
-        orders["sigma"] = backfill_order("sigma", mapped, scores=unsure)
-    if labels is not None:
-        for name in ("class-mean", "class"):
-            orders[name] = backfill_order(name, mapped, labels=labels, distance=distance)
-    if weights is not None:
-        orders["popularity"] = backfill_order("popularity", mapped, scores=weights)
-    return orders
+    gallery = Gallery(mapped, labels, None, unsure, weights, distance=distance)
+    return {ordering.name: ordering.order(gallery) for ordering in choosable(gallery.at_hand)}
 
 
 def _curve(

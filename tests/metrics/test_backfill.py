@@ -1,4 +1,4 @@
-"""Backfill curves point by point against a gallery put together by hand; orderings against their definition."""
+"""Backfill curves point by point against a gallery put together by hand."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ from compat_core.metrics.backfill import (
     backfill_points,
 )
 from compat_core.retrieval import compiled
-from compat_core.retrieval.backfill import ORDERS, backfill_order
 
 
 @pytest.fixture
@@ -91,46 +90,8 @@ def test_share_for_a_part_of_the_gain():
     assert flat.share_for(0.9) is None
 
 
-def test_orders_by_definition(world):
-    old, new, labels = world
-    scores = np.random.default_rng(3).random(60)
-
-    def order(name, **given):
-        found = backfill_order(name, old, **given)
-        assert sorted(found.tolist()) == list(range(60))
-        return found
-
-    assert order("sigma", scores=scores)[0] == scores.argmax()
-    assert order("popularity", scores=scores)[-1] == scores.argmin()
-    assert (order("random", seed=1) != order("random", seed=2)).any()
-    classes = labels[order("class", seed=1, labels=labels)]
-    assert (np.diff(np.flatnonzero(np.diff(classes))) == 10).all(), "classes come whole"
-    unit = [row / np.linalg.norm(row) for row in old.astype(float)]
-    gaps = [np.linalg.norm(unit[i] - new[i].astype(float) / np.linalg.norm(new[i])) for i in range(60)]
-    assert order("oracle", gallery_new=new).tolist() == np.argsort(-np.array(gaps), kind="stable").tolist()
-    means = [np.mean([unit[i] for i in range(60) if labels[i] == k], axis=0) for k in range(6)]
-    far = [np.linalg.norm(unit[i] - means[labels[i]]) for i in range(60)]
-    assert order("class-mean", labels=labels).tolist() == np.argsort(-np.array(far), kind="stable").tolist()
-
-
-def test_far_means_far_in_the_space_that_is_searched():
-    """The first row is shortened, the second one turned: a cosine sees the second alone, l2 mostly the first."""
-    old, new = np.array([[10.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [0.1, 1.0]])
-    orders = {name: backfill_order("oracle", old, gallery_new=new, distance=name).tolist() for name in ("cosine", "l2")}
-    assert orders == {"cosine": [1, 0], "l2": [0, 1]}
-    rows = np.array([[1.0, 0.1], [1.0, -0.1], [9.0, 0.0]])
-    labels = np.zeros(3, dtype=int)
-    first = {name: backfill_order("class-mean", rows, labels=labels, distance=name)[0] for name in ("cosine", "l2")}
-    assert first["cosine"] in (0, 1) and first["l2"] == 2
-
-
 def test_errors(world):
     old, new, labels = world
-    with pytest.raises(CompatError, match="class-mean"):
-        backfill_order("class-men", old)
-    for name in set(ORDERS) - {"random"}:
-        with pytest.raises(CompatError, match="needs"):
-            backfill_order(name, old)
     with pytest.raises(CompatError, match="every gallery row"):
         backfill_curves(new, labels, old, new, labels, np.zeros(60, dtype=int))
 

@@ -9,12 +9,12 @@ import pytest
 from compat_core.errors import CompatError
 from compat_core.reports.backfill import backfill_figure, backfill_table
 from compat_core.reports.backfill_bill import Priced, needed_lines, needed_table, priced_figure
-from compat_core.reports.backfill_curves import ORDER_LOOKS, Curve
+from compat_core.reports.backfill_curves import LOOKS, Curve, order_look
 from compat_core.reports.frames import amount_text
 from compat_core.reports.layout import LEVEL_LINE_PX, LEVEL_PLOT_PX, REFERENCES
 from compat_core.reports.roles import role
 from compat_core.reports.tables import frame_to_format
-from compat_core.retrieval.backfill import ORDERS
+from compat_core.retrieval.orderings import ORDERINGS
 from compat_core.vectors.bill import CostConfig
 
 
@@ -71,11 +71,35 @@ def test_the_table_of_shares_says_of_what_they_are_a_part():
     assert table["smallest share (95 %)"].tolist() == ["50 % (40 … 60)", "–"]
 
 
+FAMILIAR = {
+    "random": ("#0072B2", "dot", "circle"),
+    "sigma": ("#2F8FC4", "solid", "square"),
+    "class-mean": ("#009E73", "solid", "triangle-up"),
+    "oracle": ("#B8800B", "longdashdot", "diamond"),
+    "class": ("#D55E00", "dashdot", "cross"),
+    "popularity": ("#6A4FC7", "dashdot", "x"),
+}
+
+
 def test_no_ordering_looks_like_the_ceiling_or_the_status_quo():
-    assert set(ORDER_LOOKS) == set(ORDERS) and len({color for color, *_ in ORDER_LOOKS.values()}) == len(ORDERS)
-    for color, dash, _ in ORDER_LOOKS.values():
+    for part in (0, 2):
+        assert len({look[part] for look in LOOKS}) == len(LOOKS), "colours and markers, each once"
+    for color, dash, _ in LOOKS:
         assert color not in {role(cell).color for cell in REFERENCES}
         assert dash not in {role(cell).dash for cell in REFERENCES}
+
+
+def test_every_ordering_has_a_look_that_no_other_one_has():
+    looks = {name: order_look(name) for name in (*ORDERINGS.names(), "gone since")}
+    assert len(set(looks.values())) == len(ORDERINGS) + 1
+    assert {name: looks[name] for name in FAMILIAR} == FAMILIAR, "curves of earlier reports keep their colours"
+
+
+def test_there_are_looks_for_more_orderings_than_colours(monkeypatch):
+    names = tuple(f"ordering-{place}" for place in range(len(LOOKS) ** 2 - 1))
+    monkeypatch.setattr(ORDERINGS, "names", lambda: names)
+    looks = {order_look(name) for name in (*names, "gone since")}
+    assert len(looks) == len(names) + 1
 
 
 def test_an_ordering_keeps_its_look_when_others_are_left_out():

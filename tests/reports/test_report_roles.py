@@ -3,6 +3,7 @@
 import pytest
 
 from compat_core.errors import CompatError
+from compat_core.reports.backfill_curves import LOOKS
 from compat_core.reports.roles import CELLS, METHOD_COLORS, METHOD_SYMBOLS, ROLES, VERSION_CELLS, method_style, role
 
 
@@ -13,7 +14,9 @@ def _luminance(color: str) -> float:
 
 
 @pytest.mark.parametrize("background", ["#ffffff", "#0e1117"])
-@pytest.mark.parametrize("color", sorted({*METHOD_COLORS, *(look.color for look in ROLES.values())}))
+@pytest.mark.parametrize(
+    "color", sorted({*METHOD_COLORS, *(look.color for look in ROLES.values()), *(color for color, *_ in LOOKS)})
+)
 def test_every_colour_stands_out(color, background):
     light, dark = sorted((_luminance(color), _luminance(background)), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 3.0

@@ -6,6 +6,7 @@ import torch
 
 from compat_core.adapters import ADAPTERS
 from compat_core.metrics import evaluate_retrieval
+from compat_core.retrieval.orderings import ORDERINGS
 from compat_core.vectors import options as ways
 from compat_core.vectors.decision import decide
 from compat_core.vectors.deployment import map_latency, threshold_shifts
@@ -102,7 +103,8 @@ def test_last_point_of_the_budget_is_the_option_itself(found, decided):
 
 def test_plan_begins_at_the_map_and_ends_at_the_full_backfill(found, decided):
     rows = {name: decided[1].row(name).values["mAP"]["value"] for name in (found["plan_map"], "full backfill")}
-    assert {entry["order"] for entry in found["plan"]} == {"random", "class-mean", "class", "popularity", "oracle"}
+    drawn = {ordering.name for ordering in ORDERINGS if ordering.drawable(("labels", "weights", "gallery_new"))}
+    assert {entry["order"] for entry in found["plan"]} == drawn
     for entry in found["plan"]:
         assert (entry["shares"][0], entry["shares"][-1]) == (0.0, 1.0)
         assert entry["values"][0] == pytest.approx(rows[found["plan_map"]])

@@ -1,0 +1,23 @@
+"""A random order, which every other one has to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from compat_core.retrieval.orderings.base import ORDERINGS, Gallery, Ordering
+
+
+def shuffled(gallery: Gallery) -> np.ndarray:
+    """Every permutation is as likely as any other. Shape: ``(N,)``."""
+    return np.random.default_rng(gallery.seed).permutation(len(gallery))
+
+
+ORDERINGS.add(
+    Ordering(
+        name="random",
+        title="Random",
+        summary="in random order; several seeds give a band",
+        arrange=shuffled,
+        random=True,
+    )
+)
