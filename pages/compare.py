@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from compat_core.metrics import METRICS
 from compat_core.ui import compare_parts as parts
 from compat_core.ui import compare_verdicts as verdicts
 from compat_core.ui import protocol_parts as protocols
@@ -18,9 +17,7 @@ with shown_errors():
     results = verdicts.seeds_together(runs, verdicts.finished_results(runs))
     verdicts.comparable(results)
     if results:
-        metric = st.selectbox(
-            "Metric", METRICS.names(), index=METRICS.names().index("mAP"), key="metric", bind="query-params"
-        )
+        metric = verdicts.pick_metric(results)
         parts.metric_help(metric, results)
         chains(results, metric)
         upgrades = [one for one in results if not one.get("chain")]

@@ -35,6 +35,7 @@ def add(commands: Subparsers) -> None:
         "table", help="result tables for papers and programs", description="Write the results of runs as a table."
     )
     table.add_argument("run", metavar="RUN", nargs="+", help="ids of the runs")
+    _add_metric(table, "every one; md and latex: mAP and CMC@1")
     table.add_argument("--format", choices=FORMATS, default="csv", help="default: csv")
     table.add_argument("--out", metavar="FILE", help="write to a file instead of stdout")
     add_runs_dir(table)
@@ -44,9 +45,17 @@ def add(commands: Subparsers) -> None:
         "report", help="one self-contained HTML page", description="Write one self-contained HTML page about runs."
     )
     report.add_argument("run", metavar="RUN", nargs="+", help="ids of the runs")
+    _add_metric(report, "mAP and CMC@1")
     report.add_argument("--out", metavar="FILE.html", required=True, help="the file to write")
     add_runs_dir(report)
     report.set_defaults(handler=_report)
+
+
+def _add_metric(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument(
+        "--metric", metavar="NAME", action="append",
+        help=f"only this one; repeat it for several; see: python -m compat_core metrics (default: {default})",
+    )  # fmt: skip
 
 
 def _runs(arguments: argparse.Namespace) -> int:
@@ -143,10 +152,10 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from compat_core.reports.tables import to_format
+    from compat_core.reports.tables import results_to_format
 
-    rows = [row for run in _with_results(arguments) for row in run.rows()]
-    data = to_format(rows, arguments.format)
+    metrics, runs = _metrics(arguments), _with_results(arguments)
+    data = results_to_format([run.results() or {} for run in runs], arguments.format, metrics=metrics)
     if arguments.out:
         _write(arguments.out, data)
     elif arguments.format == "parquet" and sys.stdout.isatty():
@@ -158,12 +167,21 @@ def _table(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    runs = _with_results(arguments)
+    metrics, runs = _metrics(arguments), _with_results(arguments)
     from compat_core.methods import available
     from compat_core.reports.html import html_report
 
-    _write(arguments.out, html_report(runs, available()).encode())
+    _write(arguments.out, html_report(runs, available(), metrics).encode())
     return 0
+
+
+def _metrics(arguments: argparse.Namespace) -> list[str] | None:
+    """The metrics that were asked for, by their registered names; None where none was."""
+    if not arguments.metric:
+        return None
+    from compat_core.metrics import resolve  # late: it loads torch
+
+    return list(dict.fromkeys(resolve(name).name for name in arguments.metric))
 
 
 def _with_results(arguments: argparse.Namespace) -> list[Run]:

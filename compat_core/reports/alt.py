@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
@@ -12,14 +12,18 @@ from compat_core.reports import series
 from compat_core.reports.frames import Results, percent_text
 from compat_core.reports.roles import CELLS
 
+RATE = 0.01  # the false rate at which a curve of rates is read out, as near as its points come
+
 
 def alt_text(kind: str, data: Any, **options: Any) -> str:
     """One sentence that says what a figure shows, for screen readers.
 
     Args:
-        kind: ``matrix``, ``cmc``, ``precision-recall``, ``pareto``, ``bars``, ``loss`` or ``umap``.
+        kind: ``matrix``, ``cmc``, ``precision-recall``, ``pareto``, ``bars``, ``backfill``, ``rates``, ``subgroups``,
+            ``loss`` or ``umap``.
         data: what the figure was drawn from (results, events, or the frame of points).
-        options: the figure's own options: ``method``, ``metric``, ``methods``, ``seed``, ``colour_by``.
+        options: the figure's own options: ``method``, ``metric``, ``methods``, ``seed``, ``colour_by``, ``protocol``,
+            ``order``; ``curve`` is the kind of a figure of rates.
 
     Raises:
         CompatError: for an unknown kind, method or metric.
@@ -77,6 +81,55 @@ def _bars(results: Any, options: dict[str, Any]) -> str:
     return f"Bars of {metric} per method: {'; '.join(texts)}."
 
 
+def _backfill(results: Results, options: dict[str, Any]) -> str:
+    method, metric = options["method"], options.get("metric", "mAP")
+    orders: dict[str, list[Any]] = {}
+    for entry in results.get("backfill", ()):
+        if (entry["method"], entry["metric"]) == (method, metric):
+            orders.setdefault(entry["order"], []).append(entry)
+    texts = []
+    for order, entries in orders.items():
+        ends = [_mean(entry["values"][place] for entry in entries) for place in (0, -1)]
+        area = _mean(entry["auc"] for entry in entries)
+        texts.append(f"{order} from {percent_text(ends[0])} to {percent_text(ends[1])} %, area {percent_text(area)} %")
+    return f"{metric} of {method} against the share of the gallery backfilled, per ordering: {'; '.join(texts)}."
+
+
+def _rates(results: Results, options: dict[str, Any]) -> str:
+    method, protocol, curve = options["method"], options["protocol"], options.get("curve", "roc")
+    entries = [
+        entry for entry in results.get("protocols", ())
+        if (entry["protocol"], entry["method"]) == (protocol, method) and entry["x"]
+    ]  # fmt: skip
+    texts = []
+    for cell in (cell for cell in CELLS if cell in {entry["cell"] for entry in entries}):
+        own = [entry for entry in entries if entry["cell"] == cell]
+        place = min(range(len(own[0]["x"])), key=lambda at: abs(own[0]["x"][at] - RATE))
+        rate, found = own[0]["x"][place], _mean(entry["y"][place] for entry in own)
+        shown = found if curve == "roc" else 1 - found
+        texts.append(f"{cell} {percent_text(shown)} % at {percent_text(rate)} %")
+    what = f"{curve.upper()} of {method}, {protocol}; share {'right' if curve == 'roc' else 'missed'}"
+    return f"{what} at the false rate nearest to {percent_text(RATE)} %: {', '.join(texts) or 'not measured'}."
+
+
+def _subgroups(results: Results, options: dict[str, Any]) -> str:
+    method, order, metric = options["method"], options.get("order", "random"), options.get("metric", "mAP")
+    entries = [
+        entry for entry in results.get("backfill", ())
+        if (entry["method"], entry["order"], entry["metric"]) == (method, order, metric) and "subgroups" in entry
+    ]  # fmt: skip
+    lines = {name: [entry["subgroups"][name] for entry in entries] for name in entries[0]["subgroups"]}
+    lines["gap"] = [entry["gap"] for entry in entries]
+    ends = {name: [percent_text(_mean(line[at] for line in drawn)) for at in (0, -1)] for name, drawn in lines.items()}
+    texts = [f"{name} from {low} to {high} {'points' if name == 'gap' else '%'}" for name, (low, high) in ends.items()]
+    return f"{metric} per subgroup of {method} along the {order} backfill: {', '.join(texts)}."
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
+
+
 def _loss(events: Any, options: dict[str, Any]) -> str:
     found = series.losses(events)
     texts = [
@@ -99,6 +152,9 @@ _KINDS: dict[str, Callable[[Any, dict[str, Any]], str]] = {
     "precision-recall": _curves("precision_at_recall", "Precision against recall", 50, "precision at 50 % recall"),
     "pareto": _pareto,
     "bars": _bars,
+    "backfill": _backfill,
+    "rates": _rates,
+    "subgroups": _subgroups,
     "loss": _loss,
     "umap": _umap,
 }

@@ -5,12 +5,12 @@ An *entry* is one line of ``results.json`` under ``chain``: a method, seed and m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from compat_core.reports.frames import Results, percent_text
+from compat_core.reports.frames import Results, as_list, percent_text
 from compat_core.reports.verdicts import MARKS
 
 Entry = Mapping[str, Any]
@@ -19,10 +19,11 @@ MATRIX_NOTE = (
     "In %, rows: query version, columns: gallery version. Each version was trained against the one before it alone. A "
     "mark says whether the newer query beats the gallery's own version, with its 95 % interval; one per seed."
 )
+AC_NOTE = "AC: share of pairs where the newer version beats the older gallery's own."
 SUMMARY_NOTE = (
-    "AC: share of pairs where the newer version beats the older gallery's own. AM: mean of the lower triangle. BC: "
-    "newest queries against older galleries, gain over their own. FC: each version on the gallery before, against "
-    "itself. Gains: BCT's update gain, with the paragon of the step that first replaced the gallery."
+    f"{AC_NOTE} AM: mean of the lower triangle. BC: newest queries against older galleries, gain over their own. FC: "
+    "each version on the gallery before, against itself. Gains: BCT's update gain, with the paragon of the step that "
+    "first replaced the gallery."
 )
 
 
@@ -33,6 +34,28 @@ def chain_entries(results: Results, metric: str) -> dict[str, list[Entry]]:
         if entry["metric"] == metric:
             found.setdefault(entry["method"], []).append(entry)
     return found
+
+
+def stored_chains(results: Results | Sequence[Results]) -> list[dict[str, Any]]:
+    """The chain entries that ``results`` hold, each with its run and data set."""
+    return [
+        {"run": one.get("run", ""), "dataset": one.get("dataset", ""), **entry}
+        for one in as_list(results)
+        for entry in one.get("chain", ())
+    ]
+
+
+def compatible_shares(entries: Iterable[Entry]) -> dict[tuple[str, str, str, str], tuple[float, float]]:
+    """(run, data set, method, metric) -> AC, its mean and sample standard deviation over seeds (NaN for one seed).
+
+    Args:
+        entries: what :func:`stored_chains` returns.
+    """
+    found: dict[tuple[str, str, str, str], list[float]] = {}
+    for entry in entries:
+        key = (entry["run"], entry["dataset"], entry["method"], entry["metric"])
+        found.setdefault(key, []).append(entry["AC"])
+    return {key: (pd.Series(shares).mean(), pd.Series(shares).std()) for key, shares in found.items()}
 
 
 def chain_matrix(entries: Sequence[Entry]) -> pd.DataFrame:

@@ -23,6 +23,7 @@ Results = Mapping[str, Any]
 COLUMNS = ("run", "dataset", "method", "seed", "cell", "metric", "value", "ci_low", "ci_high", "num_queries")
 _DTYPES = {"seed": "Int64", "num_queries": "Int64", "value": "float64", "ci_low": "float64", "ci_high": "float64"}
 GROUP = ["run", "dataset", "method", "cell", "metric"]
+MAIN_METRICS = ("mAP", "CMC@1")  # what a summary shows where no metric was asked for
 MISSING = "–"  # what a table shows where nothing was measured
 TINY = 1e-3  # amounts below are not told apart: in hours, days, gigabytes and money they are nothing anyone plans with
 
@@ -163,7 +164,7 @@ def matrix_table(rows: Iterable[Row], metric: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["run", "dataset", "method", *cells, "n"])
 
 
-def summary_table(rows: Iterable[Row], metrics: Sequence[str] = ("mAP", "CMC@1")) -> pd.DataFrame:
+def summary_table(rows: Iterable[Row], metrics: Sequence[str] = MAIN_METRICS) -> pd.DataFrame:
     """One line per (run, dataset, method) and, as numbers for sorting, ``"<metric> <cell>"`` and its ``… std``.
 
     Fractions in [0, 1]; a further column ``seeds`` counts the seeds. Raises CompatError for a metric that the rows do

@@ -14,13 +14,23 @@ from compat_core.reports.alt import alt_text
 from compat_core.reports.chains import MATRIX_NOTE as CHAIN_MATRIX_NOTE
 from compat_core.reports.chains import SUMMARY_NOTE as CHAIN_SUMMARY_NOTE
 from compat_core.reports.chains import chain_entries, chain_matrix, chain_numbers
-from compat_core.reports.frames import MISSING, Results, aggregate, config_diff, per_class_table, percent_text
+from compat_core.reports.frames import (
+    MAIN_METRICS,
+    MISSING,
+    Results,
+    aggregate,
+    as_list,
+    config_diff,
+    per_class_table,
+    percent_text,
+)
+from compat_core.reports.held import check_held
 from compat_core.reports.html_page import HtmlPage
+from compat_core.reports.html_studies import add_backfill, add_protocols, add_subgroups, in_metrics
 from compat_core.reports.markup import Panel, frame_panel, summary_panels
 from compat_core.reports.tables import SUMMARY_NOTE
-from compat_core.reports.verdicts import MARKS, claims_sentences, verdict_table
+from compat_core.reports.verdicts import MARKS, claims_sentences, stored_verdicts, verdict_table
 
-MAIN_METRICS = ("mAP", "CMC@1")
 WORST_CLASSES = 10
 
 
@@ -37,15 +47,19 @@ class ReportRun(Protocol):
     def environment(self) -> dict[str, Any] | None: ...
 
 
-def html_report(runs: Sequence[ReportRun], method_order: Sequence[str] | None = None) -> str:
-    """The page: verdicts in words, tables, figures, worst classes, what is needed to reproduce it, configuration.
+def html_report(
+    runs: Sequence[ReportRun], method_order: Sequence[str] | None = None, metrics: Sequence[str] | None = None
+) -> str:
+    """The page: verdicts in words, tables, figures, worst classes, backfill, protocols, subgroups, and what is needed
+    to reproduce it.
 
     Args:
         runs: one or more runs that have results.
         method_order: method names in the order that fixes their colours; None: the methods registry's, as in the app.
+        metrics: what tables and sentences are about; figures show the first. None or empty: :data:`MAIN_METRICS`.
 
     Raises:
-        CompatError: without runs, or naming the runs that have no results yet.
+        CompatError: without runs, or naming the runs that have no results yet, or that lack one of ``metrics``.
     """
     runs = list(runs)
     if not runs:
@@ -61,8 +75,10 @@ def html_report(runs: Sequence[ReportRun], method_order: Sequence[str] | None = 
         from compat_core.methods import METHODS  # late: the registry loads torch
 
         method_order = METHODS.names()
-    page = _Page(method_order)
     loaded = [(run, stored[run.id] or {}) for run in runs]
+    if metrics:
+        check_held([results for _, results in loaded], metrics)
+    page = _Page(method_order, metrics or MAIN_METRICS)
     if len(runs) > 1:
         page.comparison(loaded)
     for run, results in loaded:
@@ -74,9 +90,10 @@ def html_report(runs: Sequence[ReportRun], method_order: Sequence[str] | None = 
 class _Page(HtmlPage):
     """The sections of a report about runs."""
 
-    def __init__(self, method_order: Sequence[str]) -> None:
+    def __init__(self, method_order: Sequence[str], metrics: Sequence[str]) -> None:
         super().__init__()
         self.order = method_order
+        self.metrics = metrics
 
     # -- sections --------------------------------------------------------------------------------------------------
 
@@ -85,7 +102,7 @@ class _Page(HtmlPage):
         self.parts.append("<section><h2>All runs together</h2>")
         if results:
             self.summary(results)
-            self.figure(figures.pareto_figure(results, order=self.order), alt_text("pareto", results))
+            self.trade_off(results)
         difference = config_diff({run.id: run.config.to_dict() for run, _ in loaded})
         caption = "Settings that differ" if len(difference) else "No setting differs"
         self.table(frame_panel(difference, caption))
@@ -109,15 +126,18 @@ class _Page(HtmlPage):
         self.parts.append(f"<h3>Configuration</h3><pre>{escape(config)}</pre></section>")
 
     def upgrade(self, results: Results) -> None:
-        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in claims_sentences(results))
+        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in claims_sentences(results, self.metrics[0]))
         self.parts.append(f"<h3>What was found</h3><ul>{items}</ul>")
         self.verdicts(results)
         self.summary([results])
         self.figures(results)
         self.worst_classes(results)
+        add_backfill(self, results, self.metrics)
+        add_protocols(self, results)
+        add_subgroups(self, results, self.metrics)
 
     def chain(self, results: Results) -> None:
-        for metric in MAIN_METRICS:
+        for metric in self.metrics:
             by_method = chain_entries(results, metric)
             self.heading(f"Chain of versions, {metric}", 3)
             for method, entries in by_method.items():
@@ -145,46 +165,52 @@ class _Page(HtmlPage):
 
     def summary(self, results: Sequence[Results]) -> None:
         rows = [row for one in results for row in one["rows"]]
-        verdicts = [
-            {"run": one.get("run", ""), "dataset": one.get("dataset", ""), **line}
-            for one in results
-            for line in one.get("verdicts", ())
-        ]
-        metrics = [metric for metric in MAIN_METRICS if metric in {row["metric"] for row in rows}]
-        for panel in summary_panels(rows, metrics, verdicts):
+        metrics = [metric for metric in self.metrics if metric in {row["metric"] for row in rows}]
+        for panel in summary_panels(rows, metrics, stored_verdicts(results)):
             self.table(panel)
         self.note(SUMMARY_NOTE)
 
     def figures(self, results: Results) -> None:
         table = aggregate(results["rows"])
-        metric = next((name for name in MAIN_METRICS if name in set(table["metric"])), None)
+        metric = next((name for name in self.metrics if name in set(table["metric"])), None)
         self.parts.append("<h3>Figures</h3>")
         if metric is None:
-            self.note(f"No figures: the results hold none of {', '.join(MAIN_METRICS)}.")
+            self.note(f"No figures: the results hold none of {', '.join(self.metrics)}.")
             return
         methods = list(dict.fromkeys(table.loc[table["metric"] == metric, "method"]))
         options: dict[str, Any] = {"metric": metric, "methods": methods}
         self.figure(figures.metric_bars(results, **options), alt_text("bars", results, **options))
-        pareto = figures.pareto_figure(results, **options, order=self.order)
-        self.figure(pareto, alt_text("pareto", results, **options))
+        self.trade_off(results, methods)
         if results.get("curves"):
             cmc = figures.cmc_figure(results, methods, order=self.order)
             self.figure(cmc, alt_text("cmc", results, methods=methods))
             precision = figures.precision_recall_figure(results, methods, order=self.order)
             self.figure(precision, alt_text("precision-recall", results, methods=methods))
-        self.parts.append("<div class='pair'>")
-        for method in methods:
-            words = alt_text("matrix", results, method=method, metric=metric)
-            self.figure(figures.matrix_heatmap(results, method, metric), words)
-        self.parts.append("</div>")
+        self.pairs(
+            (
+                figures.matrix_heatmap(results, method, metric),
+                alt_text("matrix", results, method=method, metric=metric),
+            )
+            for method in methods
+        )
+
+    def trade_off(self, results: Results | Sequence[Results], methods: Sequence[str] | None = None) -> None:
+        measured = {row["metric"] for one in as_list(results) for row in one["rows"]}
+        held = [name for name in ("mAP", *self.metrics) if f"recovered_gain({name})" in measured]
+        metric = in_metrics(self, self.metrics, held, "Cost and recovered gain are")[0]
+        figure = figures.pareto_figure(results, metric, methods, self.order)
+        self.figure(figure, alt_text("pareto", results, metric=metric, methods=methods))
 
     def worst_classes(self, results: Results) -> None:
-        table = per_class_table(results)
-        if table.empty:
+        lines = results.get("per_class", ())
+        if not lines:
             return
         self.parts.append("<h3>Classes, worst first</h3>")
+        held = [name for name in ("mAP", *self.metrics) if name in lines[0]]
+        metric = in_metrics(self, self.metrics, held, "Classes are")[0]
+        table = per_class_table(results, metric)
         for method, part in table.groupby("method", sort=False):
-            caption = f"{method}: the {min(WORST_CLASSES, len(part))} worst of {len(part)} classes, mAP"
+            caption = f"{method}: the {min(WORST_CLASSES, len(part))} worst of {len(part)} classes, {metric}"
             shown = part.head(WORST_CLASSES).drop(columns=["run", "method"])
             self.table(frame_panel(shown, caption, ["new/migrated", "old/old", "change"]))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import plotly.graph_objects as go
@@ -17,6 +17,8 @@ _POLICY = (
     "form-action 'none'"
 )
 _PLOT_CONFIG = {"displaylogo": False, "responsive": True, "plotlyServerURL": ""}
+# auto-fill: a pair's columns are there before its second figure is. The first is drawn as soon as the browser reads it,
+# and would keep the width of the whole row.
 _STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1b1f24; --soft: #57606a; --rule: #d0d7de; --band: #f6f8fa; }
 @media (prefers-color-scheme: dark) {
@@ -31,7 +33,8 @@ caption { text-align: left; font-weight: 600; padding: 4px 0; white-space: nowra
 th, td { border-bottom: 1px solid var(--rule); padding: 4px 12px 4px 0; text-align: left; vertical-align: top; }
 th { color: var(--soft); font-weight: 600; } .number { text-align: right; }
 figure { margin: 16px 0; } .row { display: flex; flex-wrap: wrap; gap: 16px; } .row figure { margin: 4px 0; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 8px; }
+.pair { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(440px, 100%), 1fr)); gap: 8px; }
+.pair figure { min-width: 0; }
 pre { background: var(--band); padding: 12px; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12.5px; }
 .js-plotly-plot :is(.gtitle, .xtitle, .ytitle, .xtick text, .ytick text, .legendtext, .annotation-text, .cbaxis text,
   .cbtitle text, .bartext-outside, .textpoint text) { fill: var(--ink) !important; }
@@ -101,6 +104,13 @@ class HtmlPage:
         self.parts.append(
             f"<div class='wide'><table>{caption}<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
         )
+
+    def pairs(self, shown: Iterable[tuple[go.Figure, str]]) -> None:
+        """Interactive figures with their descriptions, two side by side where the window is wide enough."""
+        self.parts.append("<div class='pair'>")
+        for figure, alt in shown:
+            self.figure(figure, alt)
+        self.parts.append("</div>")
 
     def figure(self, figure: go.Figure, alt: str) -> None:
         """An interactive figure with its description below it."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from compat_core.reports.chains import compatible_shares
 from compat_core.reports.frames import (
     GROUP,
+    MAIN_METRICS,
     MISSING,
     Row,
     aggregate,
@@ -23,7 +25,7 @@ from compat_core.reports.frames import (
     records,
     rows_frame,
 )
-from compat_core.reports.verdicts import MARKS, NOT_TESTED, pool_verdicts, verdicts_from_rows
+from compat_core.reports.verdicts import COMPATIBLE, MARKS, NOT_TESTED, pool_verdicts, verdicts_from_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +52,21 @@ class Panel:
 
 def summary_panels(
     rows: Iterable[Row],
-    metrics: Sequence[str] = ("mAP", "CMC@1"),
+    metrics: Sequence[str] = MAIN_METRICS,
     verdicts: Sequence[Row] | None = None,
     marks: bool = True,
+    chains: Sequence[Row] = (),
 ) -> list[Panel]:
     """One panel per metric, one line per method: every cell as percent ± std, recovered gain, cost, seeds, verdict.
+
+    A chain of versions has no single verdict: its answer is AC, the share of compatible pairs, in a column of its own.
 
     Args:
         rows: tidy rows.
         metrics: which metrics, in order.
         verdicts: one per run, method, seed and metric; None reads them from the intervals of the ``gain(…)`` rows.
         marks: put ✓, ✗ or ? before the verdict's words.
+        chains: what :func:`compat_core.reports.chains.stored_chains` gives of the runs among them that are chains.
 
     Raises:
         CompatError: when there are no rows, or none of a metric.
@@ -69,36 +75,51 @@ def summary_panels(
     table = aggregate(rows)
     pooled = pool_verdicts(verdicts_from_rows(rows) if verdicts is None else verdicts)
     words = {(line["run"], line["method"], line["metric"]): line["verdict"] for line in records(pooled)}
+    shares = compatible_shares(chains)
     seeds = rows_frame(rows).groupby(["run", "dataset", "method"], sort=False)["seed"].nunique()
     several = [key for key in ("run", "dataset") if table[key].nunique() > 1]
+    values = {tuple(line[key] for key in GROUP): (line["mean"], line["std"]) for line in records(table)}
     panels = []
     for metric in metrics:
         part = of_metric(table, metric)
-        wanted: list[tuple[str, str, str]] = [(cell, metric, cell) for cell in cells_present(part)]
-        for name, cell, title in (("recovered_gain", "new/migrated", "recovered"), ("cost_to_new", "new/new", "cost")):
-            derived = f"{name}({metric})"
-            if ((table["metric"] == derived) & (table["cell"] == cell)).any():
-                wanted.append((cell, derived, f"{title} {arrow(derived)}"))
-        values = {tuple(line[key] for key in GROUP): (line["mean"], line["std"]) for line in records(table)}
-        lines, means = [], []
-        for run, dataset, method in dict.fromkeys(zip(part["run"], part["dataset"], part["method"], strict=True)):
-            found = [values.get((run, dataset, method, cell, name), (None, None)) for cell, name, _ in wanted]
+        known = list(dict.fromkeys(zip(part["run"], part["dataset"], part["method"], strict=True)))
+        chained = {whose for whose in known if (*whose, metric) in shares}
+        found = values | {(*whose, "", f"AC({metric})"): shares[*whose, metric] for whose in chained}
+        wanted = _wanted(table, part, metric) + [("", f"AC({metric})", "AC ↑")] * bool(chained)
+        lines: list[list[str]] = []
+        means: list[tuple[str, list[float | None]]] = []
+        compatible: set[int] = set()  # the lines that may be singled out for what they recover
+        for run, dataset, method in known:
+            numbers = [found.get((run, dataset, method, cell, name), (None, None)) for cell, name, _ in wanted]
             names = [{"run": run, "dataset": dataset}[key] for key in several]
-            word = words.get((run, method, metric), NOT_TESTED)
+            word = MISSING if (run, dataset, method) in chained else words.get((run, method, metric), NOT_TESTED)
+            compatible |= {len(lines)} if word == COMPATIBLE else set()
             verdict = f"{MARKS[word]} {word}" if marks and word in MARKS else word
-            numbers = [percent_text(mean, std) for mean, std in found]
-            lines.append([*names, method, *numbers, str(seeds[run, dataset, method]), verdict])
-            means.append((dataset, [mean for mean, _ in found]))
+            texts = [percent_text(mean, std) for mean, std in numbers]
+            lines.append([*names, method, *texts, str(seeds[run, dataset, method]), verdict])
+            means.append((dataset, [mean for mean, _ in numbers]))
         first = len(several) + 1
-        bold = {
-            (line, first + place)
-            for place, (_, name, _) in enumerate(wanted)
-            for line in _best([(dataset, mean[place]) for dataset, mean in means], higher_is_better(name))
-        }
+        bold: set[tuple[int, int]] = set()
+        for place, (_, name, _) in enumerate(wanted):
+            among = compatible if name.startswith("recovered_gain") else None
+            column = [(dataset, mean[place]) for dataset, mean in means]
+            bold |= {(line, first + place) for line in _best(column, higher_is_better(name), among=among)}
         header = [*several, "method", *(title for *_, title in wanted), "seeds", "verdict"]
+        if len(chained) == len(known):
+            header, lines = header[:-1], [line[:-1] for line in lines]
         right = frozenset(range(first, first + len(wanted) + 1))
         panels.append(Panel(f"{metric} (%) {arrow(metric)}", header, lines, frozenset(bold), right))
     return panels
+
+
+def _wanted(table: pd.DataFrame, part: pd.DataFrame, metric: str) -> list[tuple[str, str, str]]:
+    """The number columns of a panel as (cell, metric, heading): every cell of ``part``, then what derives from them."""
+    wanted: list[tuple[str, str, str]] = [(cell, metric, cell) for cell in cells_present(part)]
+    for name, cell, title in (("recovered_gain", "new/migrated", "recovered"), ("cost_to_new", "new/new", "cost")):
+        derived = f"{name}({metric})"
+        if ((table["metric"] == derived) & (table["cell"] == cell)).any():
+            wanted.append((cell, derived, f"{title} {arrow(derived)}"))
+    return wanted
 
 
 def frame_panel(
@@ -130,8 +151,20 @@ def _best_arrow(best: Mapping[str, bool], column: str) -> str:
     return "" if column not in best else " ↑" if best[column] else " ↓"
 
 
-def _best(values: Sequence[tuple[str, float | None]], higher: bool, percent_decimals: int | None = 1) -> set[int]:
-    """The places of the best values within each data set, ties (as shown) included; none where all are equal."""
+def _best(
+    values: Sequence[tuple[str, float | None]],
+    higher: bool,
+    percent_decimals: int | None = 1,
+    among: Collection[int] | None = None,
+) -> set[int]:
+    """The places of the best values within each data set, ties (as shown) included; none where all are equal.
+
+    Args:
+        values: data set and value of every place.
+        higher: whether higher is better.
+        percent_decimals: with how many decimals of a percent values are shown; None: they are told apart as they are.
+        among: the places that may be the best; None: any.
+    """
     places: set[int] = set()
     for group in dict.fromkeys(name for name, _ in values):
         shown = {
@@ -140,8 +173,9 @@ def _best(values: Sequence[tuple[str, float | None]], higher: bool, percent_deci
             if name == group and value is not None and not math.isnan(value)
         }
         if len(set(shown.values())) > 1:
-            top = max(shown.values()) if higher else min(shown.values())
-            places |= {place for place, value in shown.items() if value == top}
+            fit = {place: value for place, value in shown.items() if among is None or place in among}
+            top = (max if higher else min)(fit.values(), default=None)
+            places |= {place for place, value in fit.items() if value == top}
     return places
 
 

@@ -16,6 +16,14 @@ from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 Results = Mapping[str, Any]
 
 
+def subgroups_note(metric: str) -> str:
+    """What the subgroups are and how their table is read."""
+    return (
+        f"{metric}, mean over seeds, of queries by how much of their class the old model saw. The gap is the best "
+        "subgroup less the worst; for one seed with its 95 % interval."
+    )
+
+
 def subgroup_table(results: Results, metric: str = "mAP") -> pd.DataFrame:
     """One line per method and cell: the metric of every subgroup and the gap, means over seeds, fractions in [0, 1].
 

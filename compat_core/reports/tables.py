@@ -15,9 +15,11 @@ from typing import Any
 import pandas as pd
 
 from compat_core.errors import CompatError, unknown_name
+from compat_core.reports.chains import AC_NOTE, stored_chains
 from compat_core.reports.frames import (
     CELLS,
     COLUMNS,
+    MAIN_METRICS,
     Results,
     Row,
     aggregate,
@@ -29,13 +31,15 @@ from compat_core.reports.frames import (
     rows_frame,
     summary_table,
 )
+from compat_core.reports.held import check_held
 from compat_core.reports.markup import frame_panel, latex, latex_escape, markdown, markdown_escape, summary_panels
-from compat_core.reports.verdicts import claims_sentences, verdict_table, verdicts_from_rows
+from compat_core.reports.verdicts import claims_sentences, stored_verdicts, verdict_table, verdicts_from_rows
 
 __all__ = [
     "CELLS", "COLUMNS", "EXTENSION", "FORMATS", "MIME", "READ", "Results", "Row", "aggregate", "baseline_deltas",
     "claims_sentences", "config_diff", "frame_to_format", "latex_escape", "markdown_escape", "matrix_table",
-    "per_class_table", "result_rows", "rows_frame", "summary_table", "to_format", "verdict_table", "verdicts_from_rows",
+    "per_class_table", "result_rows", "results_to_format", "rows_frame", "summary_table", "to_format", "verdict_table",
+    "verdicts_from_rows",
 ]  # fmt: skip
 
 FORMATS = ("csv", "json", "parquet", "md", "latex")
@@ -50,7 +54,8 @@ MIME = {
 EXTENSION = {"csv": ".csv", "json": ".json", "parquet": ".parquet", "md": ".md", "latex": ".tex"}
 SUMMARY_NOTE = (
     "Percent; mean ± sample standard deviation over seeds. recovered: share of the gain from old/old to the paragon. "
-    "cost: points that new/new lies below the paragon. Best value of each column in bold where methods differ."
+    "cost: points that new/new lies below the paragon. Best value of each column in bold where methods differ; of what "
+    "is recovered, the best of the compatible ones."
 )
 
 
@@ -58,8 +63,9 @@ def to_format(
     rows: Iterable[Row],
     format: str,
     *,
-    metrics: Sequence[str] = ("mAP", "CMC@1"),
+    metrics: Sequence[str] = MAIN_METRICS,
     verdicts: Sequence[Row] | None = None,
+    chains: Sequence[Row] = (),
     caption: str = "",
 ) -> bytes:
     """Tidy rows in ``format``, encoded as UTF-8 (Parquet: binary).
@@ -70,6 +76,7 @@ def to_format(
             ``md`` or ``latex`` for the summary.
         metrics: the summary's metrics.
         verdicts: the summary's verdicts; None reads them from the intervals of the ``gain(…)`` rows.
+        chains: the summary's answers of chains of versions, see :func:`compat_core.reports.chains.stored_chains`.
         caption: the LaTeX caption; empty writes one that names the runs and the data sets.
 
     Raises:
@@ -82,14 +89,45 @@ def to_format(
         return _json(rows)
     if format in ("csv", "parquet"):
         return frame_to_format(rows_frame(rows), format)
-    panels = summary_panels(rows, metrics, verdicts, marks=format == "md")  # LaTeX's own fonts lack ✓ and ✗
+    panels = summary_panels(rows, metrics, verdicts, format == "md", chains)  # LaTeX's own fonts lack ✓ and ✗
+    note = f"{SUMMARY_NOTE} {AC_NOTE}" if chains else SUMMARY_NOTE
     if format == "md":
-        return markdown(panels, SUMMARY_NOTE).encode()
+        return markdown(panels, note).encode()
     frame = rows_frame(rows)
     names = [", ".join(dict.fromkeys(frame[key])) for key in ("run", "dataset")]
-    caption = caption or f"Compatibility results of {names[0]} on {names[1]}. {SUMMARY_NOTE}"
+    caption = caption or f"Compatibility results of {names[0]} on {names[1]}. {note}"
     comment = "CompatBench summary, method x cell. The tidy rows, complete, are in the CSV, JSON and Parquet exports."
     return latex(panels, caption, comment).encode()
+
+
+def results_to_format(
+    results: Results | Sequence[Results], format: str, *, metrics: Sequence[str] | None = None, caption: str = ""
+) -> bytes:
+    """:func:`to_format` of whole runs: their rows, with their own verdicts and, of chains, their own answers.
+
+    Args:
+        results: one run's results, or several runs'.
+        format: as there.
+        metrics: only these, with the numbers derived from them (``gain(mAP)``); None or empty: every row, and a summary
+            in :data:`MAIN_METRICS`.
+        caption: as there.
+
+    Raises:
+        CompatError: as there, and naming the runs that lack one of ``metrics``.
+    """
+    rows = result_rows(results)
+    if metrics:
+        check_held(results, metrics)
+        rows = [row for row in rows if _measured_in(row["metric"]) in metrics]
+    return to_format(
+        rows, format, metrics=metrics or MAIN_METRICS, verdicts=stored_verdicts(results),
+        chains=stored_chains(results), caption=caption,
+    )  # fmt: skip
+
+
+def _measured_in(name: str) -> str:
+    """The metric behind a derived number, ``mAP`` of ``gain(mAP)``; any other name is that of a metric."""
+    return name.partition("(")[2][:-1] if name.endswith(")") else name
 
 
 def frame_to_format(

@@ -14,15 +14,14 @@ from compat_core.methods import METHODS
 from compat_core.metrics import METRICS
 from compat_core.reports import figures
 from compat_core.reports.alt import alt_text
-from compat_core.reports.backfill import backfill_figure, backfill_table
-from compat_core.reports.backfill_curves import REST_NOTE
+from compat_core.reports.backfill import CURVES_NOTE, backfill_figure, backfill_table
 from compat_core.reports.html import html_report
 from compat_core.reports.tables import (
     baseline_deltas,
     frame_to_format,
     per_class_table,
+    results_to_format,
     summary_table,
-    to_format,
     verdict_table,
 )
 from compat_core.ui.columns import headings
@@ -151,11 +150,7 @@ def backfill(results: Results) -> None:
             whose = f"{letter(place)}: {one.get('run', '')} · " if len(results) > 1 else ""
             st.caption(f"{whose}{one['backfill'][0]['num_queries']:,} queries of the new model")
             _backfill_of(one, method, metric, f"backfill-{place}")
-    st.caption(
-        "The gallery is partly new and partly as the method leaves old rows. Area: plain mean of the 22 points "
-        "(FastFill). Oracle needs the new vectors: the rows farthest from theirs come first. The band spans three "
-        f"random orders. {REST_NOTE} Recovered gain above counts from the status quo to the ceiling instead."
-    )
+    st.caption(CURVES_NOTE)
     table = pd.concat([_with_run(one, backfill_table(one)) for one in results if one.get("backfill")])
     download_table("backfill", "backfill-get", lambda kind: frame_to_format(table, kind))
 
@@ -172,7 +167,7 @@ def _with_run(one: dict[str, Any], table: pd.DataFrame) -> pd.DataFrame:
 def _backfill_of(one: dict[str, Any], method: str, metric: str, key: str) -> None:
     """One run's curves, and the area and shares of every ordering."""
     figure = backfill_figure(one, method, metric)
-    _draw(figure, key, f"{metric} of {method} against the share of the gallery backfilled, per ordering")
+    _draw(figure, key, alt_text("backfill", one, method=method, metric=metric))
     table = backfill_table(one)
     shown = table[(table["method"] == method) & (table["metric"] == metric)].drop(columns=["method", "metric"])
     shown = shown.dropna(axis="columns", how="all")  # no intervals over several seeds
@@ -248,9 +243,8 @@ def baseline(results: Results, runs: Sequence[Run]) -> None:
 def take_along(results: Results, runs: Sequence[Run]) -> None:
     """All tidy rows and verdicts of ``results``, and the self-contained report about ``runs``."""
     st.subheader("Take it along")
-    rows = [row for one in results for row in one["rows"]]
     st.caption("All result rows: one per run, method, seed, cell and metric (Markdown and LaTeX: the summary)")
-    download_table("results", "results-get", lambda kind: to_format(rows, kind))
+    download_table("results", "results-get", lambda kind: results_to_format(results, kind))
     verdicts = verdict_table(results)
     st.caption("All verdicts")
     download_table("verdicts", "verdicts-get", lambda kind: frame_to_format(verdicts, kind))

@@ -14,10 +14,12 @@ from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.run import Run
 from compat_core.metrics import METRICS
 from compat_core.reports.frames import percent_text
+from compat_core.reports.held import left_out, shared_metrics
 from compat_core.reports.seed_groups import merge_seeds
 from compat_core.reports.tables import READ, frame_to_format
 from compat_core.reports.verdicts import MARKS, pooled_verdict
 from compat_core.ui.downloads import download_table
+from compat_core.ui.words import literal
 
 Results = Sequence[Mapping[str, Any]]
 
@@ -62,6 +64,22 @@ def comparable(results: Results) -> None:
                 "ceiling, not value with value.",
                 icon=":material/warning:",
             )
+
+
+def pick_metric(results: Results) -> str:
+    """One of the metrics that all of ``results`` hold; what is left out is said, with the runs that lack it.
+
+    Raises:
+        CompatError: when they have no metric in common.
+    """
+    shared, sentence = shared_metrics(results), left_out(results)
+    if not shared:
+        raise CompatError("metric", rule="the chosen runs have none in common", fix="choose fewer of them")
+    first = shared.index("mAP") if "mAP" in shared else 0
+    metric = st.selectbox("Metric", shared, index=first, key="metric", bind="query-params")
+    if sentence:
+        st.caption(literal(sentence))
+    return metric
 
 
 def verdict_lines(results: Results) -> pd.DataFrame:

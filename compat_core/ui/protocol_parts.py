@@ -9,15 +9,17 @@ from typing import Any
 import streamlit as st
 
 from compat_core.metrics.protocols import PROTOCOL_METRICS
+from compat_core.reports.alt import alt_text
 from compat_core.reports.protocols import (
+    TITLES,
     curve_methods,
     operating_points,
+    points_note,
     protocols_of,
     rate_figure,
     refusals,
-    trials_text,
 )
-from compat_core.reports.subgroups import subgroup_figure, subgroup_table
+from compat_core.reports.subgroups import subgroup_figure, subgroup_table, subgroups_note
 from compat_core.reports.tables import frame_to_format
 from compat_core.reports.upgrade_scores import upgrade_score_table
 from compat_core.ui.columns import headings
@@ -25,7 +27,6 @@ from compat_core.ui.compare_parts import CHART
 from compat_core.ui.downloads import download_table
 
 Results = Sequence[dict[str, Any]]
-TITLES = {"verification": "1:1 verification", "identification": "1:N open-set identification"}
 
 
 def protocols(results: Results) -> None:
@@ -44,10 +45,7 @@ def protocols(results: Results) -> None:
 
 def _protocol(one: dict[str, Any], place: int, protocol: str, method: str) -> None:
     st.markdown(f"**{TITLES[protocol]}** · {one['run']}")
-    st.caption(
-        f"{trials_text(one, protocol)}; cosine. In %, mean ± std over seeds. The verdict compares new/migrated with "
-        "old/old at that operating point; intervals resample queries and hold the threshold."
-    )
+    st.caption(points_note(one, protocol))
     table = operating_points(one, protocol)
     key = f"{protocol}-{place}"
     shown = table[table["method"] == method].drop(columns="method")
@@ -63,7 +61,7 @@ def _protocol(one: dict[str, Any], place: int, protocol: str, method: str) -> No
         for column, kind in ((left, "roc"), (right, "det")):
             with column:
                 figure = rate_figure(one, method, protocol, kind)
-                alt = f"{kind.upper()} curves of {method}, {TITLES[protocol]}; the operating points are in the table"
+                alt = alt_text("rates", one, method=method, protocol=protocol, curve=kind)
                 st.plotly_chart(figure, width="stretch", key=f"{key}-{kind}", config=CHART, alt=alt)
     download_table(protocol, f"{key}-get", lambda kind: frame_to_format(table, kind))
 
@@ -75,10 +73,7 @@ def subgroups(results: Results, metric: str) -> None:
     if not drawn:
         return
     st.subheader("Subgroups")
-    st.caption(
-        f"{metric}, mean over seeds, of queries by how much of their class the old model saw. The gap is the best "
-        "subgroup less the worst; for one seed with its 95 % interval."
-    )
+    st.caption(subgroups_note(metric))
     for place, one in enumerate(drawn):
         table = subgroup_table(one, metric).dropna(axis="columns", how="all")
         gaps = [name for name in ("gap", "gap_ci_low", "gap_ci_high") if name in table]
@@ -98,7 +93,7 @@ def subgroups(results: Results, metric: str) -> None:
             orders = list(dict.fromkeys(entry["order"] for entry in curves if entry["method"] == method))
             order = right.selectbox("Ordering", orders, key=f"subgroup-order-{place}")
             figure = subgroup_figure(one, method, order, metric)
-            alt = f"{metric} of every subgroup of {method} along the {order} backfill, and the gap"
+            alt = alt_text("subgroups", one, method=method, order=order, metric=metric)
             st.plotly_chart(figure, width="stretch", key=f"subgroup-curve-{place}", config=CHART, alt=alt)
         download_table("subgroups", f"subgroups-{place}-get", functools.partial(frame_to_format, table))
 

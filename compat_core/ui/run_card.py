@@ -11,7 +11,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments.presets import command_line
 from compat_core.experiments.run import Run
 from compat_core.reports.html import html_report
-from compat_core.reports.tables import to_format
+from compat_core.reports.tables import results_to_format
 from compat_core.ui.downloads import download_table
 from compat_core.ui.frame import page_link, shown_errors
 from compat_core.ui.pickers import is_chain
@@ -31,7 +31,7 @@ def results_summary(run: Run) -> None:
             page_link("space", "Space", run=run.id)
             page_link("search", "Search", run=run.id)
     st.caption("All result rows")
-    download_table(f"{run.id}-results", "runs-rows", lambda kind: to_format(run.rows(), kind))
+    download_table(f"{run.id}-results", "runs-rows", lambda kind: results_to_format(results, kind))
     st.download_button(
         "HTML report", data=lambda: html_report([run]).encode(), file_name=f"{run.id}.html", mime="text/html",
         key="runs-html", icon=":material/description:", on_click="ignore",

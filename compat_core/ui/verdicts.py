@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from compat_core.reports.frames import matrix_table, records, result_rows
-from compat_core.reports.tables import READ, SUMMARY_NOTE, frame_to_format, to_format
-from compat_core.reports.verdicts import COMPATIBLE, MARKS, claims_sentences, stored_verdicts, verdict_table
+from compat_core.reports.tables import READ, SUMMARY_NOTE, frame_to_format, results_to_format
+from compat_core.reports.verdicts import COMPATIBLE, MARKS, claims_sentences, verdict_table
 from compat_core.ui.downloads import download_table
 from compat_core.ui.words import literal
 
@@ -94,4 +94,4 @@ def _matrix_file(
     if kind not in READ:
         return frame_to_format(table, kind)
     caption = f"{metric} by query model / gallery model. {SUMMARY_NOTE}"
-    return to_format(result_rows(results), kind, metrics=[metric], verdicts=stored_verdicts(results), caption=caption)
+    return results_to_format(results, kind, metrics=[metric], caption=caption)

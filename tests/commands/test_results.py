@@ -7,6 +7,7 @@ import json
 import pytest
 
 from compat_core.cli import main
+from compat_core.experiments import files
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.status import RunStatus
 from tests.commands.stage import RESULTS, one_error_line
@@ -52,6 +53,42 @@ def test_tables_in_every_format(finished, tmp_path, capsys, format):
     assert "cannot be written" in one_error_line(capsys)
 
 
+def lacking(store, metric):
+    """Another finished run, made before there was ``metric``."""
+    run = store.create(ExperimentConfig(device="cpu"), "Older")
+    rows = [row for row in RESULTS["rows"] if row["metric"] != metric]
+    files.write_json(run.path / "results.json", {**RESULTS, "run": run.id, "rows": rows})
+    run.write_status(RunStatus(state="done", progress=1.0))
+    return run
+
+
+@pytest.mark.parametrize("command", ["table", "report"])
+def test_a_metric_is_refused_by_name_or_with_the_runs_that_lack_it(command, finished, store, tmp_path, capsys):
+    older = lacking(store, "CMC@1")
+    base = [command, finished.id, older.id, "--out", str(tmp_path / "out")]
+    assert main([*base, "--metric", "mAP", "--metric", "CMC-11"]) == 2
+    assert "unknown metric: got 'CMC-11'" in (error := one_error_line(capsys)) and "did you mean 'CMC-1" in error
+    assert main([*base, "--metric", "mAP", "--metric", "recall@1"]) == 2
+    assert f"metric: got 'CMC@1'; not measured in {older.id};" in (error := one_error_line(capsys))
+    assert "or choose of mAP" in error
+    assert main([*base, "--metric", "map"]) == 0
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "md", "latex"])
+def test_tables_of_chosen_metrics(finished, capsys, format):
+    assert main(["table", finished.id, "--format", format, "--metric", "top-1"]) == 0
+    chosen = capsys.readouterr().out
+    assert "CMC@1" in chosen and "mAP" not in chosen
+    assert main(["table", finished.id, "--format", format]) == 0
+    assert "mAP" in capsys.readouterr().out
+
+
+def test_a_table_for_readers_has_the_verdicts_that_the_run_holds(finished, capsys):
+    assert main(["table", finished.id, "--format", "md", "--metric", "mAP"]) == 0
+    ends = [line.split(" | ")[-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert ends[2:] == ["? mixed/undecided |", "✓ compatible |"]
+
+
 def test_a_damaged_run_does_not_hide_the_others(finished, store, capsys):
     damaged = store.create(ExperimentConfig())
     (damaged.path / "config.json").write_text("{")
@@ -74,4 +111,7 @@ def test_report_writes_a_page(finished, tmp_path):
     pytest.importorskip("plotly")
     out = tmp_path / "report.html"
     assert main(["report", finished.id, "--out", str(out)]) == 0
-    assert "<html" in out.read_text(encoding="utf-8").lower()
+    assert "<html" in (page := out.read_text(encoding="utf-8")).lower()
+    assert "mAP (%) ↑</caption>" in page and "CMC@1 (%) ↑</caption>" in page
+    assert main(["report", finished.id, "--out", str(out), "--metric", "CMC@1"]) == 0
+    assert "mAP (%) ↑</caption>" not in (page := out.read_text(encoding="utf-8")) and "CMC@1 (%) ↑" in page

@@ -99,12 +99,3 @@ def test_errors(world):
 def test_the_whole_gain_is_reached_by_the_last_point_however_it_is_rounded():
     curve = backfill.BackfillCurve("mAP", np.array([0.0, 1.0]), np.array([[0.02], [0.06]]))
     assert curve.share_for(1.0) == 1.0
-
-
-def test_whole_classes_come_in_a_random_order():
-    labels = np.repeat(np.arange(6), 4)
-    rows = np.zeros((24, 2))
-    orders = [labels[backfill_order("class", rows, labels=labels, seed=seed)] for seed in range(4)]
-    for order in orders:
-        assert (order.reshape(6, 4) == order[::4, None]).all()  # a class stays together
-    assert len({tuple(order[::4]) for order in orders}) > 1

@@ -77,6 +77,8 @@ def test_a_chain_alone_is_taken_along_whole(chain, visit, taken, report):
         pd.testing.assert_frame_equal(matrix, chain_cells(entries), check_dtype=False)
         assert b"gallery v3" in taken[f"chain-{chain.id}-{method}-get"]("md")
     assert len(pd.read_csv(io.BytesIO(taken["results-get"]("csv")))) == len(chain.rows())
+    table = taken["results-get"]("md").decode()
+    assert "AC ↑" in table and "not tested" not in table
     page = report()
     assert "Chain of versions, mAP" in page and "not tested" not in page
     assert all(text in page for text in chain_matrix(by_method["bct-sys"])["gallery v1"])

@@ -80,6 +80,25 @@ def test_another_metric_is_never_swapped_in_silence(finished, visit):
     assert "CMC@1 of the class's queries, mean over seeds" in texts(app)
 
 
+def test_metrics_that_a_run_lacks_are_not_offered_and_said_with_the_run(two, visit):
+    store, first, second = two
+    path = store.get(second).path / "results.json"
+    results = json.loads(path.read_text())
+    results["rows"] = [row for row in results["rows"] if "R-precision" not in row["metric"]]
+    path.write_text(json.dumps(results))
+    app = visit("compare", run=[first])
+    offered = app.selectbox(key="metric").options
+    assert "R-precision" in offered and "Left out" not in texts(app)
+    app.selectbox(key="metric").set_value("R-precision").run()
+    app.multiselect(key="run-choice").set_value([first, second]).run()
+    assert not app.exception and not app.error
+    assert app.selectbox(key="metric").options == [name for name in offered if name != "R-precision"]
+    assert app.selectbox(key="metric").value == "mAP"
+    assert f"Left out: R-precision (not measured in {second})." in texts(app)
+    linked = visit("compare", run=[first, second], metric="R-precision")
+    assert not linked.error and linked.selectbox(key="metric").value == "mAP"
+
+
 def test_two_runs_stand_side_by_side_and_say_what_they_do_not_share(two, visit):
     _, first, second = two
     app = visit("compare", run=[first, second])

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from plotly.offline import get_plotlyjs
 
 from compat_core.cli import main
 from compat_core.errors import CompatError
@@ -10,8 +11,10 @@ from compat_core.experiments.presets import configure
 from compat_core.experiments.runner import run_experiment
 from compat_core.experiments.store import RunStore
 from compat_core.metrics.aggregate import upgrade_scores
+from compat_core.reports.alt import alt_text
 from compat_core.reports.claims import CLAIMS
 from compat_core.reports.frames import higher_is_better
+from compat_core.reports.html import html_report
 from compat_core.reports.protocols import operating_points, protocols_of, rate_figure, refusals, trials_text
 from compat_core.reports.reproduction import keep
 from compat_core.reports.reproduction_page import page
@@ -93,6 +96,81 @@ def test_scores_over_test_sets_are_the_metric_of_the_means(results):
     one = upgrade_scores(*([value] for value in means.values()))
     assert table.loc["bct-sys", "P_1"] == pytest.approx(one.p_1)
     assert table.loc["bct-sys", "test sets"] == 2
+
+
+class Finished:
+    """The run with results of a test's own."""
+
+    def __init__(self, run, results):
+        self.id, self.config, self.meta, self._results, self.environment = (
+            run.id, run.config, run.meta, results, run.environment,
+        )  # fmt: skip
+
+    def results(self):
+        return self._results
+
+
+def own(run, results, metrics=None):
+    """The report's page without plotly's code."""
+    return html_report([Finished(run, results)], metrics=metrics).replace(get_plotlyjs(), "")
+
+
+def test_the_report_holds_backfill_protocols_and_subgroups(run, results):
+    page = own(run, results)
+    for text in (
+        "<h3>Along the backfill</h3>", "mAP along the backfill</caption>", "CMC@1 along the backfill</caption>",
+        "<h3>1:1 verification</h3>", "<h3>1:N open-set identification</h3>", "TAR@FAR=0.1",
+        "1,000,000 impostor pairs", "<h3>Subgroups</h3>", "gap (points)",
+    ):  # fmt: skip
+        assert text in page, text
+    for line in operating_points(results, "identification").itertuples():
+        assert f"<td class='number'>{line[3]}</td>" in page
+    backfill, rates, subgroups = (
+        alt_text("backfill", results, method="bct-sys"),
+        alt_text("rates", results, method="bct-sys", protocol="verification", curve="det"),
+        alt_text("subgroups", results, method="bct-sys", order="random"),
+    )
+    assert all(f'aria-label="{words}"' in page for words in (backfill, rates, subgroups))
+    without = {key: value for key, value in results.items() if key not in ("backfill", "protocols", "subgroups")}
+    bare = own(run, without)
+    drawn = page.count("Plotly.newPlot") - bare.count("Plotly.newPlot")
+    assert drawn == 2 * (1 + 2 * 2 + 1), "per method: backfill, ROC and DET of both protocols, subgroups"
+    assert len(page) - len(bare) < 15_000 * drawn, "a figure is some kilobytes, a page stays one that can be mailed"
+    assert not any(f"<h3>{heading}" in bare for heading in ("Along", "1:1", "1:N", "Subgroups"))
+
+
+def test_alt_texts_read_curves_out(results):
+    def mean(entries, key, place):
+        found = [entry[key][place] for entry in entries]
+        return f"{100 * sum(found) / len(found):.1f}"
+
+    curves = [e for e in results["backfill"] if (e["method"], e["order"], e["metric"]) == ("bct-sys", "random", "mAP")]
+    words = alt_text("backfill", results, method="bct-sys")
+    assert f"random from {mean(curves, 'values', 0)} to {mean(curves, 'values', -1)} %" in words
+    gap = f"gap from {mean(curves, 'gap', 0)} to {mean(curves, 'gap', -1)} points"
+    assert gap in alt_text("subgroups", results, method="bct-sys", order="random")
+    rates = [e for e in results["protocols"]
+             if (e["protocol"], e["method"], e["cell"]) == ("verification", "bct-sys", "old/old")]  # fmt: skip
+    near = min(range(len(rates[0]["x"])), key=lambda place: abs(rates[0]["x"][place] - 0.01))
+    words = alt_text("rates", results, method="bct-sys", protocol="verification", curve="roc")
+    assert f"old/old {mean(rates, 'y', near)} % at 1.0 %" in words
+
+
+def test_a_metric_without_curves_is_never_swapped_in_silence(run, results):
+    page = own(run, results, ["R-precision"])
+    for what in ("Backfill curves", "Subgroups", "Classes", "Cost and recovered gain"):
+        assert f"{what} are not measured in R-precision: shown in mAP." in page
+    assert "R-precision (%) ↑</caption>" in page and "mAP (%) ↑</caption>" not in page
+    assert "not measured in" not in own(run, results)
+    rows = [row for row in results["rows"] if row["metric"] != "R-precision"]
+    with pytest.raises(CompatError, match=f"'R-precision'; not measured in {run.id}"):
+        own(run, {**results, "rows": rows}, ["R-precision"])
+
+
+def test_names_in_the_sections_beside_retrieval_are_escaped(run, results):
+    evil = "<script>alert(1)</script>"
+    page = own(run, json.loads(json.dumps(results).replace('"bct-sys"', json.dumps(evil))))
+    assert evil not in page and "Along the backfill" in page
 
 
 def test_kept_results_say_what_the_run_said(run):

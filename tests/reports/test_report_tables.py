@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from compat_core.errors import CompatError
+from compat_core.reports.chains import AC_NOTE
 from compat_core.reports.tables import (
     COLUMNS,
     EXTENSION,
@@ -22,12 +23,14 @@ from compat_core.reports.tables import (
     matrix_table,
     per_class_table,
     result_rows,
+    results_to_format,
     rows_frame,
     summary_table,
     to_format,
 )
 from tests.reports.sample import sample_results
 
+DERIVED = ("gain", "update_gain", "recovered_gain", "naive_gain", "cost_to_new")
 NASTY = r"a_b%c&d#e$f{g}\h~i^j<k>"
 
 
@@ -181,6 +184,70 @@ def test_latex_table(rows):
     assert text.count(r"\begin{table}") == 1
     assert "& mixed/undecided" in to_format(_undecided(rows), "latex").decode()
     assert text.isascii()
+
+
+def test_bold_for_what_is_recovered_goes_to_the_best_that_is_compatible(rows):
+    better = [
+        {**row, "method": "leaps", "value": row["value"] and row["value"] + 0.05}
+        for row in rows
+        if row["method"] == "fct"
+    ]
+    results = {**sample_results(), "rows": [*rows, *better]}
+    for outcome, bold in (("compatible", "84.5"), ("undecided", "79.5")):
+        told = [{**one, "method": "leaps", "outcome": outcome} for one in results["verdicts"] if one["method"] == "fct"]
+        text = results_to_format({**results, "verdicts": [*results["verdicts"], *told]}, "md", metrics=["mAP"]).decode()
+        recovered = [line.split(" | ")[6] for line in text.splitlines() if line.startswith("| ")][2:]
+        assert [cell[2:6] for cell in recovered if cell.startswith("**")] == [bold], outcome
+    none = [{**one, "outcome": "not compatible"} for one in results["verdicts"]]
+    text = results_to_format({**results, "verdicts": none}, "md", metrics=["mAP"]).decode()
+    assert not any(line.split(" | ")[6].startswith("**") for line in text.splitlines() if line.startswith("| "))
+
+
+def test_runs_are_shown_with_their_own_verdicts(rows):
+    told = [{**one, "outcome": "undecided"} for one in sample_results()["verdicts"]]
+    assert "? mixed/undecided" in results_to_format({**sample_results(), "verdicts": told}, "md").decode()
+
+
+def test_some_metrics_keep_what_derives_from_them(rows):
+    kept = {row["metric"] for row in json.loads(results_to_format(sample_results(), "json", metrics=["mAP"]))}
+    assert kept == {"mAP", *(f"{name}(mAP)" for name in DERIVED)}
+    assert json.loads(results_to_format(sample_results(), "json")) == rows
+    text = results_to_format(sample_results(), "md", metrics=["CMC@1"]).decode()
+    assert "CMC@1 (%) ↑" in text and "mAP (%)" not in text
+    with pytest.raises(CompatError, match="'CMC@5'; not measured in demo"):
+        results_to_format(sample_results(), "csv", metrics=["CMC@5"])
+
+
+def _chain(run, shares):
+    """A chain of two versions: AC by method, one per seed."""
+    row = sample_results()["rows"][0]
+    told = [(method, seed, share) for method, given in shares.items() for seed, share in enumerate(given)]
+    rows = [
+        {**row, "run": run, "method": method, "seed": seed, "cell": cell, "metric": "mAP", "value": 0.5}
+        for method, seed, _ in told
+        for cell in ("v1/v1", "v2/v1")
+    ]
+    chain = [{"method": method, "seed": seed, "metric": "mAP", "AC": share} for method, seed, share in told]
+    return {"run": run, "dataset": "digits", "rows": rows, "chain": chain, "verdicts": []}
+
+
+def test_a_chain_answers_with_the_share_of_its_pairs_in_every_format_for_readers():
+    chain = _chain("chain", {"bct-sys": (1.0, 0.0), "lce": (1.0, 1.0)})
+    text = results_to_format(chain, "md", metrics=["mAP"]).decode()
+    assert "| method | v1/v1 | v2/v1 | AC ↑ | seeds |" in text
+    assert "| bct-sys | 50.0 ± 0.0 | 50.0 ± 0.0 | 50.0 ± 70.7 | 2 |" in text
+    assert "| **100.0 ± 0.0** | 2 |" in text
+    assert "not tested" not in text and AC_NOTE in text
+    assert r"bct-sys & 50.0 $\pm$ 0.0 & 50.0 $\pm$ 0.0 & 50.0 $\pm$ 70.7 & 2 \\" in (
+        results_to_format(chain, "latex", metrics=["mAP"]).decode()
+    )
+
+
+def test_a_chain_beside_an_upgrade_has_no_verdict_and_the_upgrade_no_share():
+    both = [sample_results(), _chain("chain", {"lce": (1.0,)})]
+    lines = results_to_format(both, "md", metrics=["mAP"]).decode().splitlines()
+    assert next(line for line in lines if line.startswith("| chain")).endswith("| 100.0 | 1 | – |")
+    assert next(line for line in lines if line.startswith("| demo | fct")).endswith("| – | 2 | ✓ compatible |")
 
 
 def test_several_runs_get_a_column(rows):
