@@ -103,7 +103,9 @@ def refuse_empty(name: str, empty: np.ndarray) -> None:
     rows = np.flatnonzero(empty)
     if len(rows):
         rule = f"{len(rows):,} empty, the first in row {rows[0]}; every item needs a value"
-        raise CompatError(name, rule=rule, fix="fill them, with a name of their own perhaps")
+        raise CompatError(
+            name, rule=rule, fix="fill each of them; those with the same value count as one class or item"
+        )
 
 
 def _exact(name: str, array: np.ndarray) -> np.ndarray:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from compat_core.retrieval.streamed import let_go
+from compat_core.vectors.foreign import BLOCK_ROWS, blocks, foreign_rows
+from compat_core.vectors.labels import labelled
 
 STOP, WARN, INFO = "stop", "warn", "info"
-BLOCK_ROWS = 65_536
 NAMED = 5  # rows named in a sentence
 UNIT = 1e-3  # a norm this close to 1 counts as normalised
-DOUBTFUL = 4.0  # robust standard deviations from the linear prediction before a row may be called foreign
-FEW, MOST = 0.01, 0.75  # the lowest 1 % of the other file's ratios must lie above three quarters of this file's
-SHRINKAGE = 1e-3  # of a covariance's mean variance, added to its diagonal
-PER_DIMENSION = 5  # rows per dimension below which a space cannot be described
 LEAKED = 0.9999  # cosine from which two vectors count as the same item
 COMPARED = 2_000
 
@@ -48,36 +44,50 @@ def row_fault(count: int, what: str, other: str, rows: int, by_id: bool = False)
     """
     if by_id or count == rows:
         return ""
-    return f"holds {count:,} {what}, {other} {rows:,} rows: row i of both must be one item"
+    return f"holds {counted(count, what)}, {other} {counted(rows, 'rows')}: row i of both must be one item"
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, such as ``1 row`` and ``2 rows``; ``what`` is their plural, in s."""
+    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
 
 
 def check_vectors(
-    old: np.ndarray, new: np.ndarray, labels: np.ndarray | None = None, ids: np.ndarray | None = None
+    old: np.ndarray,
+    new: np.ndarray,
+    labels: np.ndarray | None = None,
+    ids: np.ndarray | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> list[Finding]:
     """Everything that can be seen without fitting or searching; worst first. Reads the vectors in blocks.
 
     Args:
         old: ``(N, D_old)``; new: ``(N, D_new)``; memory-mapped arrays are fine.
-        labels, ids: ``(N,)``, or None.
+        labels: ``(N,)``, or None; items without one as in :mod:`~compat_core.vectors.labels`.
+        ids: ``(N,)``, or None.
+        tell: hears what is being looked at.
     """
     found = []
     if len(old) != len(new):
         fault = row_fault(len(old), "rows", "new", len(new))
         return [Finding(STOP, "number of rows", f"old {fault}; match them by id (--ids, --new-ids)")]
     for name, emb in (("old", old), ("new", new)):
+        tell(f"looking at {len(emb):,} {name} vectors")
         found += _one_side(name, emb)
     if any(finding.severity == STOP for finding in found):
         return worst_first(found)
     for name, column in (("labels", labels), ("ids", ids)):
         if column is not None and len(column) != len(old):
-            found.append(Finding(STOP, f"number of {name}", f"{len(column):,} {name} for {len(old):,} vectors"))
+            sentence = f"{counted(len(column), name)} for {counted(len(old), 'vectors')}"
+            found.append(Finding(STOP, f"number of {name}", sentence))
     if ids is not None and len(ids) == len(old):
         found += _ids(ids)
     if labels is not None and len(labels) == len(old):
         found += _labels(labels)
     if old.shape[1] == new.shape[1]:
+        tell("looking for rows of the other model")
         found += _same_rows(old, new)
-        found += [*_foreign("old", old, new), *_foreign("new", new, old)]
+        found += _foreign(old, new)
     return worst_first(found)
 
 
@@ -105,7 +115,7 @@ def leakage(fit: np.ndarray, judged: np.ndarray) -> list[Finding]:
 def _one_side(name: str, emb: np.ndarray) -> list[Finding]:
     bad, zero, norms, keys = [], [], [], []
     random = np.random.default_rng(0).standard_normal((emb.shape[1], 2))
-    for first, block in _blocks(emb):
+    for first, block in blocks(emb):
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite in every later step
             finite = np.asarray(np.isfinite(block.astype(np.float32, copy=False)).all(axis=1))
         bad += (first + np.flatnonzero(~finite)).tolist()
@@ -125,7 +135,10 @@ def _one_side(name: str, emb: np.ndarray) -> list[Finding]:
     copies = copies[~np.isin(copies, zero)]
     if len(copies):
         share = 100 * len(copies) / len(emb)
-        sentence = f"{name}: {len(copies):,} rows ({share:.1f} %) repeat an earlier one, such as {_listed(copies)}"
+        repeat = "repeats" if len(copies) == 1 else "repeat"
+        sentence = (
+            f"{name}: {counted(len(copies), 'rows')} ({share:.1f} %) {repeat} an earlier one, such as {_listed(copies)}"
+        )
         found.append(Finding(WARN, f"duplicate rows ({name})", sentence, _rows(copies)))
     normalised = bool(np.abs(norm[norm > 0] - 1).max(initial=0) < UNIT)
     sentence = (
@@ -140,28 +153,64 @@ def _ids(ids: np.ndarray) -> list[Finding]:
     if (counts == 1).all():
         return []
     repeated = names[counts > 1]
-    sentence = f"{len(repeated):,} ids occur more than once, such as {', '.join(repeated[:NAMED])}"
+    occur = "occurs" if len(repeated) == 1 else "occur"
+    sentence = f"{counted(len(repeated), 'ids')} {occur} more than once, such as {', '.join(repeated[:NAMED])}"
     return [Finding(STOP, "duplicate ids", sentence, _rows(np.sort(first[counts > 1])))]
 
 
 def _labels(labels: np.ndarray) -> list[Finding]:
-    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    alone = np.flatnonzero(counts[codes.reshape(-1)] == 1)
-    sentence = f"{len(counts):,} labels over {len(labels):,} items, {counts.min():,} … {counts.max():,} items each"
-    found = [Finding(INFO, "labels", sentence)]
-    if len(alone) == len(labels):
+    known = np.flatnonzero(labelled(labels))
+    names, codes, counts = np.unique(labels[known], return_inverse=True, return_counts=True)
+    alone = known[counts[codes.reshape(-1)] == 1]
+    if len(alone) == len(known):
         return [Finding(STOP, "labels", "every label occurs once: no query has a relevant item", _rows(alone))]
+    if len(names) == 1 and len(known) == len(labels):
+        sentence = (
+            f"every item has the label {names[0]}: every item is relevant, and no option can be worse than another"
+        )
+        return [Finding(STOP, "labels", sentence)]
+    sentence = (
+        f"{counted(len(counts), 'labels')} over {counted(len(known), 'items')}, {counts.min():,} … {counts.max():,} "
+        "items each"
+    )
+    found = [Finding(INFO, "labels", sentence)]
+    if len(known) < len(labels):
+        without = np.flatnonzero(~labelled(labels))
+        sentence = (
+            f"{len(without):,} of {len(labels):,} items have no label: they stay in the gallery, ask no query and are "
+            "relevant to none; no backfill is ordered by class"
+        )
+        found.append(Finding(WARN, "unlabelled items", sentence, _rows(without)))
     if len(alone):
-        sentence = f"{len(alone):,} items are alone in their label: as queries they are skipped"
-        found.append(Finding(INFO, "label coverage", sentence, _rows(alone)))
-    return found
+        are = (
+            "item is alone in its label: as a query it is"
+            if len(alone) == 1
+            else "items are alone in their label: as queries they are"
+        )
+        found.append(Finding(INFO, "label coverage", f"{len(alone):,} {are} skipped", _rows(alone)))
+    return found + _minus_one(labels, names, codes, known)
+
+
+def _minus_one(labels: np.ndarray, names: np.ndarray, codes: np.ndarray, known: np.ndarray) -> list[Finding]:
+    """A warning where −1 is the only negative label of several items: many write it for "none"."""
+    negative = np.flatnonzero([str(name).startswith("-") for name in names])
+    if len(negative) != 1 or str(names[negative[0]]) != "-1":
+        return []
+    rows = known[codes.reshape(-1) == negative[0]]
+    if len(rows) < 2:
+        return []
+    sentence = (
+        f"{len(rows):,} of {len(labels):,} items have the label -1, which is taken as a class like any other: leave "
+        "the label of an item empty that has none"
+    )
+    return [Finding(WARN, "label -1", sentence, _rows(rows))]
 
 
 def _same_rows(old: np.ndarray, new: np.ndarray) -> list[Finding]:
     """Rows that are bit for bit the same in both files."""
     same = [
         first + np.flatnonzero((block == np.asarray(new[first : first + len(block)])).all(axis=1) & block.any(axis=1))
-        for first, block in _blocks(old)
+        for first, block in blocks(old)
     ]
     rows = np.concatenate(same)
     if not len(rows):
@@ -172,74 +221,15 @@ def _same_rows(old: np.ndarray, new: np.ndarray) -> list[Finding]:
     return [Finding(severity, "identical rows", sentence, _rows(rows))]
 
 
-def _foreign(name: str, emb: np.ndarray, other: np.ndarray) -> list[Finding]:
-    """Rows of one file that the other file's space explains better, far out of line with the rows around them.
-
-    Three things have to come together. The two files' spaces can be told apart: each is described by its mean and
-    covariance, every row of both files by how much better the other space explains it (a log-likelihood ratio), and the
-    ratios of the files lie apart. The row lies among the ratios of the other file. And it is far from what its own
-    item's other vector predicts linearly. Where the models cannot be told apart, nothing is called foreign.
-    """
-    if len(emb) < PER_DIMENSION * emb.shape[1]:
-        return []
-    here, there = _describe(emb), _describe(other)
-    ratios, theirs = (
-        np.concatenate([_log_density(block, *there) - _log_density(block, *here) for _, block in _blocks(side)])
-        for side in (emb, other)
-    )
-    among_them = float(np.quantile(theirs, FEW))
-    if among_them <= np.quantile(ratios, MOST):
-        return []
-    surprise = _surprise(other, emb, ratios <= among_them)
-    middle = float(np.median(surprise))
-    spread = 1.4826 * float(np.median(np.abs(surprise - middle))) + 1e-12
-    rows = np.flatnonzero((ratios > among_them) & (surprise > middle + DOUBTFUL * spread))
-    if not len(rows):
-        return []
-    model = "new" if name == "old" else "old"
-    sentence = f"{name}: {_named(rows)} like the {model} model's vectors, although the dimension matches: mixed spaces?"
-    return [Finding(WARN, f"rows of the other model ({name})", sentence, _rows(rows))]
-
-
-def _surprise(source: np.ndarray, target: np.ndarray, trusted: np.ndarray) -> np.ndarray:
-    """Distance of every target row from its linear prediction, fitted on ``trusted (N,)`` rows. Shape: ``(N,)``."""
-    dim = source.shape[1] + 1
-    gram, cross = np.zeros((dim, dim)), np.zeros((dim, target.shape[1]))
-    for first, block in _blocks(source):
-        rows = np.column_stack([block, np.ones(len(block))]) * trusted[first : first + len(block), None]
-        gram += rows.T @ rows
-        cross += rows.T @ np.asarray(target[first : first + len(block)], dtype=np.float64)
-    weights = np.linalg.solve(gram + SHRINKAGE * np.trace(gram) / dim * np.eye(dim), cross)
-    residuals = [
-        np.asarray(target[first : first + len(block)], dtype=np.float64)
-        - np.column_stack([block, np.ones(len(block))]) @ weights
-        for first, block in _blocks(source)
-    ]
-    residual = np.concatenate(residuals)
-    scale = 1.4826 * np.median(np.abs(residual), axis=0) + 1e-12
-    surprise: np.ndarray = np.sqrt(((residual / scale) ** 2).mean(axis=1))
-    return surprise
-
-
-def _describe(emb: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Mean ``(D,)``, inverse Cholesky factor of the covariance ``(D, D)``, and its log-determinant."""
-    total = np.zeros(emb.shape[1])
-    products = np.zeros((emb.shape[1], emb.shape[1]))
-    for _, block in _blocks(emb):
-        total += block.sum(axis=0)
-        products += block.T @ block
-    mean = total / len(emb)
-    covariance = products / len(emb) - np.outer(mean, mean)
-    covariance += np.eye(len(mean)) * max(SHRINKAGE * float(np.trace(covariance)) / len(mean), 1e-12)
-    factor = np.linalg.cholesky(covariance)
-    return mean, np.linalg.inv(factor), 2 * float(np.log(np.diag(factor)).sum())
-
-
-def _log_density(rows: np.ndarray, mean: np.ndarray, whiten: np.ndarray, log_det: float) -> np.ndarray:
-    """Gaussian log-density up to a constant. Shape: ``(B, D)`` → ``(B,)``."""
-    white = (rows - mean) @ whiten.T
-    density: np.ndarray = -0.5 * ((white**2).sum(axis=1) + log_det)
-    return density
+def _foreign(old: np.ndarray, new: np.ndarray) -> list[Finding]:
+    """Rows of one file that look like the other model's, see :func:`~compat_core.vectors.foreign.foreign_rows`."""
+    found = []
+    for name, model, rows in zip(("old", "new"), ("new", "old"), foreign_rows(old, new), strict=True):
+        if len(rows):
+            like = f"like the {model} model's vectors, although the dimension matches: mixed spaces?"
+            sentence = f"{name}: {_named(rows)} {like}"
+            found.append(Finding(WARN, f"rows of the other model ({name})", sentence, _rows(rows)))
+    return found
 
 
 def _copies(emb: np.ndarray, keys: np.ndarray) -> np.ndarray:
@@ -248,12 +238,6 @@ def _copies(emb: np.ndarray, keys: np.ndarray) -> np.ndarray:
     alike = np.flatnonzero((keys[order][1:] == keys[order][:-1]).all(axis=1))
     same = [(np.asarray(emb[order[place]]) == np.asarray(emb[order[place + 1]])).all() for place in alike]
     return np.sort(order[alike[np.array(same, dtype=bool)] + 1])
-
-
-def _blocks(emb: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    for first in range(0, len(emb), BLOCK_ROWS):
-        yield first, np.array(emb[first : first + BLOCK_ROWS], dtype=np.float64)
-        let_go(emb)
 
 
 def _unit(emb: np.ndarray) -> np.ndarray:

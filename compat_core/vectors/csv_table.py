@@ -9,6 +9,18 @@ from typing import Any
 import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
+from compat_core.vectors.dimensions import (
+    INDEX,
+    NO_NUMBERS,
+    Dimensions,
+    WholeNumbers,
+    doubtful,
+    nameless,
+    refuse_gap,
+    refuse_ids,
+)
+
+BLOCK_ROWS = 8192
 
 
 def csv_columns(path: Path) -> list[str]:
@@ -38,29 +50,41 @@ def csv_keys(path: Path, name: str) -> Any:
 
     texts = _read(path, usecols=lambda column: column == name, dtype=str, na_filter=False)[name]
     empty = texts.str.strip() == ""
-    return texts.mask(empty) if empty.any() else pd.Series(_numbers_if_exact(texts.astype(object).to_numpy()))
+    return texts.mask(empty) if empty.any() else pd.Series(numbers_if_exact(texts.astype(object).to_numpy()))
 
 
-def csv_vectors(spec: str, path: Path, name: str, reserved: Sequence[str]) -> np.ndarray:
+def csv_vectors(spec: str, path: Path, name: str, reserved: Sequence[str]) -> tuple[np.ndarray, Dimensions]:
     """The vectors of a CSV file ``(N, D)``: all numeric columns but the ``reserved`` ones, or the one of that name.
 
+    Leading columns without a name are the row names that pandas and R write, and no part of a vector.
+
     Raises:
-        CompatError: as :func:`csv_columns`, for a column that is not there, none that is numeric, or a text among the
-            numbers of one.
+        CompatError: as :func:`csv_columns`, for a column that is not there, none that is numeric, a text among the
+            numbers of one, texts in one that is called like the others, or ids that are called something else.
     """
     frame = _read(path)
     columns = list(frame.columns)
     if name:
         if name not in columns:
             raise unknown_name(f"column in {spec}", name, columns)
-        return np.asarray(frame[name].to_numpy())[:, None]
-    rest = [column for column in columns if column not in reserved]
+        return np.asarray(frame[name].to_numpy())[:, None], Dimensions((name,))
+    left_out = {column: INDEX for column in nameless(columns) if frame[column].dtype.kind != "f"}
+    rest = [column for column in columns if column not in reserved and column not in left_out]
     numeric = [column for column in rest if frame[column].dtype.kind in "fiu"]
     if not numeric:
-        raise CompatError(spec, rule=f"has no numeric column ({', '.join(columns[:8])})")
+        rule = f"has no numeric column ({', '.join(columns[:8])})"
+        raise CompatError(spec, rule=rule, fix="separate columns by commas and write numbers as 1.5")
     for column in rest:
         _refuse_stray_text(spec, frame[column])
-    return np.asarray(frame[numeric].to_numpy())
+    texts = [column for column in rest if column not in numeric]
+    refuse_gap(spec, numeric, {column: str(frame[column].iloc[0]) for column in texts})
+    emb = np.asarray(frame[numeric].to_numpy())
+    whole = WholeNumbers(numeric)
+    for first in range(0, len(emb), BLOCK_ROWS):
+        whole.see(emb[first : first + BLOCK_ROWS])
+    refuse_ids(spec, whole)
+    integers = [column for column in numeric if frame[column].dtype.kind in "iu"]
+    return emb, Dimensions(tuple(numeric), left_out | dict.fromkeys(texts, NO_NUMBERS), doubtful(whole, integers))
 
 
 def _read(path: Path, **how: Any) -> Any:
@@ -77,7 +101,7 @@ def _read(path: Path, **how: Any) -> Any:
     return frame
 
 
-def _numbers_if_exact(texts: np.ndarray) -> np.ndarray:
+def numbers_if_exact(texts: np.ndarray) -> np.ndarray:
     """Whole numbers or fractions ``(N,)`` that are written as the ``texts (N,)`` are; else the texts themselves."""
     plain = np.char.strip(texts.astype(str))
     for kind in (np.int64, np.uint64, np.float64):

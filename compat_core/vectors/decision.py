@@ -18,6 +18,7 @@ from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.deployment import MapLatency, map_latency
 from compat_core.vectors.given import Given, Split, held_out, split_rows
 from compat_core.vectors.judge import METRICS, Judged, judge
+from compat_core.vectors.labels import for_orders, labelled
 from compat_core.vectors.option_maker import LeftOut, OptionMaker, Orderable
 from compat_core.vectors.options import Option
 from compat_core.vectors.outcome import Billing, Row, outcome_rows, recommend
@@ -139,8 +140,8 @@ def decide(
         fit,
         config,
         validation,
-        Orderable.of(split.judged, pairs.labels, given.weights),
-        Orderable.of(split.validate, source.labels, chosen_by.weights),
+        Orderable.of(split.judged, for_orders(pairs.labels), given.weights),
+        Orderable.of(split.validate, for_orders(source.labels), chosen_by.weights),
     )
     judged: list[tuple[Option, Judged]] = []
     latencies: list[MapLatency] = []
@@ -184,8 +185,9 @@ def _strangers(given: Given) -> np.ndarray | None:
 
 
 def _askable(given: Given, count: int) -> np.ndarray | None:
-    """Which items have a relevant one among the judgements ``(N,)``; None without judgements: all may ask."""
+    """Which items may ask ``(N,)``: those with a relevant one among the judgements, or with a label; None: all."""
     if given.judgements is None or given.ids is None:
-        return None
+        known = None if given.labels is None else labelled(given.labels)
+        return None if known is None or known.all() else known
     judged = {name for name, items in given.judgements.items() if any(value > 0 for value in items.values())}
     return np.fromiter((str(name) in judged for name in given.ids), dtype=bool, count=count)

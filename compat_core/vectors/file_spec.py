@@ -52,7 +52,9 @@ class FileSpec:
         return self.kind in TABLES
 
     def existing(self) -> FileSpec:
-        """Itself. Raises CompatError where there is no such file, or it may not be read."""
+        """Itself. Raises CompatError where there is no such file, it is a folder, or may not be read."""
+        if os.path.isdir(self.path):
+            raise CompatError(str(self.path), rule="is a folder; must be a file", fix="name a file in it")
         if not os.path.isfile(self.path):
             raise CompatError(str(self.path), rule="no such file")
         if not os.access(self.path, os.R_OK):

@@ -49,7 +49,7 @@ class Given:
     """The user's vectors: row i of ``old (N, D_old)`` and of ``new (N, D_new)`` are one item.
 
     Attributes:
-        labels: ``(N,)``, or None.
+        labels: ``(N,)``, or None; items without one as in :mod:`~compat_core.vectors.labels`.
         ids: ``(N,)`` texts; row numbers where there are none.
         judgements: query id -> item id -> relevance, or None.
         fit: pairs of other items to fit adapters on; None: some of the given items are set aside for that.
@@ -130,10 +130,8 @@ def split_rows(
     if askable is not None:
         asking = asking[askable[chosen[asking]]]
         if len(asking) < FEWEST_QUERIES:
-            rule = f"needs at least {FEWEST_QUERIES} judged queries among the {len(chosen):,} items to judge on"
-            raise CompatError(
-                "relevance judgements", value=f"{len(asking)} of them", rule=rule, fix="judge more queries"
-            )
+            rule = f"needs at least {FEWEST_QUERIES} with judgements or a label among the {len(chosen):,} to judge on"
+            raise CompatError("queries", value=f"{len(asking)} items", rule=rule, fix="judge or label more of them")
     asking = asking[:queries]
     return Split(np.sort(rest[~chosen_by]), np.sort(rest[chosen_by]), chosen, np.sort(asking))
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from compat_core.errors import CompatError
-from compat_core.vectors.checks import INFO, Finding, row_fault
+from compat_core.vectors.checks import INFO, WARN, Finding, row_fault
 from compat_core.vectors.file_spec import SpecLike
-from compat_core.vectors.sources import ID_COLUMN, LABEL_COLUMN, read_column, read_ids, read_vectors
+from compat_core.vectors.sources import ID_COLUMN, VectorFile, read_column, read_ids, read_labels, read_vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +17,11 @@ class MatchedVectors:
     """Row i of ``old (N, D_old)`` and of ``new (N, D_new)`` are one item.
 
     Attributes:
-        labels, ids: ``(N,)``, or None.
+        labels: ``(N,)``, or None; items without one as in :mod:`~compat_core.vectors.labels`.
+        ids: ``(N,)``, or None.
         rows: ``(N,)`` the rows of the old file that were kept, in order; columns given with it are taken by these.
         old_rows: rows of the old file.
-        findings: what matching dropped.
+        findings: which columns are the vectors, how rows were paired, and what matching dropped.
     """
 
     old: np.ndarray
@@ -64,8 +65,9 @@ def matched(
 ) -> MatchedVectors:
     """Read two files of vectors and bring them together.
 
-    Where both sides have ids (files with an ``id`` column, or ``ids`` and ``new_ids``) rows are matched by id and taken
-    into memory; items on one side only are dropped and counted. Otherwise row i is one item.
+    Where both sides have ids (files that hold some, or ``ids`` and ``new_ids``) rows are matched by id and taken
+    into memory; items on one side only are dropped and counted. Otherwise row i is one item, which is said where one
+    file has ids.
 
     Args:
         old, new, labels, ids, new_ids: ``FILE`` or ``FILE:NAME``. Labels and ids belong to the old file's rows; labels
@@ -78,7 +80,7 @@ def matched(
     one, other = read_vectors(old), read_vectors(new)
     old_ids = read_column(ids, ID_COLUMN).astype(str) if ids else one.ids
     their_ids = read_column(new_ids, ID_COLUMN).astype(str) if new_ids else other.ids
-    given = read_column(labels, LABEL_COLUMN) if labels else (one.labels if one.labels is not None else other.labels)
+    given = read_labels(labels) if labels else (one.labels if one.labels is not None else other.labels)
     beside = read_ids(labels) if labels else None
     if given is not None and beside is not None and old_ids is not None:
         given = given[_places("--labels", beside, old_ids)]
@@ -89,8 +91,10 @@ def matched(
     if given is not None and (fault := row_fault(len(given), "labels", labelled, its_rows)):
         raise CompatError("--labels", rule=fault)
     all_rows = np.arange(len(one.emb))
+    findings = (*_dimensions("old", one), *_dimensions("new", other))
     if old_ids is None or their_ids is None:
-        return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows))
+        findings += _by_position(one.ids is not None and not ids, their_ids is not None)
+        return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows), findings)
     for name, found, emb in (("old", old_ids, one.emb), ("new", their_ids, other.emb)):
         if fault := row_fault(len(found), "ids", name, len(emb)):
             raise CompatError(f"ids of {name}", rule=fault)
@@ -98,7 +102,7 @@ def matched(
         if (counts > 1).any():
             raise CompatError(f"ids of {name}", value=str(names[counts > 1][0]), rule="occurs more than once")
     if np.array_equal(old_ids, their_ids):
-        return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows))
+        return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows), findings)
     place = {name: row for row, name in enumerate(their_ids)}
     rows = np.array([row for row, name in enumerate(old_ids) if name in place], dtype=np.int64)
     if not len(rows):
@@ -109,8 +113,29 @@ def matched(
     sentence = f"matched {len(rows):,} items by id; dropped {dropped[0]:,} of old and {dropped[1]:,} of new"
     return MatchedVectors(
         one.emb[rows], other.emb[theirs], taken, old_ids[rows], rows, len(one.emb),
-        (Finding(INFO, "id overlap", sentence),),
+        (Finding(INFO, "id overlap", sentence), *findings),
     )  # fmt: skip
+
+
+def _dimensions(name: str, file: VectorFile) -> tuple[Finding, ...]:
+    """Which columns of a table its vectors are, and a doubt about them where there is one."""
+    if file.dimensions is None:
+        return ()
+    found = (Finding(INFO, f"columns ({name})", f"{name}: {file.dimensions.sentence()}"),)
+    doubt = file.dimensions.doubt()
+    return (*found, Finding(WARN, f"whole numbers ({name})", f"{name}: {doubt}")) if doubt else found
+
+
+def _by_position(old: bool, new: bool) -> tuple[Finding, ...]:
+    """A warning where only one of the two files has ids."""
+    if not old and not new:
+        return ()
+    has, lacks = ("old", "new") if old else ("new", "old")
+    sentence = (
+        f"{has} has ids, {lacks} has none: rows were paired by position; give the ids of {lacks} too, and rows are "
+        "matched by them"
+    )
+    return (Finding(WARN, "ids on one side", sentence),)
 
 
 def _places(name: str, ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -122,5 +147,6 @@ def _places(name: str, ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     missing = [str(item) for item in wanted if str(item) not in place]
     if missing:
         what = f"no value for {len(missing):,} of {len(wanted):,} items, such as {missing[0]}"
-        raise CompatError(name, rule=f"holds {what}; its ids are {ids[0]} and so on")
+        fix = "for an item without a label write a row with an empty one" if name == "--labels" else ""
+        raise CompatError(name, rule=f"holds {what}; its ids are {ids[0]} and so on", fix=fix)
     return np.array([place[str(item)] for item in wanted], dtype=np.int64)

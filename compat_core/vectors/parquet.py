@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,16 @@ import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
 from compat_core.retrieval.streamed import let_go
+from compat_core.vectors.dimensions import (
+    INDEX,
+    NO_NUMBERS,
+    Dimensions,
+    WholeNumbers,
+    doubtful,
+    is_index,
+    refuse_gap,
+    refuse_ids,
+)
 
 BATCH_ROWS = 8192
 FILE_FROM_BYTES = 256 * 2**20  # vectors of this size and more are kept in a temporary file
@@ -36,23 +47,29 @@ def open_parquet(path: Path) -> Any:
     return file
 
 
-def parquet_vectors(spec: str, path: Path, name: str, reserved: Sequence[str]) -> np.ndarray:
-    """The vectors of a Parquet file ``(N, D)``, in the numbers' own type.
+def parquet_vectors(spec: str, path: Path, name: str, reserved: Sequence[str]) -> tuple[np.ndarray, Dimensions]:
+    """The vectors of a Parquet file ``(N, D)``, in the numbers' own type, and the columns they were made of.
 
     Args:
         spec: what to call it in errors.
         path: the file.
-        name: a column of lists, or of numbers (then D is 1); empty: the only column of lists, else all numeric columns.
+        name: a column of lists, or of numbers (then D is 1); empty: the only column of lists, else all numeric columns
+            but the index of a pandas frame.
         reserved: columns that are not part of a vector.
 
     Raises:
         CompatError: for a column that is not there, several of lists, none that fits, lists of unequal length or of
-            anything but numbers, and empty places.
+            anything but numbers, empty places, a column without numbers that is called like the others, or ids that are
+            called something else.
     """
     file = open_parquet(path)
-    columns = _vector_columns(spec, file.schema_arrow, name, reserved)
+    chosen = _vector_columns(spec, file.schema_arrow, name, reserved)
+    columns = list(chosen.taken)
+    whole = WholeNumbers(columns)
     stored, done = np.empty((0, 0)), 0
     for rows in _batches(spec, file, columns):
+        if len(columns) > 1:
+            whole.see(rows)
         if not done:
             stored = _room((file.metadata.num_rows, rows.shape[1]), rows.dtype)
         if rows.shape[1] != stored.shape[1]:
@@ -60,26 +77,39 @@ def parquet_vectors(spec: str, path: Path, name: str, reserved: Sequence[str]) -
         stored[done : done + len(rows)] = rows
         done += len(rows)
         let_go(stored)  # written pages belong to the file, not to this process
-    return stored
+    if len(columns) == 1:
+        return stored, chosen
+    refuse_ids(spec, whole)
+    integers = [column for column in columns if _is_integer(file.schema_arrow.field(column).type)]
+    return stored, replace(chosen, doubtful=doubtful(whole, integers))
 
 
-def _vector_columns(spec: str, schema: Any, name: str, reserved: Sequence[str]) -> list[str]:
+def _vector_columns(spec: str, schema: Any, name: str, reserved: Sequence[str]) -> Dimensions:
     kinds = {field.name: field.type for field in schema}
     if name:
         if name not in kinds:
             raise unknown_name(f"column in {spec}", name, kinds)
-        return [name]
+        return Dimensions((name,))
     lists = [column for column, kind in kinds.items() if _is_list(kind)]
     if len(lists) > 1:
         rule = f"has several columns of lists ({', '.join(lists)})"
         raise CompatError(spec, rule=rule, fix=f"say which: :{lists[0]}")
     if lists:
-        return lists
-    numbers = [column for column, kind in kinds.items() if _is_number(kind)]
-    numeric = [column for column in numbers if column not in reserved]
+        return Dimensions(tuple(lists))
+    left_out = {column: INDEX for column in _index_columns(schema) if column not in reserved}
+    rest = {column: kind for column, kind in kinds.items() if column not in reserved and column not in left_out}
+    numeric = tuple(column for column, kind in rest.items() if _is_number(kind))
     if not numeric:
         raise CompatError(spec, rule=f"has no column of lists and no numeric column ({', '.join([*kinds][:8])})")
-    return numeric
+    others = {column: str(kind) for column, kind in rest.items() if column not in numeric}
+    refuse_gap(spec, numeric, others)
+    return Dimensions(numeric, left_out | dict.fromkeys(others, NO_NUMBERS))
+
+
+def _index_columns(schema: Any) -> list[str]:
+    """The columns that were the index of a pandas frame: as its notes in the file say, or by the name it gives them."""
+    noted = (schema.pandas_metadata or {}).get("index_columns", ())  # a range that is not stored is no text
+    return [name for name in schema.names if name in [*noted] or is_index(name)]
 
 
 def _is_list(kind: Any) -> bool:
@@ -93,6 +123,12 @@ def _is_number(kind: Any) -> bool:
     import pyarrow
 
     return bool(pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind))
+
+
+def _is_integer(kind: Any) -> bool:
+    import pyarrow
+
+    return bool(pyarrow.types.is_integer(kind))
 
 
 def _batches(spec: str, file: Any, columns: list[str]) -> Iterator[np.ndarray]:

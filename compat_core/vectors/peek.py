@@ -14,6 +14,7 @@ import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
 from compat_core.experiments.files import CLOSED
+from compat_core.vectors.arrays import OBJECTS, WITHOUT_OBJECTS, read_header
 from compat_core.vectors.checks import row_fault
 from compat_core.vectors.file_spec import SUFFIXES, FileSpec
 from compat_core.vectors.picture_files import ARCHIVE, picture_files
@@ -203,13 +204,11 @@ def _npy(name: str, opened: BinaryIO, size: int | None) -> tuple[tuple[int, ...]
         raise CompatError(name, rule="is not an .npy file", fix="write it with numpy.save")
     opened.seek(0)
     try:
-        version = np.lib.format.read_magic(opened)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(opened)
+        shape, dtype = read_header(opened)
     except (ValueError, EOFError) as error:
         raise CompatError(name, rule=f"its header cannot be read ({error})", fix="write it with numpy.save") from error
     if dtype.hasobject:
-        raise CompatError(name, rule="holds Python objects, which only unpickling could read, and that is refused")
+        raise CompatError(name, rule=OBJECTS, fix=WITHOUT_OBJECTS)
     wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if size is not None and size - opened.tell() < wanted:
         raise CompatError(name, rule=f"is truncated: {size - opened.tell():,} of {wanted:,} bytes of numbers are there")

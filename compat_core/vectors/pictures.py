@@ -15,10 +15,11 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from compat_core.errors import CompatError
+from compat_core.vectors.arrays import open_array
 from compat_core.vectors.file_spec import FileSpec, SpecLike
 from compat_core.vectors.options import STATUS_QUO
 from compat_core.vectors.picture_files import picture_files
-from compat_core.vectors.sources import open_array, read_column
+from compat_core.vectors.sources import read_column
 
 FOLDER = "thumbnails"
 PICTURED = 8  # lost queries of each option

@@ -7,17 +7,18 @@ unpickled.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
 from compat_core.retrieval.inputs import check_keys, refuse_empty
-from compat_core.vectors.csv_table import csv_columns, csv_keys, csv_values, csv_vectors
+from compat_core.vectors.arrays import archived_array, beside, open_array
+from compat_core.vectors.csv_table import csv_columns, csv_keys, csv_values, csv_vectors, numbers_if_exact
+from compat_core.vectors.dimensions import Dimensions
 from compat_core.vectors.file_spec import FileSpec, SpecLike
+from compat_core.vectors.labels import named_apart
 from compat_core.vectors.parquet import open_parquet, parquet_vectors
 
 ID_COLUMN, LABEL_COLUMN = "id", "label"
@@ -30,19 +31,22 @@ class VectorFile:
 
     Attributes:
         emb: ``(N, D)`` real numbers, memory-mapped where the format allows it; values are checked when they are read.
-        ids: ``(N,)`` texts from its ``id`` column, or None.
-        labels: ``(N,)`` from its ``label`` column, or None.
+        ids: ``(N,)`` texts from its ``id`` column, or its array ``ids``, or None.
+        labels: ``(N,)`` from its ``label`` column, or its array ``labels``, or None; as :func:`read_labels`.
+        dimensions: the columns of a table that the vectors were made of, or None.
     """
 
     emb: np.ndarray
     ids: np.ndarray | None = None
     labels: np.ndarray | None = None
+    dimensions: Dimensions | None = None
 
 
 def read_vectors(spec: SpecLike) -> VectorFile:
     """Vectors from a file.
 
-    In a table, a column of lists is the vectors; without one all numeric columns are, but for ``id`` and ``label``.
+    In a table, a column of lists is the vectors; without one all numeric columns are, but for ``id``, ``label`` and the
+    index of a pandas frame. In an .npz, arrays called ``ids`` and ``labels`` belong to the vectors beside them.
 
     Args:
         spec: ``FILE`` or ``FILE:NAME``.
@@ -56,14 +60,13 @@ def read_vectors(spec: SpecLike) -> VectorFile:
     if file.kind == ".npy":
         return VectorFile(_vectors(str(spec), open_array(path)))
     if file.kind == ".npz":
-        return VectorFile(_vectors(str(spec), _npz(path, name)))
+        emb = _vectors(str(spec), archived_array(path, name))
+        return VectorFile(emb, read_ids(file), _labels_beside(file))
     if file.kind == ".parquet":
-        emb = parquet_vectors(str(spec), path, name, RESERVED)
+        emb, dimensions = parquet_vectors(str(spec), path, name, RESERVED)
     else:
-        emb = csv_vectors(str(spec), path, name, RESERVED)
-    ids = read_ids(file)
-    labels = read_column(FileSpec(path, LABEL_COLUMN)) if LABEL_COLUMN in table_columns(file) else None
-    return VectorFile(_vectors(str(spec), emb), ids, labels)
+        emb, dimensions = csv_vectors(str(spec), path, name, RESERVED)
+    return VectorFile(_vectors(str(spec), emb), read_ids(file), _labels_beside(file), dimensions)
 
 
 def read_column(spec: SpecLike, usual: str = "") -> np.ndarray:
@@ -79,12 +82,48 @@ def read_column(spec: SpecLike, usual: str = "") -> np.ndarray:
     return _keys(str(spec), _column(spec, usual, keys=True))
 
 
+def read_labels(spec: SpecLike) -> np.ndarray:
+    """A label per item ``(N,)``, as :func:`read_column`; what is empty, null or NaN is an item without a label.
+
+    Where there are such items all labels are texts, see :mod:`~compat_core.vectors.labels`.
+
+    Raises:
+        CompatError: as :func:`read_column`, and where no item has a label.
+    """
+    _, values, empty = _cells(spec, LABEL_COLUMN, keys=True)
+    if empty.all():
+        raise CompatError(str(spec), rule="holds no label: every entry is empty", fix="leave the file out")
+    known = values[~empty]
+    if FileSpec.parse(spec).kind == ".csv" and empty.any():
+        known = numbers_if_exact(known)  # pandas writes whole numbers with gaps as 3.0
+    known = _keys(str(spec), known)
+    return named_apart(~empty, known) if empty.any() else known
+
+
 def read_ids(spec: SpecLike) -> np.ndarray | None:
-    """The ``id`` column ``(N,)`` of a table, as texts; None where there is none. Raises CompatError for an empty id."""
+    """The ids ``(N,)`` beside what is named, as texts: a table's ``id`` column, or the array ``ids`` of an .npz.
+
+    Returns:
+        None where there are none, or an .npz holds another number of them than of what is named.
+
+    Raises:
+        CompatError: for an empty id.
+    """
     file = FileSpec.parse(spec).of_arrays()
-    if not file.is_table or ID_COLUMN not in table_columns(file):
-        return None
-    return read_column(FileSpec(file.path, ID_COLUMN)).astype(str)
+    name = _beside(file, ID_COLUMN)
+    return read_column(FileSpec(file.path, name)).astype(str) if name else None
+
+
+def _labels_beside(file: FileSpec) -> np.ndarray | None:
+    name = _beside(file, LABEL_COLUMN)
+    return read_labels(FileSpec(file.path, name)) if name else None
+
+
+def _beside(file: FileSpec, usual: str) -> str:
+    """What ids or labels are called in a file that holds something else too; empty where there are none."""
+    if file.is_table:
+        return usual if usual in table_columns(file) else ""
+    return beside(file.path, file.column, usual) if file.kind == ".npz" else ""
 
 
 def table_columns(file: FileSpec) -> list[str]:
@@ -166,43 +205,30 @@ def read_qrels(spec: SpecLike) -> dict[str, dict[str, float]]:
     return judged
 
 
-def open_array(path: Path) -> np.ndarray:
-    """An ``.npy`` file, memory-mapped, whatever it holds. Raises CompatError when it is broken or holds objects."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise CompatError(str(path), rule=_reason(path, str(error)), fix="write it with numpy.save") from error
-
-
-def _npz(path: Path, name: str) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = list(archive.files)
-            if name and name not in names:
-                raise unknown_name(f"array in {path}", name, names)
-            if not name and len(names) != 1:
-                rule = f"holds {len(names)} arrays ({', '.join(names[:8])})"
-                raise CompatError(str(path), rule=rule, fix=f"say which: {path}:{names[0] if names else 'NAME'}")
-            array: np.ndarray = archive[name or names[0]]
-            return array
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise CompatError(str(path), rule=_reason(path, str(error)), fix="write it with numpy.savez") from error
-
-
 def _table_column(file: FileSpec, name: str, keys: bool) -> Any:
     """One column of a table as a series, empty cells missing; a CSV's type depends on whether it holds ``keys``."""
     if file.kind == ".parquet":
-        return open_parquet(file.path).read([name]).to_pandas()[name]
+        return open_parquet(file.path).read([name]).to_pandas(ignore_metadata=True)[name]  # or an index it would be
     return csv_keys(file.path, name) if keys else csv_values(file.path, name)
 
 
 def _column(spec: SpecLike, usual: str = "", keys: bool = False) -> np.ndarray:
+    """One value per item ``(N,)``; raises CompatError for an empty cell of a table."""
+    called, values, empty = _cells(spec, usual, keys)
+    if FileSpec.parse(spec).is_table:
+        refuse_empty(called, empty)
+    return values
+
+
+def _cells(spec: SpecLike, usual: str, keys: bool) -> tuple[str, np.ndarray, np.ndarray]:
+    """One value per item ``(N,)``, what to call them, and which are empty ``(N,)`` bool: missing, NaN or blank."""
     file = FileSpec.parse(spec).of_arrays()
     path, name = file.path, file.column
+    called, missing = str(spec), None
     if file.kind == ".npy":
         values = open_array(path)
     elif file.kind == ".npz":
-        values = _npz(path, name)
+        values = archived_array(path, name, usual)
     else:
         names = table_columns(file)
         name = name or only_column(names, usual)
@@ -213,18 +239,25 @@ def _column(spec: SpecLike, usual: str = "", keys: bool = False) -> np.ndarray:
         if name not in names:
             raise unknown_name(f"column in {path}", name, names)
         column = _table_column(file, name, keys)
-        refuse_empty(f"column {name} of {path}", column.isna().to_numpy())
-        if isinstance(column.iloc[0], (list, tuple, np.ndarray)):
+        called, missing = f"column {name} of {path}", column.isna().to_numpy()
+        if len(column[~missing]) and isinstance(column[~missing].iloc[0], (list, tuple, np.ndarray)):
             raise CompatError(
                 str(spec), rule=f"column {name} holds lists; must hold one entry per item", fix="name another column"
             )
         # By way of objects: pandas' own strings become an array of one character each.
         values = column.to_numpy() if column.dtype.kind in "iufbM" else column.astype(object).to_numpy().astype(str)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]  # a column is one entry per item as well
     if values.ndim != 1:
         raise CompatError(str(spec), rule=f"shape is {values.shape}; must have one dimension: one entry per item")
     if not len(values):
         raise CompatError(str(spec), rule=f"shape is {values.shape}; must hold at least one entry")
-    return np.asarray(values)
+    values = np.asarray(values)
+    if missing is None:
+        missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
+    if values.dtype.kind in "US":
+        missing = missing | (np.char.strip(values) == values.dtype.type())
+    return called, values, missing
 
 
 def _keys(spec: str, values: np.ndarray) -> np.ndarray:
@@ -246,17 +279,3 @@ def _vectors(spec: str, array: np.ndarray) -> np.ndarray:
     if 0 in array.shape:
         raise CompatError(spec, rule=f"shape is {array.shape}; must hold at least one item and one dimension")
     return array
-
-
-def _reason(path: Path, message: str) -> str:
-    """Why numpy could not read a file, in words that say what to do."""
-    if not path.stat().st_size:
-        return "is empty (0 bytes)"
-    with path.open("rb") as file:
-        begin = file.read(6)
-    known = begin == b"\x93NUMPY" or begin.startswith(b"PK")
-    if known and "object" in message.lower():
-        return "holds Python objects, which only unpickling could read, and that is refused"
-    if not known:
-        return f"is not an {path.suffix} file"
-    return f"cannot be read, truncated perhaps ({message})"

@@ -131,7 +131,7 @@ def test_what_was_brought_beside_the_vectors_is_named_and_warnings_are_printed(f
     assert main([*arguments, *extra, "--out", str(tmp_path / "out")]) == 0
     inputs = json.loads((tmp_path / "out" / "decision.json").read_text())["inputs"]
     assert len(inputs["group shop"]["sha256"]) == 64 and len(inputs["option mine"]) == 2
-    assert "Warning: old: 1 rows" in capsys.readouterr().out
+    assert "Warning: old: 1 row " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("wrong", [["--threshold", "nan"], ["--threshold", "inf"], ["--gpu-price", "inf"], []])

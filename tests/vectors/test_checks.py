@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from compat_core.vectors.checks import check_vectors, leakage
+from compat_core.vectors.checks import check_vectors, leakage, row_fault
+from compat_core.vectors.labels import named_apart
 from tests.vectors.worlds import better_new, clustered, rotation
 
 
@@ -79,6 +80,40 @@ def test_label_coverage(pair):
     labels[0] = 99
     found = named(check_vectors(old, new, labels))["label coverage"]
     assert found.rows == (0,) and found.severity == "info"
+
+
+def test_items_without_a_label_are_counted_and_are_no_class(pair):
+    old, new, labels = pair
+    known = np.arange(500) % 5 > 0
+    found = named(check_vectors(old, new, named_apart(known, labels[known])))
+    assert found["unlabelled items"].severity == "warn" and found["unlabelled items"].rows == tuple(range(0, 500, 5))
+    assert found["unlabelled items"].sentence.startswith("100 of 500 items have no label")
+    assert "12 labels over 400 items" in found["labels"].sentence and "label coverage" not in found
+    alone = named_apart(known, np.arange(400))
+    assert named(check_vectors(old, new, alone))["labels"].severity == "stop"
+
+
+def test_one_label_for_all_stops_and_minus_one_is_pointed_at(pair):
+    old, new, labels = pair
+    found = named(check_vectors(old, new, np.zeros(500, dtype=int)))["labels"]
+    assert found.severity == "stop" and "every item has the label 0" in found.sentence
+    one_class = named_apart(np.arange(500) < 60, np.zeros(60, dtype=int))
+    assert named(check_vectors(old, new, one_class))["labels"].severity == "info", "the others are distractors"
+    minus = np.where(np.arange(500) < 30, -1, labels)
+    found = named(check_vectors(old, new, minus))["label -1"]
+    assert found.severity == "warn" and found.rows == tuple(range(30)) and "30 of 500" in found.sentence
+    assert "label -1" in named(check_vectors(old, new, minus.astype(str)))
+    assert "label -1" not in named(check_vectors(old, new, labels - 2)), "a scale with -2 on it"
+
+
+def test_one_is_singular(pair):
+    old, new, labels = pair
+    old[9] = old[4]
+    assert "1 row (0.2 %) repeats" in named(check_vectors(old, new, labels))["duplicate rows (old)"].sentence
+    assert named(check_vectors(old, new, labels[:1]))["number of labels"].sentence == "1 label for 500 vectors"
+    ids = np.array(["4" if row == 5 else str(row) for row in range(500)])
+    assert named(check_vectors(old, new, ids=ids))["duplicate ids"].sentence.startswith("1 id occurs")
+    assert row_fault(1, "rows", "old", 2) == "holds 1 row, old 2 rows: row i of both must be one item"
 
 
 def test_leakage_counts_near_identical_vectors(pair):

@@ -10,6 +10,7 @@ from compat_core.errors import CompatError
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide, split_of
 from compat_core.vectors.given import Candidate, Given, split_rows
+from compat_core.vectors.labels import named_apart
 from compat_core.vectors.plan import choosable
 from compat_core.vectors.studies import studies
 from tests.vectors.worlds import better_new, quick, rotated, unrelated
@@ -227,8 +228,27 @@ def test_queries_are_drawn_from_the_judged_ones_and_too_few_are_refused():
     asked = evidence.split.judged[evidence.split.queries]
     assert (asked < 150).all() and decision.num_queries == (evidence.split.judged < 150).sum()
     few = {name: every[name] for name in ids[:8]}
-    with pytest.raises(CompatError, match="at least 10 judged queries"):
+    with pytest.raises(CompatError, match="at least 10 with judgements or a label"):
         decide(Given(given.old, given.new, ids=ids, judgements=few), quick())
+
+
+def test_items_without_a_label_are_searched_and_ask_nothing():
+    given = better_new()
+    known = np.arange(500) % 2 == 0
+    labels = named_apart(known, given.labels[known])
+    decision, evidence = decide(Given(given.old, given.new, labels), quick(judged=250))
+    rows = evidence.split.judged
+    assert known[rows[evidence.split.queries]].all() and not known[rows].all() and decision.num_skipped == 0
+    for place, query in enumerate(evidence.split.queries):
+        relevant = evidence.relevance.items[evidence.relevance.start[place] : evidence.relevance.start[place + 1]]
+        alike = np.flatnonzero(known[rows] & (given.labels[rows] == given.labels[rows[query]]))
+        assert sorted(relevant) == sorted(set(alike) - {query})
+    assert not [row.name for row in decision.rows if "class" in row.name], (
+        "an order by class would know who has a label"
+    )
+    few = named_apart(np.arange(500) < 12, given.labels[:12] % 2)
+    with pytest.raises(CompatError, match="judge or label more of them"):
+        decide(Given(given.old, given.new, few), quick())
 
 
 @pytest.mark.parametrize(

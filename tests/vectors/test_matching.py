@@ -41,6 +41,36 @@ def test_without_ids_row_i_is_one_item_and_files_stay_mapped(tmp_path):
     assert isinstance(pair.old, np.memmap) and pair.ids.tolist() == list("abcde")
 
 
+def test_ids_of_one_file_only_are_said_and_rows_paired_by_position(tmp_path):
+    np.save(tmp_path / "plain.npy", EMB)
+    np.save(tmp_path / "ids.npy", np.array(list("abcde")))
+    plain, ids = str(tmp_path / "plain.npy"), str(tmp_path / "ids.npy")
+    with_ids = table(tmp_path / "t.csv", list("edcba"), EMB)
+
+    def warnings(*given, **more):
+        return [found.sentence for found in matched(*given, **more).findings if found.severity == "warn"]
+
+    (said,) = warnings(plain, with_ids)
+    assert said.startswith("new has ids, old has none: rows were paired by position")
+    (said,) = warnings(with_ids, plain)
+    assert said.startswith("old has ids, new has none")
+    assert warnings(plain, plain, ids=ids) == [], "ids of the items, in the order of both files"
+    assert warnings(plain, with_ids, ids=ids) == [] and warnings(with_ids, plain, new_ids=ids) == []
+    np.savez(tmp_path / "v.npz", vectors=EMB + 100, ids=np.array(list("edcba")))
+    pair = matched(plain, str(tmp_path / "v.npz"), ids=ids)
+    np.testing.assert_array_equal(pair.new, EMB[::-1] + 100)
+
+
+def test_the_columns_that_are_the_vectors_are_said(tmp_path):
+    old = table(tmp_path / "o.csv", list("abcde"), EMB + 0.5, shop="north", count=[1, 1, 2, 2, 3])
+    said = {found.what: found for found in matched(old, old).findings}
+    assert (
+        said["columns (old)"].sentence
+        == "old: the vectors are 5 columns: 0, 1, 2, 3, count; left out: shop (no numbers)"
+    )
+    assert said["whole numbers (new)"].severity == "warn" and "count" in said["whole numbers (new)"].sentence
+
+
 @pytest.mark.parametrize(
     ("old_ids", "new_ids", "says"),
     [("abcda", "abcde", "more than once"), ("abcde", "vwxyz", "no id in common")],

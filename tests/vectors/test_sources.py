@@ -1,5 +1,6 @@
 """Vectors and columns from every format; every bad file is one clear line."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 from compat_core.errors import CompatError
 from compat_core.retrieval.streamed import let_go
 from compat_core.vectors import parquet
+from compat_core.vectors.labels import labelled
 from compat_core.vectors.sources import (
     read_ages,
     read_column,
     read_ids,
+    read_labels,
     read_numbers,
     read_qrels,
     read_vectors,
@@ -98,6 +101,111 @@ def test_parquet_is_streamed_into_a_file_that_vanishes(save, monkeypatch, limit)
     uneven = [*emb.tolist()[:8], [1.0], [2.0]]
     with pytest.raises(CompatError, match="row 8 holds 1 numbers"):
         read_vectors(save("u.parquet", {"emb": uneven}))
+
+
+def test_arrays_of_ids_and_labels_belong_to_the_vectors_beside_them(save):
+    beside = {"ids": np.array(list("abcd")), "labels": np.array([1, 1, 2, 2])}
+    path = save("v.npz", {"vectors": EMB, **beside})
+    for spec in (path, f"{path}:vectors"):
+        found = read_vectors(spec)
+        np.testing.assert_array_equal(found.emb, EMB)
+        assert found.ids.tolist() == list("abcd") and found.labels.tolist() == [1, 1, 2, 2]
+    assert read_column(path, "id").tolist() == list("abcd") and read_labels(path).tolist() == [1, 1, 2, 2]
+    assert read_ids(f"{path}:labels").tolist() == list("abcd")
+    two = save("w.npz", {"big": np.zeros((9, 3)), "small": EMB, **beside})
+    assert read_vectors(f"{two}:big").ids is None, "as many as the other has"
+    assert read_vectors(f"{two}:small").ids.tolist() == list("abcd")
+    with pytest.raises(CompatError, match="4 arrays"):
+        read_vectors(two)
+
+
+FRACTIONS = np.random.default_rng(0).normal(size=(300, 4)).round(6)
+FRAME = pd.DataFrame(FRACTIONS, columns=[f"v{place}" for place in range(4)])
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_index_of_a_frame_is_no_dimension(ending, tmp_path):
+    """A frame that was shuffled or filtered is written with its index, by pandas' own defaults."""
+    shuffled = FRAME.sample(frac=1, random_state=0)
+    for number, frame in enumerate((shuffled, shuffled.set_index(shuffled.index.astype(str) + "x"))):
+        path = tmp_path / f"{number}.{ending}"
+        (frame.to_csv if ending == "csv" else frame.to_parquet)(path)
+        found = read_vectors(path)
+        np.testing.assert_array_equal(found.emb, shuffled.to_numpy())
+        assert found.dimensions.taken == ("v0", "v1", "v2", "v3")
+        assert re.search(r"v3; left out: (__index_level_0__|Unnamed: 0) \(an index\)", found.dimensions.sentence())
+    named = shuffled.rename_axis("sku").reset_index().set_index("sku")
+    named.to_parquet(tmp_path / "named.parquet")
+    assert read_vectors(tmp_path / "named.parquet").dimensions.left_out == {"sku": "an index"}
+    named.rename_axis("id").to_parquet(tmp_path / "id.parquet")
+    assert read_vectors(tmp_path / "id.parquet").ids.tolist() == [str(row) for row in shuffled.index]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    "values", [np.arange(300), 10**9 + np.arange(300) * 7.0, np.random.default_rng(1).permutation(300)]
+)
+def test_ids_that_are_called_something_else_are_refused(ending, values, tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 70)
+    path = tmp_path / f"t.{ending}"
+
+    def write(frame):
+        (frame.to_csv if ending == "csv" else frame.to_parquet)(path, index=False)
+
+    write(FRAME.assign(sku=values))
+    with pytest.raises(CompatError, match=r"column sku .*whole number in every row.*call it id"):
+        read_vectors(path)
+    write(FRAME.assign(id=values))
+    assert read_vectors(path).emb.shape == (300, 4)
+    write(FRAME.assign(count=np.arange(300) % 7))
+    found = read_vectors(path)
+    assert found.emb.shape == (300, 5) and found.dimensions.doubtful == ("count",)
+    whole = pd.DataFrame(np.random.default_rng(2).integers(-127, 128, (300, 4)), columns=list("abcd"))
+    write(whole)
+    assert read_vectors(path).dimensions.doubt() == "", "vectors of whole numbers"
+    write(whole.assign(sku=100_000 + np.arange(300)))
+    with pytest.raises(CompatError, match="column sku"):
+        read_vectors(path)
+
+
+def test_columns_without_numbers_are_named_or_refused(tmp_path):
+    path = tmp_path / "v.csv"
+    FRAME.assign(shop="north", open=True).to_csv(path, index=False)
+    assert read_vectors(path).dimensions.left_out == {"shop": "no numbers", "open": "no numbers"}
+    FRAME.assign(v4=FRAME.v3.map(lambda value: str(value).replace(".", ","))).to_csv(path, index=False)
+    with pytest.raises(CompatError, match=r"got '-?\d+,\d+'; column v4 holds no numbers.*write numbers as 1\.5"):
+        read_vectors(path)
+    FRAME.assign(v4="x").to_parquet(tmp_path / "v.parquet")
+    with pytest.raises(CompatError, match="column v4 holds no numbers"):
+        read_vectors(tmp_path / "v.parquet")
+    path.write_text("v0;v1\n1,5;2\n")
+    with pytest.raises(CompatError, match="separate columns by commas"):
+        read_vectors(path)
+
+
+@pytest.mark.parametrize("name", ["l.npy", "l.npz", "l.parquet", "l.csv"])
+@pytest.mark.parametrize("labels", [np.array([3, np.nan, 4, 3, np.nan]), np.array(["3", "", "4", "3", " "])])
+def test_an_empty_label_is_an_item_without_one(save, name, labels):
+    column = pa.array(labels, from_pandas=True) if name == "l.parquet" else labels
+    content = labels if name == "l.npy" else {"label": column} | ({"x": range(5)} if name == "l.csv" else {})
+    found = read_labels(save(name, content))
+    assert labelled(found).tolist() == [True, False, True, True, False]
+    assert found[[0, 2, 3]].tolist() == ["3", "4", "3"] and len(set(found)) == 4, "no two without one are alike"
+    with pytest.raises(CompatError, match="holds no label"):
+        read_labels(save("none.npy", np.array([np.nan, np.nan])))
+
+
+def test_a_column_of_an_array_is_one_entry_per_item(save):
+    assert read_column(save("l.npy", np.array([[1], [2]]))).tolist() == [1, 2]
+    with pytest.raises(CompatError, match="one dimension"):
+        read_column(save("l.npy", np.array([[1, 2], [3, 4]])))
+
+
+def test_a_folder_is_called_a_folder_and_objects_can_be_saved_otherwise(save, tmp_path):
+    with pytest.raises(CompatError, match="is a folder"):
+        read_vectors(tmp_path)
+    with pytest.raises(CompatError, match=r"np\.stack\(list\(a\)\)\.astype\('float32'\)"):
+        read_vectors(save("v.npy", np.array([[1.0], None], dtype=object)))
 
 
 def test_csv_of_numbers(save):
