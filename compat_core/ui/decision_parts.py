@@ -45,7 +45,7 @@ def show(job: DecisionJob) -> None:
         _again(job)
     elif state == "failed":
         st.error("This decision was not finished. Its last words:", icon=":material/error:")
-        st.code(job.process.last_words() or "the process was ended", language=None, wrap_lines=True)
+        st.code(job.last_words, language=None, wrap_lines=True)
         _again(job)
     else:
         _decided(job)

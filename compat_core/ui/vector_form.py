@@ -13,7 +13,7 @@ from compat_core.errors import CompatError
 from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import store
 from compat_core.ui.pickers import available_runs, follow_choice, in_address, is_chain, run_title, to_address, touched
-from compat_core.ui.words import error_box
+from compat_core.ui.words import error_box, literal
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import DecisionConfig
 from compat_core.vectors.jobs import DecisionJob, DecisionStore
@@ -155,14 +155,14 @@ def _with_column(option: str, file: InputFile) -> InputFile:
     names = column_choices(option, file)
     if not names:
         return file
-    return replace(file, column=st.selectbox(f"Column of {file.name}", names, key=f"vectors-column-{option}"))
+    return replace(file, column=st.selectbox(f"Column of {literal(file.name)}", names, key=f"vectors-column-{option}"))
 
 
 def _shown_faults(files: Mapping[str, _Field]) -> bool:
     """Say below each field what is wrong with its file; True where nothing is."""
     faults = peek_errors({option: field.file for option, field in files.items()})
     for option, sentence in faults.items():
-        files[option].below.error(sentence, icon=":material/error:")
+        files[option].below.error(literal(sentence), icon=":material/error:")
     return not faults
 
 

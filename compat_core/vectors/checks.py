@@ -10,6 +10,7 @@ import numpy as np
 from compat_core.vectors.foreign import BLOCK_ROWS, blocks, foreign_rows
 from compat_core.vectors.labels import labelled
 
+SEE_CHECK = "see: check"  # where a command line refuses; the app has no such command
 STOP, WARN, INFO = "stop", "warn", "info"
 NAMED = 5  # rows named in a sentence
 UNIT = 1e-3  # a norm this close to 1 counts as normalised
@@ -83,7 +84,7 @@ def check_vectors(
     if ids is not None and len(ids) == len(old):
         found += _ids(ids)
     if labels is not None and len(labels) == len(old):
-        found += _labels(labels)
+        found += check_labels(labels)
     if old.shape[1] == new.shape[1]:
         tell("looking for rows of the other model")
         found += _same_rows(old, new)
@@ -116,16 +117,14 @@ def _one_side(name: str, emb: np.ndarray) -> list[Finding]:
     bad, zero, norms, keys = [], [], [], []
     random = np.random.default_rng(0).standard_normal((emb.shape[1], 2))
     for first, block in blocks(emb):
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite in every later step
-            finite = np.asarray(np.isfinite(block.astype(np.float32, copy=False)).all(axis=1))
+        finite = finite_rows(block)
         bad += (first + np.flatnonzero(~finite)).tolist()
         length = np.linalg.norm(np.where(finite[:, None], block, 0.0), axis=1)
         zero += (first + np.flatnonzero((length == 0) & finite)).tolist()
         norms.append(length)
         keys.append(np.where(finite[:, None], block, 0.0) @ random)
     if bad:
-        sentence = f"{name}: {_named(bad)} not finite (NaN or infinite)"
-        return [Finding(STOP, f"not finite ({name})", sentence, tuple(bad))]
+        return [Finding(STOP, f"not finite ({name})", f"{name}: {not_finite(bad)}", tuple(bad))]
     norm = np.concatenate(norms)
     found = []
     if zero:
@@ -158,7 +157,19 @@ def _ids(ids: np.ndarray) -> list[Finding]:
     return [Finding(STOP, "duplicate ids", sentence, _rows(np.sort(first[counts > 1])))]
 
 
-def _labels(labels: np.ndarray) -> list[Finding]:
+def finite_rows(emb: np.ndarray) -> np.ndarray:
+    """Which rows of ``(N, D)`` hold neither NaN nor infinity, in float32. Shape: ``(N,)`` bool."""
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite in every later step
+        return np.asarray(np.isfinite(emb.astype(np.float32, copy=False)).all(axis=1))
+
+
+def not_finite(rows: np.ndarray | list[int]) -> str:
+    """What is wrong with these rows, for people."""
+    return f"{_named(rows)} not finite (NaN or infinite)"
+
+
+def check_labels(labels: np.ndarray) -> list[Finding]:
+    """Whether labels ``(N,)`` tell items apart, and which items have none."""
     known = np.flatnonzero(labelled(labels))
     names, codes, counts = np.unique(labels[known], return_inverse=True, return_counts=True)
     alone = known[counts[codes.reshape(-1)] == 1]

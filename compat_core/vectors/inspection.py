@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from compat_core.errors import CompatError
-from compat_core.vectors.checks import STOP, WARN, Finding, check_vectors, leakage, worst_first
+from compat_core.vectors.checks import SEE_CHECK, STOP, WARN, Finding, check_vectors, leakage, worst_first
 from compat_core.vectors.decision import DecisionConfig, split_of
 from compat_core.vectors.given import Given
 from compat_core.vectors.judgements import check_judgements
@@ -34,4 +34,4 @@ def refuse(findings: Iterable[Finding]) -> None:
     """Raise CompatError for the first finding that makes every later number wrong."""
     for finding in findings:
         if finding.severity == STOP:
-            raise CompatError("vectors", rule=finding.sentence, fix="see: check")
+            raise CompatError("vectors", rule=finding.sentence, fix=SEE_CHECK)

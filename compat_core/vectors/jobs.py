@@ -19,6 +19,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments.background import BackgroundProcess
 from compat_core.experiments.files import folders_with, read_json, write_json
 from compat_core.experiments.store import runs_root
+from compat_core.vectors.checks import SEE_CHECK
 from compat_core.vectors.file_spec import FileSpec
 from compat_core.vectors.peek import InputFile
 
@@ -27,6 +28,8 @@ SCHEMA_VERSION = 1
 REQUEST_FILE, DECISION_FILE, PAGE_FILE, QUERIES_FILE = "request.json", "decision.json", "decision.html", "per_query.npz"
 KEYS = {"rows", "recommended", "reason", "config"}  # what readers of a decision rely on
 CANCEL_FILE = "cancelled"
+_OPTIONS = re.compile(r" \((--[a-z-]+(, )?)+\)")  # the options that a sentence names beside what they are
+_OPTION = re.compile(r"--(?=[a-z])")
 STEP = re.compile(r"(option|closer look) \d+ of \d+: ")
 
 
@@ -93,6 +96,14 @@ class DecisionJob:
     def process(self) -> BackgroundProcess:
         """The process that decides."""
         return BackgroundProcess(self.path, "decide")
+
+    @property
+    def last_words(self) -> str:
+        """The end of what ``decide`` printed, with uploads called as they were and no advice for a command line."""
+        words = self.process.last_words() or "the process was ended"
+        for path, name in self._request().get("uploads", {}).items():
+            words = words.replace(str(self.inputs / path), name)
+        return _OPTION.sub("", _OPTIONS.sub("", words.replace(f"; {SEE_CHECK}", "")))
 
     def process_named(self, name: str) -> BackgroundProcess:
         """Another process that works in this folder, such as a migration."""
@@ -178,14 +189,17 @@ class DecisionStore:
         path = self.root / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         (path / "inputs").mkdir(parents=True)
         named = []
+        called = {}
         for option, file in (uploads or {}).items():
             if not isinstance(file.content, bytes):
                 raise TypeError(f"{file.name} lies on this machine: name it among the arguments")
             option, named_so, name = option.partition("=")
             spec = FileSpec(path / "inputs" / f"{option}{file.spec.kind}", file.column)
             spec.path.write_bytes(file.content)
+            called[spec.path.name] = file.name
             named += [f"--{option}", f"{name}={spec}" if named_so else str(spec)]
-        write_json(path / REQUEST_FILE, {"title": title, "arguments": [*named, *arguments], "created_at": time.time()})
+        request = {"title": title, "arguments": [*named, *arguments], "uploads": called, "created_at": time.time()}
+        write_json(path / REQUEST_FILE, request)
         return DecisionJob(path)
 
     def unreadable(self) -> list[Path]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from compat_core.errors import CompatError, unknown_name
 from compat_core.experiments.files import CLOSED
-from compat_core.vectors.arrays import OBJECTS, WITHOUT_OBJECTS, read_header
-from compat_core.vectors.checks import row_fault
+from compat_core.vectors.arrays import BESIDE, OBJECTS, WITHOUT_OBJECTS, only_array, read_header
+from compat_core.vectors.checks import STOP, check_labels, finite_rows, not_finite, row_fault
 from compat_core.vectors.file_spec import SUFFIXES, FileSpec
 from compat_core.vectors.picture_files import ARCHIVE, picture_files
 from compat_core.vectors.sources import ID_COLUMN, LABEL_COLUMN, only_column
@@ -24,7 +24,9 @@ VECTORS = ("old", "new", "side")  # options that take two dimensions
 IDS = ("ids", "new-ids")
 FREE_FORM = ("qrels",)  # options that take no file of arrays
 PICTURES = "images"
-USUAL = {"ids": ID_COLUMN, "new-ids": ID_COLUMN, "labels": LABEL_COLUMN}  # the column an option takes unless told
+LABELS = "labels"
+USUAL = {"ids": ID_COLUMN, "new-ids": ID_COLUMN, LABELS: LABEL_COLUMN}  # the column an option takes unless told
+READ_BYTES = 64 * 2**20  # of an array; what is larger is not read before somebody starts
 MAGIC = b"\x93NUMPY"
 
 
@@ -62,7 +64,7 @@ def peek_errors(files: Mapping[str, InputFile]) -> dict[str, str]:
         files: option of ``decide`` (``old``, ``new``, ``labels``, …) -> its file.
 
     Returns:
-        option -> what is wrong, for people; nothing for a file that looks right. Values are not read here.
+        option -> what is wrong, for people; nothing for a file that looks right. Values are read of small arrays only.
     """
     errors: dict[str, str] = {}
     shapes: dict[str, tuple[int, ...]] = {}
@@ -93,7 +95,10 @@ def _by_id(option: str, files: Mapping[str, InputFile]) -> bool:
 
 
 def _has_ids(file: InputFile) -> bool:
-    return file.spec.is_table and ID_COLUMN in _names(file)
+    names = _names(file)
+    if _is_npz(file):
+        return any(name in names and name != file.column for name in BESIDE[ID_COLUMN])
+    return file.spec.is_table and ID_COLUMN in names
 
 
 def column_choices(option: str, file: InputFile) -> list[str]:
@@ -110,7 +115,8 @@ def column_choices(option: str, file: InputFile) -> list[str]:
     if file.column or option in FREE_FORM or (file.spec.is_table and option in VECTORS):
         return []
     names = _names(file)
-    likeliest = only_column(names, USUAL.get(option, ""))
+    meant = only_array if _is_npz(file) else only_column
+    likeliest = meant(names, USUAL.get(option, ""))
     names.sort(key=lambda name: (name != likeliest, name == ID_COLUMN))
     return names if len(names) > 1 else []
 
@@ -119,7 +125,7 @@ def _names(file: InputFile) -> list[str]:
     """The columns of a table, or arrays of an .npz; none for another kind of file, or one that cannot be read."""
     try:
         with _opened(file) as opened:
-            if file.spec.kind == ".npz":
+            if _is_npz(file):
                 with zipfile.ZipFile(opened) as archive:
                     return [name.removesuffix(".npy") for name in archive.namelist()]
             if file.spec.kind == ".csv":
@@ -158,15 +164,38 @@ def peek(option: str, file: InputFile) -> tuple[int, ...] | None:
         if suffix == ".csv":
             _csv(file.name, opened)
             return None
-        shape, dtype = _npz(file, opened) if suffix == ".npz" else _npy(file.name, opened, size)
+        shape, dtype = _npz(option, file, opened) if suffix == ".npz" else _npy(file.name, opened, size)
     _fits(option, file.name, shape, dtype)
+    if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize <= READ_BYTES and (option in VECTORS or option == LABELS):
+        _refuse_values(option, file)
     return shape
+
+
+def _refuse_values(option: str, file: InputFile) -> None:
+    """Raise CompatError for vectors or labels that no decision can be made on, whatever stands beside them."""
+    with _opened(file) as opened:
+        loaded = np.load(opened, allow_pickle=False)
+        values = loaded[file.column or only_array(loaded.files, USUAL.get(option, ""))] if _is_npz(file) else loaded
+    if option in VECTORS:
+        bad = np.flatnonzero(~finite_rows(values))
+        if len(bad):
+            raise CompatError(file.name, rule=not_finite(bad), fix="drop or repair those items")
+    elif values.dtype.kind in "iubU":  # others are looked at when they are read
+        for finding in check_labels(values.reshape(-1)):
+            if finding.severity == STOP:
+                raise CompatError(file.name, rule=finding.sentence)
+
+
+def _is_npz(file: InputFile) -> bool:
+    return file.spec.kind == ".npz"
 
 
 def _size(file: InputFile) -> int:
     """In bytes. Raises CompatError for a path where no file is, or one that may not be read."""
     if isinstance(file.content, bytes):
         return len(file.content)
+    if os.path.isdir(file.content):
+        raise CompatError(file.name, value=str(file.content), rule="is a folder; must be a file", fix="name one in it")
     if not os.path.isfile(file.content):
         raise CompatError(file.name, value=str(file.content), rule="no such file on the machine this app runs on")
     if not os.access(file.content, os.R_OK):
@@ -193,7 +222,7 @@ def _fits(option: str, name: str, shape: tuple[int, ...], dtype: np.dtype) -> No
         if dtype.kind not in "fiu" or len(shape) != 2:
             rule = f"shape is {shape}, dtype {dtype}; must be real numbers in two dimensions: (items, dimension)"
             raise CompatError(name, rule=rule)
-    elif len(shape) != 1:
+    elif len(shape) != 1 and shape[1:] != (1,):
         raise CompatError(name, rule=f"shape is {shape}; must have one dimension: one entry per item")
     if 0 in shape:
         raise CompatError(name, rule=f"shape is {shape}; must hold at least one row")
@@ -215,16 +244,17 @@ def _npy(name: str, opened: BinaryIO, size: int | None) -> tuple[tuple[int, ...]
     return shape, dtype
 
 
-def _npz(file: InputFile, opened: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+def _npz(option: str, file: InputFile, opened: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
     try:
         with zipfile.ZipFile(opened) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
             if file.column and file.column not in names:
                 raise unknown_name(f"array in {file.name}", file.column, names)
-            if not file.column and len(names) != 1:
+            meant = file.column or only_array(names, USUAL.get(option, ""))
+            if not meant:
                 rule = f"holds {len(names)} arrays ({', '.join(names[:8])}); must hold one, or be a path with its name"
                 raise CompatError(file.name, rule=rule, fix=f"{file.name}:{names[0] if names else 'NAME'}")
-            with archive.open(f"{file.column or names[0]}.npy") as member:
+            with archive.open(f"{meant}.npy") as member:
                 return _npy(file.name, io.BytesIO(member.read(2**16)), None)
     except (zipfile.BadZipFile, KeyError, OSError) as error:
         raise CompatError(file.name, rule="is not an .npz file", fix="write it with numpy.savez") from error

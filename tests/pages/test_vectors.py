@@ -10,6 +10,7 @@ import pytest
 from compat_core.experiments.store import RunStore
 from compat_core.reports.decision import decision_page
 from compat_core.reports.frames import amount_text
+from compat_core.ui.words import literal
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide
 from compat_core.vectors.jobs import DecisionStore
@@ -124,6 +125,17 @@ def test_files_that_do_not_fit_are_said_by_their_own_names(empty, visit, started
     (error,) = app.error
     assert error.value.startswith("shop-new.npy: holds 90 rows, shop-old.npy 500")
     assert app.button(key="vectors-start").disabled
+
+
+def test_names_of_files_are_shown_as_they_are(empty, visit, started):
+    app = visit("vectors")
+    bad = better_new().old.copy()
+    bad[7] = np.nan
+    app.file_uploader(key="vectors-old").upload("d *x* $y$ _q_.npy", npy(bad), "application/x-npy").run()
+    (error,) = app.error
+    assert error.value.startswith(literal("d *x* $y$ _q_.npy: row 7 is not finite"))
+    app.file_uploader(key="vectors-group").upload("*a* $b$.csv", b"shop,size\na,1\n", "text/csv").run()
+    assert app.selectbox(key="vectors-column-group").label == f"Column of {literal('*a* $b$.csv')}"
 
 
 def test_decisions_are_listed_by_name_and_state_and_unfinished_ones_removed(decided, visit, empty):

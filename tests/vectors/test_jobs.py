@@ -112,3 +112,12 @@ def test_a_decision_can_be_renamed_and_keeps_the_rest(tmp_path):
     with pytest.raises(CompatError, match="must hold something"):
         job.rename("  ")
     assert job.title == "shop, spring"
+
+
+def test_last_words_call_uploads_as_they_were_and_name_no_options(tmp_path):
+    job = DecisionStore(tmp_path).create("t", [], {"labels": InputFile("my *labels*.npy", b"x")})
+    assert job.last_words == "the process was ended"
+    job.process.log.write_text(
+        f"{job.inputs / 'labels.npy'}: holds no label; add --ids; give ids (--ids, --new-ids); see: check"
+    )
+    assert job.last_words == "my *labels*.npy: holds no label; add ids; give ids"

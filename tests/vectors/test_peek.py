@@ -57,6 +57,29 @@ def test_a_file_is_known_by_its_beginning(name, content, says):
     assert (found == {}) if says is None else (says in found["old"] and found["old"].startswith(name)), found
 
 
+def test_what_every_decision_would_refuse_is_refused_at_once():
+    bad = GOOD_ROWS.copy()
+    bad[3, 1] = np.nan
+    files = {"old": InputFile("o.npy", npy(GOOD_ROWS)), "new": InputFile("n.npz", npz(v=bad, ids=np.arange(5)))}
+    for labels, says in (
+        (np.ones(5, dtype=int), "every item has the label 1"),
+        (np.arange(5), "every label occurs once"),
+        (np.array([1.0, np.nan, 1.0, 2.0, 2.0]), None),
+        (np.array([[1], [1], [2], [2], [2]]), None),
+    ):
+        found = peek_errors(files | {"labels": InputFile("l.npy", npy(labels))})
+        assert found.pop("new") == "n.npz: row 3 is not finite (NaN or infinite); drop or repair those items"
+        assert (found == {}) if says is None else (says in found["labels"]), found
+
+
+def test_arrays_of_ids_beside_vectors_bring_rows_together():
+    beside = npz(vectors=GOOD_ROWS[:4], ids=np.arange(4))
+    files = {"old": InputFile("o.npy", GOOD), "new": InputFile("n.npz", beside)}
+    assert "holds 4 rows" in peek_errors(files)["new"]
+    assert peek_errors(files | {"ids": InputFile("i.npy", npy(np.arange(5)))}) == {}
+    assert column_choices("new", files["new"])[0] == "vectors" and column_choices("ids", files["new"])[0] == "ids"
+
+
 def test_rows_have_to_agree_unless_they_are_matched_by_id():
     files = {name: InputFile(f"my-{name}.npy", GOOD) for name in ("old", "side")}
     files["new"] = InputFile("my-new.npy", npy(np.zeros((4, 3))))
