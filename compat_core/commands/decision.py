@@ -109,7 +109,7 @@ def _decide(arguments: argparse.Namespace) -> int:
         files: dict[str, str] = {}
     else:
         named = _files(arguments)
-        given, findings = given_from_files(named)
+        given, findings = given_from_files(named, _tell)
         inputs, files = named.described(), {name: str(file) for name, file in named.single().items()}
     decision, evidence = decide(given, config, _tell)
     findings += leakage(evidence.fit.source, evidence.judging.old.numpy())
@@ -124,14 +124,12 @@ def _decide(arguments: argparse.Namespace) -> int:
     }
     chosen = decided["recommended"] or decided["closest"]
     document["next"] = next_command(chosen, files, arguments.out)
-    document["checks"] = [dataclasses.asdict(one) | {"rows": list(one.rows[:ROWS_KEPT])} for one in findings]
     arguments.out.mkdir(parents=True, exist_ok=True)
     arrays = per_query(given, evidence)
     write_arrays(arguments.out / "per_query.npz", arrays)
     if given.pictures is not None:
-        unread = write_thumbnails(arguments.out / FOLDER, given.pictures, arrays)
-        if unread:
-            _tell(f"{unread} pictures could not be read")
+        findings += write_thumbnails(arguments.out / FOLDER, given.pictures, arrays)
+    document["checks"] = [dataclasses.asdict(one) | {"rows": list(one.rows[:ROWS_KEPT])} for one in findings]
     write_tables(arguments.out, decided, arrays)
     page = page_of_folder(document, arrays, arguments.out)
     (arguments.out / "decision.html").write_text(page, encoding="utf-8")

@@ -118,7 +118,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
     judged = read_qrels(arguments.qrels) if arguments.qrels else None
     pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
-    found = inspect(pair, judged)
+    found = inspect(pair, judged, _tell)
     if not any(finding.severity == STOP for finding in found):
         found += inspect_split(pair, judged, arguments.seed)
     if arguments.json:
@@ -126,6 +126,10 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         print_table(["", "found"], [[finding.severity, finding.sentence] for finding in found])
     return 2 if any(finding.severity == STOP for finding in found) else 0
+
+
+def _tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
 
 
 def _fit(arguments: argparse.Namespace) -> int:
@@ -143,7 +147,7 @@ def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False)
     adapter = ADAPTERS.get(spec.name)
     config = adapter.configure(spec)
     pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
-    refuse(inspect(pair))
+    refuse(inspect(pair, tell=_tell))
     side = pair.vectors("side", arguments.side) if arguments.side else None
     pairs = Pairs(pair.old, pair.new, pair.labels, side)
     ends = (arguments.old_model, arguments.new_model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from compat_core.errors import CompatError
 from compat_core.vectors.checks import SEE_CHECK, STOP, WARN, Finding, check_vectors, leakage, worst_first
@@ -11,12 +11,20 @@ from compat_core.vectors.given import Given
 from compat_core.vectors.judgements import check_judgements
 from compat_core.vectors.matching import MatchedVectors
 
+LONG = 20_000_000  # numbers in both files together: seconds to look at
 Judgements = dict[str, dict[str, float]]  # query id -> item id -> relevance
 
 
-def inspect(pair: MatchedVectors, judged: Judgements | None = None) -> list[Finding]:
-    """What can be seen of matched vectors, and of judgements about them, without fitting or searching; worst first."""
-    found = [*pair.findings, *check_vectors(pair.old, pair.new, pair.labels, pair.ids)]
+def inspect(
+    pair: MatchedVectors, judged: Judgements | None = None, tell: Callable[[str], None] = lambda text: None
+) -> list[Finding]:
+    """What can be seen of matched vectors, and of judgements about them, without fitting or searching; worst first.
+
+    ``tell`` hears what is being looked at where that takes a while.
+    """
+    heard = tell if pair.old.size + pair.new.size > LONG else lambda text: None
+    looked = check_vectors(pair.old, pair.new, pair.labels, pair.ids, heard)
+    found = [*pair.findings, *looked]
     return worst_first(found if judged is None else [*found, *check_judgements(judged, pair.ids)])
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from compat_core.vectors.checks import Finding
+from compat_core.errors import CompatError
+from compat_core.vectors.checks import Finding, row_fault
 from compat_core.vectors.file_spec import FileSpec
 from compat_core.vectors.given import Candidate, Given
 from compat_core.vectors.inspection import inspect, refuse
@@ -60,8 +61,10 @@ class DecisionFiles:
         return found | {f"option {name}": [describe(one.path) for one in two] for name, two in self.options.items()}
 
 
-def given_from_files(files: DecisionFiles) -> tuple[Given, list[Finding]]:
-    """Read the files, bring them together, and look at them.
+def given_from_files(
+    files: DecisionFiles, tell: Callable[[str], None] = lambda text: None
+) -> tuple[Given, list[Finding]]:
+    """Read the files, bring them together, and look at them; ``tell`` hears what takes a while.
 
     Returns:
         what a decision is made on, and what was found, nothing of it a reason to refuse.
@@ -72,7 +75,7 @@ def given_from_files(files: DecisionFiles) -> tuple[Given, list[Finding]]:
     """
     pair = matched(files.old, files.new, files.labels, files.ids, files.new_ids)
     judgements = read_qrels(files.qrels) if files.qrels else None
-    findings = inspect(pair, judgements)
+    findings = inspect(pair, judgements, tell)
     refuse(findings)
     groups = {name: pair.column("group", read_column(file), read_ids(file)) for name, file in files.groups.items()}
     given = Given(
@@ -112,6 +115,9 @@ def _pictures(pair: MatchedVectors, spec: FileSpec) -> ItemPictures:
     by_id = files and pair.ids is not None
     picture, count = open_pictures(spec, pair.ids if by_id else None)
     rows = np.arange(count)
+    if files and not by_id and count != pair.old_rows:
+        rule = row_fault(count, "pictures", "the old file", pair.old_rows)
+        raise CompatError("--images", rule=rule, fix="give the ids (--ids), and files are found by them")
     if not by_id:
         rows = pair.column("images", rows, None if files else read_ids(spec))
 

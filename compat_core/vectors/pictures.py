@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from compat_core.errors import CompatError
 from compat_core.vectors.arrays import open_array
+from compat_core.vectors.checks import WARN, Finding, counted
 from compat_core.vectors.file_spec import FileSpec, SpecLike
 from compat_core.vectors.options import STATUS_QUO
 from compat_core.vectors.picture_files import picture_files
@@ -125,7 +126,7 @@ def lost_queries(found: Mapping[str, np.ndarray], option: str) -> pd.DataFrame:
     return frame.loc[order].reset_index(drop=True)
 
 
-def write_thumbnails(folder: Path, pictures: ItemPictures, found: Mapping[str, np.ndarray]) -> int:
+def write_thumbnails(folder: Path, pictures: ItemPictures, found: Mapping[str, np.ndarray]) -> list[Finding]:
     """Keep small pictures of each option's worst lost queries and of what they found first.
 
     Args:
@@ -134,7 +135,7 @@ def write_thumbnails(folder: Path, pictures: ItemPictures, found: Mapping[str, n
         found: as :func:`lost_queries`.
 
     Returns:
-        how many pictures could not be read.
+        a warning where some of them are missing or cannot be read.
     """
     lost = [lost_queries(found, name).head(PICTURED) for name in found["options"].tolist() if name != STATUS_QUO]
     wanted = np.unique(np.concatenate([one[list(COLUMNS)].to_numpy().ravel() for one in lost] or [np.empty(0)]))
@@ -148,7 +149,11 @@ def write_thumbnails(folder: Path, pictures: ItemPictures, found: Mapping[str, n
         picture.save(folder / f"{row}.png")
         kept[str(row)] = pictures.caption(row)
     (folder / "captions.json").write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
-    return len(wanted) - len(kept)
+    missing = [row for row in wanted.astype(int).tolist() if str(row) not in kept]
+    if not missing:
+        return []
+    sentence = f"{len(missing):,} of {counted(len(wanted), 'pictures')} could not be shown: missing or unreadable"
+    return [Finding(WARN, "pictures", sentence, tuple(missing))]
 
 
 def read_thumbnails(folder: Path, rows: Iterable[int]) -> dict[int, Thumbnail]:

@@ -71,6 +71,23 @@ def test_decide_writes_its_tables(decided):
     assert (labels[lost["query"]] == lost["query_label"]).all()
 
 
+def test_pictures_that_cannot_be_shown_are_counted(files, tmp_path, capsys):
+    paths = files(better_new())
+    np.save(tmp_path / "ids.npy", np.arange(500))
+    (tmp_path / "pictures").mkdir()
+    for row in range(400):
+        Image.new("L", (8, 8)).save(tmp_path / "pictures" / f"{row}.png")
+    arguments = ["decide", *(word for name, path in paths.items() for word in (f"--{name}", path)), *QUICK]
+    arguments += ["--images", str(tmp_path / "pictures"), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "holds 400 pictures, the old file 500 rows" in said and "--ids" in said
+    assert main([*arguments, "--ids", str(tmp_path / "ids.npy")]) == 0
+    assert re.search(r"Warning: \d+ of \d+ pictures could not be shown: missing or unreadable", capsys.readouterr().out)
+    checks = {one["what"]: one for one in json.loads((tmp_path / "out" / "decision.json").read_text())["checks"]}
+    assert min(checks["pictures"]["rows"]) >= 400
+
+
 def test_pictures_from_a_folder_and_dates_from_a_csv(files, tmp_path):
     paths = files(better_new())
     ids = np.array([f"item-{row}" for row in range(500)])

@@ -50,6 +50,14 @@ def test_migrate_fits_the_map_first_when_asked(files, capsys):
     assert np.load(moved).shape == (500, 8)
 
 
+def test_a_long_check_says_what_it_looks_at(files, monkeypatch, capsys):
+    assert main(["check", *pair(files)]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("compat_core.vectors.inspection.LONG", 100)
+    assert main(["check", *pair(files)]) == 0
+    assert "looking at 500 old vectors" in capsys.readouterr().err
+
+
 def test_check_exits_2_when_something_stops(files, capsys):
     emb = np.load(files / "old.npy")
     emb[3, 1] = np.inf

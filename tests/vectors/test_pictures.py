@@ -122,10 +122,10 @@ def test_lost_queries_are_called_by_id_and_label_where_items_have_them():
 def test_lost_queries_are_kept_as_pictures_with_captions(tmp_path):
     lost = lost_queries(FOUND, "naive swap")
     assert lost["query"].tolist() == [3, 4]  # the larger loss first; the third query was won
-    unread = write_thumbnails(
+    (unread,) = write_thumbnails(
         tmp_path, ItemPictures(lambda row: None if row == 2 else Image.fromarray(PIXELS[row]), "item {}".format), FOUND
     )
-    assert unread == 1
+    assert unread.sentence == "1 of 5 pictures could not be shown: missing or unreadable" and unread.rows == (2,)
     kept = read_thumbnails(tmp_path, [0, 1, 2, 3, 4])
     assert sorted(kept) == [0, 1, 3, 4] and kept[3].caption == "item 3"
     large = Image.open(io.BytesIO(enlarged(kept[3].png)))
