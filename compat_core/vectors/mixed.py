@@ -48,7 +48,9 @@ class Hit:
     score: float
 
 
-def open_part(version: str, spec: str, space: str, on_the_fly: VectorMap | None) -> Part:
+def open_part(
+    version: str, spec: str, space: str, on_the_fly: VectorMap | None, queries: SpaceManifest | None = None
+) -> Part:
     """Open a part and make sure that it is in the space that is searched.
 
     Args:
@@ -56,10 +58,13 @@ def open_part(version: str, spec: str, space: str, on_the_fly: VectorMap | None)
         spec: ``FILE`` or ``FILE:NAME``.
         space: version of the model whose space is searched; empty: the parts' manifests only have to agree.
         on_the_fly: a map for old rows, applied while they are searched.
+        queries: manifest of the query file, or None. Where it says that queries were brought into another model's
+            space, that is the old model's: old rows are taken at their word then, and it is new ones that need a
+            manifest.
 
     Raises:
-        CompatError: for an unknown version, a file in another space, or old rows without a map or manifest that says
-            that they are in the searched space.
+        CompatError: for an unknown version, a file in another space, or rows that are not in the searched space by
+            their version, without a map or manifest that says that they are.
     """
     if version not in VERSIONS:
         raise CompatError("--part", value=f"{version}=…", rule=f"must begin with one of {', '.join(VERSIONS)}")
@@ -68,9 +73,16 @@ def open_part(version: str, spec: str, space: str, on_the_fly: VectorMap | None)
         raise CompatError("--map", rule="wants side-information, which is not searched along", fix=fix)
     path = FileSpec.parse(spec).of_arrays().path
     manifest = read_space(path)
-    if version == "old" and on_the_fly is None and (manifest is None or manifest.space != space):
-        fix = "give --map, or migrate the file first; a compatible model's old rows need a manifest that says so"
+    to_old = queries is not None and queries.origin != queries.space and queries.space == space
+    if version == "old" and on_the_fly is None and (manifest.space != space if manifest else not to_old):
+        fix = (
+            "give --map, or migrate the file first; a compatible model's old rows need a manifest that says so, as "
+            "stamp writes it"
+        )
         raise CompatError(str(path), rule="holds old vectors: they are in another space", fix=fix)
+    if version == "new" and manifest is None and queries is not None and to_old and queries.map_sha256:
+        rule = f"holds new vectors; queries were mapped into the space of {space}"
+        raise CompatError(str(path), rule=rule, fix="map the file as the queries were, or search with unmapped ones")
     if manifest is not None and space and not (version == "old" and on_the_fly) and manifest.space != space:
         raise CompatError(str(path), rule=f"is in the space of {manifest.space}; queries are in that of {space}")
     found = read_vectors(spec)
