@@ -88,12 +88,21 @@ def _decide(arguments: argparse.Namespace) -> int:
     from compat_core.experiments.artefacts import write_arrays
     from compat_core.experiments.environment import snapshot
     from compat_core.experiments.files import write_json
-    from compat_core.reports.decision import facts, headline, left_out, next_lines, page_of_folder, shown_table
+    from compat_core.reports.decision import (
+        facts,
+        headline,
+        left_out,
+        next_lines,
+        order_lines,
+        page_of_folder,
+        shown_table,
+    )
     from compat_core.reports.decision_tables import write_tables
+    from compat_core.vectors.backfill_list import order_sentence, write_order
     from compat_core.vectors.checks import WARN, leakage
     from compat_core.vectors.decision import decide
     from compat_core.vectors.jobs import SCHEMA_VERSION
-    from compat_core.vectors.next_step import next_command
+    from compat_core.vectors.next_step import in_document, next_steps
     from compat_core.vectors.of_files import given_from_files
     from compat_core.vectors.pictures import FOLDER, write_thumbnails
     from compat_core.vectors.studies import per_query, studies
@@ -123,7 +132,6 @@ def _decide(arguments: argparse.Namespace) -> int:
         "environment": snapshot(),
     }
     chosen = decided["recommended"] or decided["closest"]
-    document["next"] = next_command(chosen, files, arguments.out)
     arguments.out.mkdir(parents=True, exist_ok=True)
     arrays = per_query(given, evidence)
     write_arrays(arguments.out / "per_query.npz", arrays)
@@ -131,6 +139,9 @@ def _decide(arguments: argparse.Namespace) -> int:
         findings += write_thumbnails(arguments.out / FOLDER, given.pictures, arrays)
     document["checks"] = [dataclasses.asdict(one) | {"rows": list(one.rows[:ROWS_KEPT])} for one in findings]
     write_tables(arguments.out, decided, arrays)
+    listed = write_order(arguments.out, given, evidence, decided)
+    steps = next_steps(chosen, files, arguments.out, decided["config"], listed)
+    document |= {"backfill_order": listed} | in_document(steps)
     page = page_of_folder(document, arrays, arguments.out)
     (arguments.out / "decision.html").write_text(page, encoding="utf-8")
     write_json(arguments.out / "decision.json", document)  # last: a folder that has it is complete
@@ -141,8 +152,8 @@ def _decide(arguments: argparse.Namespace) -> int:
     print_table(list(table.columns), table.to_numpy().tolist())
     warnings = [f"Warning: {finding.sentence}" for finding in findings if finding.severity == WARN]
     print("", *left_out(decided), *warnings, sep="\n")
-    print(f"{facts(decided)}\n\n{headline(decided)} {decided['reason']}")
-    print(*next_lines(document), arguments.out / "decision.html", sep="\n")
+    print(f"{facts(decided)}\n\n{headline(decided)} {decided['reason']}", *filter(None, [order_sentence(chosen)]))
+    print(*next_lines(document), *order_lines(document, arguments.out), arguments.out / "decision.html", sep="\n")
     return 0
 
 

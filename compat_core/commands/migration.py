@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,6 +96,11 @@ def add(commands: Subparsers) -> None:
 def _add_versions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--old-model", metavar="VERSION", default="old", help="name of the old model; default: old")
     parser.add_argument("--new-model", metavar="VERSION", default="new", help="name of the new model; default: new")
+    parser.add_argument(
+        "--pairs", type=whole, metavar="N", help="fit on the pairs that decide fits on with this --pairs, --judged and "
+        "--seed, so that the map is the one it judged; default: all pairs",
+    )  # fmt: skip
+    parser.add_argument("--judged", type=whole, metavar="N", help="with --pairs: as decide was given; default: 4000")
     parser.add_argument("--seed", type=whole, default=0, metavar="S", help="of a trained adapter; default: 0")
 
 
@@ -134,11 +140,18 @@ def _tell(what: str) -> None:
 
 def _fit(arguments: argparse.Namespace) -> int:
     _fit_into(arguments.out, arguments, arguments.to_old)
+    program = "python -m compat_core"
+    folder, given = shlex.quote(str(arguments.out)), "QUERIES.npy" if arguments.to_old else "OLD.npy"
+    what = "Queries of the new model" if arguments.to_old else "Old vectors"
+    print(f"{what} go through it with: {program} migrate --map {folder} --vectors {given} --out MAPPED.npy")
+    if arguments.to_old:
+        print(f"They search the old vectors as these are: {program} mixed-search --query MAPPED.npy --part old=OLD.npy")
     return 0
 
 
 def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False) -> None:
     from compat_core.adapters import ADAPTERS, Pairs, save_map
+    from compat_core.vectors.given import fitted_rows
     from compat_core.vectors.inspection import inspect, refuse
     from compat_core.vectors.matching import matched
     from compat_core.vectors.migrate import sha256
@@ -150,14 +163,30 @@ def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False)
     refuse(inspect(pair, tell=_tell))
     side = pair.vectors("side", arguments.side) if arguments.side else None
     pairs = Pairs(pair.old, pair.new, pair.labels, side)
+    chosen = _split(arguments)
+    if chosen:
+        pairs = pairs.take(fitted_rows(len(pairs), **chosen))
     ends = (arguments.old_model, arguments.new_model)
     if to_old:
         pairs, ends = pairs.swapped(), ends[::-1]
     fitted = adapter.fit(pairs, config, seed=arguments.seed)
     files = {name: sha256(FileSpec.parse(getattr(arguments, name)).path) for name in ("old", "new")}
     manifest = {"old_model": ends[0], "new_model": ends[1], "adapter": spec.label, "seed": arguments.seed}
-    save_map(fitted, folder, manifest | {"pairs": len(pairs), "sha256": files})
+    save_map(fitted, folder, manifest | {"pairs": len(pairs), "split": chosen, "sha256": files})
     print(f"{adapter.title}, {ends[0]} → {ends[1]}, on {len(pairs):,} pairs: {folder}")
+
+
+def _split(arguments: argparse.Namespace) -> dict[str, int] | None:
+    """What decides which pairs a map is fitted on; None for all. Raises CompatError for ``--judged`` alone."""
+    if arguments.pairs is None:
+        if arguments.judged is not None:
+            raise CompatError("--judged", rule="says which pairs decide leaves out", fix="give its --pairs as well")
+        return None
+    from compat_core.vectors.decision import DecisionConfig
+
+    judged = DecisionConfig().judged if arguments.judged is None else arguments.judged
+    config = DecisionConfig(pairs=arguments.pairs, judged=judged, seed=arguments.seed)  # which refuses what decide does
+    return {"pairs": config.pairs, "judged": config.judged, "seed": config.seed}
 
 
 def _one_adapter(text: str) -> Spec:
@@ -176,10 +205,14 @@ def _migrate(arguments: argparse.Namespace) -> int:
 
     there = (arguments.map / MANIFEST_FILE).is_file()
     if arguments.adapter and there:
-        kept, wanted = read_manifest(arguments.map).get("adapter"), _one_adapter(arguments.adapter).label
+        held = read_manifest(arguments.map)
+        kept, wanted = held.get("adapter"), _one_adapter(arguments.adapter).label
         if kept != wanted:
             rule = f"{arguments.map} already holds another map ({kept})"
             raise CompatError("--adapter", value=wanted, rule=rule, fix="name another --map folder")
+        if held.get("split") != _split(arguments):
+            rule = f"{arguments.map} already holds a map fitted on other pairs"
+            raise CompatError("--pairs", value=arguments.pairs, rule=rule, fix="name another --map folder")
     if arguments.adapter and not there:
         for name in ("old", "new"):
             if not getattr(arguments, name):
@@ -231,7 +264,7 @@ def _search(arguments: argparse.Namespace) -> int:
         version, equals, spec = given.partition("=")
         if not equals:
             raise CompatError("--part", value=given, rule="must be VERSION=FILE", fix="for example new=new.npy")
-        parts.append(open_part(version, spec, space, fitted))
+        parts.append(open_part(version, spec, space, fitted, queries))
         if version == "old" and fitted is not None:
             check_ends(ends, queries, read_space(parts[-1].path), space)
     for part in parts:

@@ -17,6 +17,7 @@ from compat_core.reports.frames import MISSING, amount_text, change_text, percen
 from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.markup import Panel, frame_panel
 from compat_core.reports.trade_off import trade_off_figure
+from compat_core.vectors.backfill_list import order_sentence
 from compat_core.vectors.bill import CostConfig, Work, bill
 from compat_core.vectors.options import CEILING, NAIVE, RETRAIN, STATUS_QUO
 from compat_core.vectors.pictures import COLUMNS, FOLDER, PICTURED, Thumbnail, enlarged, lost_queries, read_thumbnails
@@ -146,11 +147,22 @@ def rollback(decided: Decided) -> str:
 
 
 def next_lines(document: Mapping[str, Any]) -> list[str]:
-    """What to run to carry the answer out: a sentence and a command; nothing where no command of this program does."""
-    words = document.get("next")
-    if not words:
+    """What to do to carry the answer out: sentences and commands; nothing where no command of this program does."""
+    lines = []
+    for step in document.get("steps") or ():
+        lines.append(step["say"])
+        if step["words"]:
+            lines.append(shlex.join(["python", "-m", "compat_core", *step["words"]]))
+    return lines
+
+
+def order_lines(document: Mapping[str, Any], folder: Path | None = None) -> list[str]:
+    """Where the rows are listed in the order of a backfill, and for which option; nothing where none are."""
+    listed = document.get("backfill_order")
+    if not listed:
         return []
-    return ["Fit it on all pairs and carry it out:", shlex.join(["python", "-m", "compat_core", *words])]
+    where = folder / listed["file"] if folder else listed["file"]
+    return [f"The rows in the order of a backfill, for {listed['option']}: {where}"]
 
 
 def decision_page(
@@ -170,6 +182,8 @@ def decision_page(
     page = HtmlPage()
     page.heading(headline(decided))
     page.paragraph(decided["reason"])
+    if means := order_sentence(decided["recommended"] or decided.get("closest") or ""):
+        page.paragraph(means)
     for finding in document.get("checks") or ():
         if finding["severity"] == "warn":
             page.paragraph(f"Warning: {finding['sentence']}")
@@ -190,7 +204,7 @@ def decision_page(
     add_studies(page, document.get("studies") or {}, decided)
     if lost is not None and not lost.empty:
         _add_lost(page, lost, thumbnails, document["studies"]["looked_at"])
-    for line in next_lines(document):
+    for line in (*next_lines(document), *order_lines(document)):
         page.paragraph(line)
     page.heading("If it goes wrong", 3)
     page.paragraph(rollback(decided))

@@ -14,6 +14,7 @@ from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.layout import CLEAR, add_levels, hold, level_of
 from compat_core.reports.markup import frame_panel
 from compat_core.reports.roles import METHOD_COLORS
+from compat_core.vectors.backfill_list import order_sentences
 from compat_core.vectors.options import CEILING, STATUS_QUO
 
 Studies = Mapping[str, Any]  # what decision.json holds under "studies"
@@ -76,11 +77,12 @@ def budget_sentence(budget: Mapping[str, Any]) -> str:
 
 
 def choice_sentence(studies: Studies) -> str:
-    """Which map the backfill plan, part backfills and the number of pairs rest on, and how it was chosen."""
+    """Which map the backfill plan, part backfills and the number of pairs rest on, how it was chosen, and what the
+    orderings mean and take."""
     return (
         f"The map, {studies['plan_map']}, was chosen on validation items, on which nothing was fitted and nothing is "
         "judged, and so was the ordering of part backfills in the table of options, where it is not random. The curves "
-        "are of the judged items; the oracle takes the new vector of every item, so it cannot be had."
+        f"are of the judged items. {order_sentences(entry['order'] for entry in studies['plan'])}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -22,10 +22,11 @@ from compat_core.ui.forms import config_fields
 from compat_core.ui.frame import shown_errors
 from compat_core.ui.migrate_parts import migrate
 from compat_core.ui.words import literal
+from compat_core.vectors.backfill_list import ORDER_FILE, order_sentence
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.harm import changes_under
 from compat_core.vectors.jobs import DECISION_FILE, PAGE_FILE, QUERIES_FILE, DecisionJob
-from compat_core.vectors.next_step import next_command
+from compat_core.vectors.next_step import in_document, next_steps
 from compat_core.vectors.options import STATUS_QUO
 from compat_core.vectors.outcome import with_costs
 from compat_core.vectors.pictures import COLUMNS, FOLDER, PICTURED, enlarged, lost_queries, read_thumbnails
@@ -99,6 +100,8 @@ def _decided(job: DecisionJob) -> None:
         st.warning(answer, icon=":material/do_not_disturb_on:")
     else:
         st.success(answer, icon=":material/check_circle:")
+    if means := order_sentence(decided["recommended"] or decided["closest"]):
+        st.caption(means)
     st.caption(report.facts(decided))
     for finding in document.get("checks") or ():
         {"warn": st.warning, "stop": st.error}.get(finding["severity"], st.caption)(literal(finding["sentence"]))
@@ -135,7 +138,8 @@ def _costs(stored: Mapping[str, Any], key: str) -> CostConfig:
 def _at_prices(job: DecisionJob, document: Mapping[str, Any], decided: Mapping[str, Any]) -> dict[str, Any]:
     """The document with the answer, the bills and the next command that are on the screen."""
     option = decided["recommended"] or decided["closest"]
-    return {**document, "decision": decided, "next": next_command(option, job.files, job.path)}
+    steps = next_steps(option, job.files, job.path, decided["config"], document.get("backfill_order"))
+    return {**document, "decision": decided, **in_document(steps)}
 
 
 def _options(decided: Mapping[str, Any], metric: str) -> None:
@@ -253,17 +257,26 @@ def _pictures(job: DecisionJob, lost: pd.DataFrame) -> None:
 def _take_along(job: DecisionJob, document: Mapping[str, Any]) -> None:
     """Page, document and numbers per query to download; ``document`` is at the prices that are on the screen."""
     st.subheader("Take along")
+    files: list[tuple[str, str, Callable[[], bytes]]] = [
+        (PAGE_FILE, "text/html", lambda: report.page_of_folder(document, job.per_query(), job.path).encode()),
+        (DECISION_FILE, "application/json", lambda: json_text(document).encode()),
+        (QUERIES_FILE, "application/octet-stream", (job.path / QUERIES_FILE).read_bytes),
+    ]
+    if (job.path / ORDER_FILE).is_file():
+        files.append((ORDER_FILE, "text/csv", (job.path / ORDER_FILE).read_bytes))
     with st.container(horizontal=True):
-        for name, mime, build in (
-            (PAGE_FILE, "text/html", lambda: report.page_of_folder(document, job.per_query(), job.path).encode()),
-            (DECISION_FILE, "application/json", lambda: json_text(document).encode()),
-            (QUERIES_FILE, "application/octet-stream", (job.path / QUERIES_FILE).read_bytes),
-        ):
+        for name, mime, build in files:
             st.download_button(
                 name, data=build, file_name=f"{job.id}-{name}", mime=mime, key=f"get-{name}",
                 icon=":material/download:", on_click="ignore",
             )  # fmt: skip
         _rename(job)
         _delete(job)
+    for line in report.order_lines(document):
+        st.caption(literal(line))
+    steps = report.next_lines(document)
+    if steps:
+        st.caption("What carries it out:")
+        st.code("\n".join(steps), language=None, wrap_lines=True)
     st.caption("The same from the command line:")
     st.code(job.command, language="bash")

@@ -1,4 +1,4 @@
-"""Migrate, on the Vectors page: fit an adapter on all pairs and rewrite the old vectors through it."""
+"""Migrate, on the Vectors page: fit the adapter that was judged and rewrite the old vectors through it."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class _Migration:
     def process(self) -> BackgroundProcess:
         return self.job.process_named(f"migrate-{self.slug}")
 
-    def start(self, given: Mapping[str, str]) -> None:
-        """Fit and migrate in a process of its own; ``given`` are the decision's files by option."""
+    def start(self, given: Mapping[str, str], config: Mapping[str, Any]) -> None:
+        """Fit the judged map and migrate in a process of its own; ``given`` are the decision's files by option."""
         self.process.start(
-            next_step.migration(str(self.row["name"]), given, self.job.path / f"map-{self.slug}", self.out)
+            next_step.migration(str(self.row["name"]), given, config, self.job.path / f"map-{self.slug}", self.out)
         )
 
 
@@ -100,7 +100,7 @@ def _choose(
 
     option = st.selectbox(
         "Another adapter, old → new" if again else "Adapter, old → new", names, index=names.index(best),
-        format_func=described, help="fitted on all pairs of both files, then every old vector goes through it",
+        format_func=described, help="fitted on the pairs it was judged with, then every old vector goes through it",
     )  # fmt: skip
     if (waiting[option].row["gain"][metric]["value"] or 0.0) < 0:
         st.warning(
@@ -111,7 +111,7 @@ def _choose(
     if st.button(
         f"Fit {waiting[option].adapter} and migrate the old vectors", icon=":material/move_up:", key="migrate-start"
     ):
-        waiting[option].start(given)
+        waiting[option].start(given, decided["config"])
         st.rerun()
 
 

@@ -59,6 +59,7 @@ class Given:
         weights: ``(N,)`` how often an item is asked for, or None; orders a backfill.
         side: ``(N, D_side)`` side-information stored with the old vectors, or None; FCT and FastFill use it.
         pictures: what items look like and are called, or None.
+        rows: ``(N,)`` the old file's rows that the items are; None: all of them, in order.
     """
 
     old: Any
@@ -73,6 +74,7 @@ class Given:
     weights: np.ndarray | None = None
     side: Any | None = None
     pictures: ItemPictures | None = None
+    rows: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,14 @@ def split_rows(
             raise CompatError("queries", value=f"{len(asking)} items", rule=rule, fix="judge or label more of them")
     asking = asking[:queries]
     return Split(np.sort(rest[~chosen_by]), np.sort(rest[chosen_by]), chosen, np.sort(asking))
+
+
+def fitted_rows(count: int, pairs: int, judged: int, seed: int) -> np.ndarray:
+    """The rows of ``count`` given items that a decision fits on, ascending: with them its maps can be fitted again.
+
+    Which items may query, and how many do, changes nothing about them. Raises CompatError as :func:`split_rows`.
+    """
+    return split_rows(count, None, pairs, judged, 0, seed).fit
 
 
 def _set_apart(rows: np.ndarray, most: int, classes: np.ndarray | None, seed: int) -> np.ndarray:

@@ -87,6 +87,7 @@ def given_from_files(
         weights=_beside("weights", pair, files.weights, read_numbers),
         side=pair.vectors("side", files.side) if files.side else None,
         pictures=_pictures(pair, files.images) if files.images else None,
+        rows=pair.rows,
     )  # fmt: skip
     return given, findings
 

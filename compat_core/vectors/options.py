@@ -7,6 +7,7 @@ queries are some of them. Nothing here has seen the judged items when it was fit
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,6 +151,12 @@ def part_backfill(judging: Judging, base: Option, share: float, order: np.ndarra
     first = ORDERINGS.get(by).summary
     summary = f"{base.summary.rstrip('.')}; {100 * share:.0f} % of the items embedded again: {first}."
     return Option(name, BACKFILL, summary, share, judging.space(judging.new, mixed), base.vector_map)
+
+
+def order_of(option: str) -> str:
+    """The ordering that the part backfill of that name is in, such as ``class-mean``; empty for other options."""
+    found = re.search(r" % backfilled \((.+) order\)$", option)
+    return found[1] if found else ""
 
 
 def rank_merge(judging: Judging, share: float, order: np.ndarray, by: str) -> Option:

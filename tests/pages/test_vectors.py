@@ -242,6 +242,26 @@ def test_downloads_agree_with_the_prices_on_the_screen(decided, visit, monkeypat
     assert "carry it out" not in page
 
 
+def test_the_rows_in_the_order_of_a_backfill_can_be_taken_along(decided, visit, monkeypatch):
+    built = {}
+    monkeypatch.setattr(
+        "compat_core.ui.decision_parts.st.download_button",
+        lambda label, data, **settings: built.update({label: data}),
+    )
+    visit("vectors", decision=decided.id)
+    assert "backfill-order.csv" not in built, "decided before there was one"
+    document = decided.document()
+    part = next(row["name"] for row in document["decision"]["rows"] if row["name"].endswith("(class-mean order)"))
+    listed = {"option": part, "order": "class-mean", "file": "backfill-order.csv", "rows": 500}
+    (decided.path / "decision.json").write_text(json.dumps(document | {"backfill_order": listed}))
+    (decided.path / "backfill-order.csv").write_text("rank,row,share\n1,7,1.0\n")
+    app = visit("vectors", decision=decided.id)
+    assert built["backfill-order.csv"]() == b"rank,row,share\n1,7,1.0\n"
+    assert any(f"for {part}" in caption.value for caption in app.caption)
+    assert "label on every row in production" in texts(app), "what the orderings of the plan take"
+    assert any("compat_core migrate" in code.value for code in app.code)
+
+
 def test_a_link_holds_the_inputs_of_the_bill(decided, visit):
     price = f"bill-{decided.id}-gpu_price"
     app = visit("vectors", **{"decision": decided.id, price: "0.0", f"bill-{decided.id}-items": "1000000"})
