@@ -163,7 +163,8 @@ def _closest(rows: Sequence[Row], metric: str) -> Answer:
     definition."""
     able = [row for row in rows if row.adjusted_low > 0 and not row.backfilled]
     if not able:
-        return Answer("", "", f"No option imitates the new model better than the status quo does. {IMITATION}")
+        why = "No option that embeds nothing again imitates the new model better than the status quo does."
+        return Answer("", "", f"{why} {IMITATION}")
     chosen = max(able, key=lambda row: row.gain[metric]["value"] or 0.0)
     kept = (chosen.recovered[metric] or {}).get("value") or 0.0
     why = (

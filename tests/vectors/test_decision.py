@@ -59,6 +59,12 @@ def test_without_labels_nothing_is_recommended_and_the_closest_named():
         assert "labels or relevance judgements" in decision.reason
 
 
+def test_where_only_backfills_imitate_the_new_model_it_says_so():
+    decision, _ = decide(unrelated(labels=False), quick())
+    assert decision.row("full backfill").adjusted_low > 0 and decision.closest == ""
+    assert decision.reason.startswith("No option that embeds nothing again imitates the new model better")
+
+
 def test_all_adapters_work_without_labels_or_say_why_not():
     given = better_new()
     decision, _ = decide(Given(given.old, given.new), quick(adapters=(), steps=5))
