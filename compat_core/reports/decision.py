@@ -105,7 +105,8 @@ def headline(decided: Decided) -> str:
     if not decided["independent"]:
         return "Nothing can be recommended without labels."
     if not decided["recommended"]:
-        return "Recommended: change nothing."
+        doubtful = bool(decided.get("doubt"))
+        return "Nothing can be recommended for these rows." if doubtful else "Recommended: change nothing."
     return f"Recommended: {decided['recommended']}. {_bill_sentence(decided, decided['recommended'])}"
 
 

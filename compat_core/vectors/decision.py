@@ -86,7 +86,8 @@ class Decision:
 
     ``truth`` says where relevance comes from, ``independent`` whether that is something else than the new model;
     ``num_items`` were given; ``latencies`` are of the maps alone, measured on this machine; ``left_out`` are the
-    options that should have been among the rows and are not.
+    options that should have been among the rows and are not; ``doubt`` is what speaks against the rows of both files
+    being the same items.
     """
 
     rows: tuple[Row, ...]
@@ -103,6 +104,7 @@ class Decision:
     latencies: tuple[MapLatency, ...]
     left_out: tuple[LeftOut, ...]
     config: DecisionConfig
+    doubt: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types."""
@@ -157,12 +159,12 @@ def decide(
             rates[option.vector_map] = latencies[-1].rows_per_s
     billing = Billing(config.costs, len(pairs), judging.old.shape[1], judging.new.shape[1], rates)
     rows = outcome_rows(judged, config.metric, billing, config.resamples, config.seed)
-    answer = recommend(rows, config.metric, config.target, relevance.independent)
+    answer = recommend(rows, config.metric, config.target, relevance.independent, given.doubt)
     skipped = int((relevance.counts == 0).sum())
     decision = Decision(
         tuple(rows), answer.recommended, answer.closest, answer.reason, relevance.source, relevance.independent,
         len(pairs), len(fit), len(judging.old), len(relevance) - skipped, skipped, tuple(latencies),
-        tuple(options.left_out), config,
+        tuple(options.left_out), config, given.doubt,
     )  # fmt: skip
     return decision, Evidence(split, fit, judging, relevance, tuple(judged), options.best)
 

@@ -60,6 +60,7 @@ class Given:
         side: ``(N, D_side)`` side-information stored with the old vectors, or None; FCT and FastFill use it.
         pictures: what items look like and are called, or None.
         rows: ``(N,)`` the old file's rows that the items are; None: all of them, in order.
+        doubt: what speaks against the rows being the same items, one sentence; empty where nothing does.
     """
 
     old: Any
@@ -75,6 +76,7 @@ class Given:
     side: Any | None = None
     pictures: ItemPictures | None = None
     rows: np.ndarray | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from compat_core.errors import CompatError
+from compat_core.vectors.alignment import misaligned_rows
 from compat_core.vectors.checks import SEE_CHECK, STOP, WARN, Finding, check_vectors, leakage, worst_first
 from compat_core.vectors.decision import DecisionConfig, split_of
 from compat_core.vectors.given import Given
@@ -25,6 +26,8 @@ def inspect(
     heard = tell if pair.old.size + pair.new.size > LONG else lambda text: None
     looked = check_vectors(pair.old, pair.new, pair.labels, pair.ids, heard)
     found = [*pair.findings, *looked]
+    if not any(finding.severity == STOP for finding in found):
+        found += misaligned_rows(pair.old, pair.new)
     return worst_first(found if judged is None else [*found, *check_judgements(judged, pair.ids)])
 
 

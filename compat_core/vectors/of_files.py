@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from compat_core.errors import CompatError
+from compat_core.vectors.alignment import MISALIGNED
 from compat_core.vectors.checks import Finding, row_fault
 from compat_core.vectors.file_spec import FileSpec
 from compat_core.vectors.given import Candidate, Given
@@ -88,6 +89,7 @@ def given_from_files(
         side=pair.vectors("side", files.side) if files.side else None,
         pictures=_pictures(pair, files.images) if files.images else None,
         rows=pair.rows,
+        doubt=" ".join(f"{one.sentence}." for one in findings if one.what == MISALIGNED),
     )  # fmt: skip
     return given, findings
 

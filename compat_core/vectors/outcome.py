@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -127,14 +127,23 @@ class Answer:
     reason: str
 
 
-def recommend(rows: Sequence[Row], metric: str, target: float, independent: bool) -> Answer:
-    """The recommended option, if any, and why.
+def recommend(rows: Sequence[Row], metric: str, target: float, independent: bool, doubt: str = "") -> Answer:
+    """The recommended option, if any, and why; ``doubt`` about the rows comes before everything else.
 
     An option is worth something when its whole gain interval lies above zero, the error shared between all options.
     Of those that reach ``target`` of the possible gain, the cheapest is recommended; the full backfill always does.
     Where the truth is the new model's own neighbours (not ``independent``), nothing is recommended: a worse new model
     would be imitated as well as a better one.
     """
+    answer = _answer(rows, metric, target, independent)
+    if not doubt:
+        return answer
+    return replace(
+        answer, reason=f"Look at this first: {doubt} If they are the same items all the same: {answer.reason}"
+    )
+
+
+def _answer(rows: Sequence[Row], metric: str, target: float, independent: bool) -> Answer:
     if not independent:
         return _closest(rows, metric)
     ceiling = next(row for row in rows if row.name == CEILING)
@@ -190,6 +199,6 @@ def with_costs(decided: Mapping[str, Any], costs: CostConfig) -> dict[str, Any]:
         work = Work(**stored["work"])
         rows.append(Row(**stored | {"work": work, "bill": bill(work, costs, decided["num_items"])}))
     config = decided["config"]
-    answer = recommend(rows, config["metric"], config["target"], decided["independent"])
+    answer = recommend(rows, config["metric"], config["target"], decided["independent"], decided.get("doubt", ""))
     changed = {"rows": [asdict(row) for row in rows]} | asdict(answer)
     return dict(decided) | changed | {"config": config | {"costs": asdict(costs)}}
