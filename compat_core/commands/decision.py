@@ -96,6 +96,7 @@ def _decide(arguments: argparse.Namespace) -> int:
         order_lines,
         page_of_folder,
         shown_table,
+        storage_note,
     )
     from compat_core.reports.decision_tables import write_tables
     from compat_core.vectors.backfill_list import order_sentence, write_order
@@ -152,7 +153,8 @@ def _decide(arguments: argparse.Namespace) -> int:
     print_table(list(table.columns), table.to_numpy().tolist())
     warnings = [f"Warning: {finding.sentence}" for finding in findings if finding.severity == WARN]
     print("", *left_out(decided), *warnings, sep="\n")
-    print(f"{facts(decided)}\n\n{headline(decided)} {decided['reason']}", *filter(None, [order_sentence(chosen)]))
+    answer = (headline(decided), decided["reason"], order_sentence(chosen))
+    print(f"{facts(decided)} {storage_note(decided)}\n\n{' '.join(filter(None, answer))}")
     print(*next_lines(document), *order_lines(document, arguments.out), arguments.out / "decision.html", sep="\n")
     return 0
 

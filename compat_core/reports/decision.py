@@ -18,7 +18,7 @@ from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.markup import Panel, frame_panel
 from compat_core.reports.trade_off import trade_off_figure
 from compat_core.vectors.backfill_list import order_sentence
-from compat_core.vectors.bill import CostConfig, Work, bill
+from compat_core.vectors.bill import FLOAT_BYTES, CostConfig, Work, bill
 from compat_core.vectors.options import CEILING, NAIVE, RETRAIN, STATUS_QUO
 from compat_core.vectors.pictures import COLUMNS, FOLDER, PICTURED, Thumbnail, enlarged, lost_queries, read_thumbnails
 
@@ -136,6 +136,16 @@ def facts(decided: Decided) -> str:
     )
 
 
+def storage_note(decided: Decided) -> str:
+    """How the bill counts what is stored, in one sentence."""
+    work = {row["name"]: row["work"] for row in decided["rows"]}
+    old, new = (work[name].get("number_bytes", FLOAT_BYTES) for name in (STATUS_QUO, CEILING))
+    return (
+        f"The bill counts {old} bytes for every number of an old vector and {new} for a new or migrated one, as the "
+        "given files hold them."
+    )
+
+
 def left_out(decided: Decided) -> list[str]:
     """What is not among the options, and why, one sentence each."""
     return [f"Left out: {entry['name']} ({entry['reason']})." for entry in decided.get("left_out") or ()]
@@ -213,6 +223,7 @@ def decision_page(
     page.table(_facts("Inputs", {name: json.dumps(value) for name, value in document["inputs"].items()}))
     config = {key: value for key, value in decided["config"].items() if key != "costs"}
     page.table(_facts("Settings", {key: json.dumps(value) for key, value in config.items()}))
+    page.note(storage_note(decided))
     page.table(_facts("The bill's inputs", {key: f"{value:g}" for key, value in decided["config"]["costs"].items()}))
     page.table(_facts("Environment", {key: json.dumps(value) for key, value in document["environment"].items()}))
     return page.document("CompatBench: what to do with these vectors", facts(decided))

@@ -114,6 +114,7 @@ def _decided(job: DecisionJob) -> None:
         bind="query-params",
     )
     _options(decided, metric)
+    st.caption(report.storage_note(decided))
     st.caption(f"If it goes wrong: {report.rollback(decided)}")
     studies = document.get("studies") or {}
     _budget(studies)

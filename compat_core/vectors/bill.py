@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from compat_core.config import check_ranges, param
 from compat_core.errors import CompatError
 
-FLOAT_BYTES = 4
+FLOAT_BYTES = 4  # of a number where nothing says what vectors are stored as
 GIGA = 1e9
 
 
@@ -54,6 +54,7 @@ class Work:
         second_dimension: its dimension.
         retrained: models trained.
         mapped_per_s: what the option's own map was measured to do; 0 where it was not.
+        number_bytes, second_number_bytes: of one number of the vectors in the index, and in the second one.
     """
 
     embedded: float
@@ -63,6 +64,8 @@ class Work:
     second_dimension: int = 0
     retrained: int = 0
     mapped_per_s: float = 0.0
+    number_bytes: int = FLOAT_BYTES
+    second_number_bytes: int = FLOAT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,8 @@ def bill(work: Work, costs: CostConfig, items: int) -> Bill:
     mapping_hours = work.mapped * count / rate / 3600
     rewritten = min(1.0, work.embedded + work.mapped)
     index_hours = rewritten * count / costs.index_per_s / 3600
-    vectors = work.dimension + (work.second_dimension if work.second_index else 0)
-    gigabytes = count * vectors * FLOAT_BYTES / GIGA
+    second = work.second_dimension * work.second_number_bytes if work.second_index else 0
+    gigabytes = count * (work.dimension * work.number_bytes + second) / GIGA
     money = (
         gpu_hours * costs.gpu_price + mapping_hours * costs.cpu_price + gigabytes * costs.storage_price * costs.months
     )

@@ -157,7 +157,8 @@ def decide(
             timed = (judging.old if option.kind == ways.GALLERY else judging.new)[:TIMED_ROWS]
             latencies.append(map_latency(option.name, option.vector_map, timed, judging.side))
             rates[option.vector_map] = latencies[-1].rows_per_s
-    billing = Billing(config.costs, len(pairs), judging.old.shape[1], judging.new.shape[1], rates)
+    stored = (pairs.source.dtype.itemsize, pairs.target.dtype.itemsize)
+    billing = Billing(config.costs, len(pairs), judging.old.shape[1], judging.new.shape[1], rates, *stored)
     rows = outcome_rows(judged, config.metric, billing, config.resamples, config.seed)
     answer = recommend(rows, config.metric, config.target, relevance.independent, given.doubt)
     skipped = int((relevance.counts == 0).sum())

@@ -12,7 +12,7 @@ from compat_core.adapters import VectorMap
 from compat_core.metrics import bootstrap_means, interval
 from compat_core.metrics.bootstrap import LEVEL, ratio_interval
 from compat_core.vectors import options as ways
-from compat_core.vectors.bill import Bill, CostConfig, Work, bill
+from compat_core.vectors.bill import FLOAT_BYTES, Bill, CostConfig, Work, bill
 from compat_core.vectors.judge import METRICS, Judged
 from compat_core.vectors.options import CEILING, STATUS_QUO, Option
 
@@ -51,27 +51,30 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """What turns an option into a bill: prices, items in production, dimensions, and the maps' vectors per second."""
+    """What turns an option into a bill: prices, items in production, dimensions, the maps' vectors per second, and the
+    bytes of one old and one new number as they are stored."""
 
     costs: CostConfig
     items: int
     old_dim: int
     new_dim: int
     rates: Mapping[VectorMap, float]
+    old_bytes: int = FLOAT_BYTES
+    new_bytes: int = FLOAT_BYTES
 
     def work(self, option: Option) -> Work:
         """What the option makes somebody do."""
-        retrained = int(option.retrained)
+        retrained, new_first = int(option.retrained), (self.new_bytes, self.old_bytes)
         if option.name == CEILING:
             # As after a migration, the old index is kept until the new one has proved itself.
-            return Work(1.0, 0.0, self.new_dim, True, self.old_dim)
+            return Work(1.0, 0.0, self.new_dim, True, self.old_dim, 0, 0.0, *new_first)
         if option.kind == ways.TWO_SPACES and option.backfilled:
-            return Work(option.backfilled, 0.0, self.old_dim, second_index=True, second_dimension=self.new_dim)
+            return Work(option.backfilled, 0.0, self.old_dim, True, self.new_dim, 0, 0.0, *new_first[::-1])
         if option.maps_gallery:
             mapped = 1.0 - option.backfilled
             rate = 0.0 if option.vector_map is None else self.rates.get(option.vector_map, 0.0)
-            return Work(option.backfilled, mapped, self.new_dim, True, self.old_dim, retrained, rate)
-        return Work(0.0, 0.0, self.old_dim, retrained=retrained)
+            return Work(option.backfilled, mapped, self.new_dim, True, self.old_dim, retrained, rate, *new_first)
+        return Work(0.0, 0.0, self.old_dim, retrained=retrained, number_bytes=self.old_bytes)
 
 
 def outcome_rows(

@@ -24,6 +24,11 @@ def test_a_migration_by_hand():
     assert found.money == pytest.approx(1.0 * 0.5 + found.gigabytes * 0.1 * 2)
 
 
+def test_vectors_of_fewer_bytes_take_less_room():
+    work = Work(0.0, 1.0, 256, True, 128, number_bytes=2, second_number_bytes=1)
+    assert bill(work, COSTS, items=7).gigabytes == pytest.approx(3.6e6 * (256 * 2 + 128) / 1e9)
+
+
 def test_retraining_and_own_number_of_items():
     costs = CostConfig(training_gpu_hours=50.0, gpu_price=3.0, gpus=5, storage_price=0.0)
     found = bill(Work(0.0, 0.0, 10, retrained=1), costs, items=1_000)

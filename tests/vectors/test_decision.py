@@ -7,6 +7,7 @@ import pytest
 
 from compat_core.adapters import ADAPTERS, Pairs
 from compat_core.errors import CompatError
+from compat_core.reports.decision import storage_note
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide, split_of
 from compat_core.vectors.given import Candidate, Given, split_rows
@@ -217,6 +218,19 @@ def test_every_map_is_billed_at_its_own_rate():
             assert row.work.mapped_per_s == measured[row.name]
     assert decision.config.costs == CostConfig()
     assert decision.row("full backfill").bill.gigabytes == decision.row("ridge old→new").bill.gigabytes
+
+
+def test_what_is_stored_is_billed_as_the_files_hold_it():
+    given = better_new()
+    scale = 127 / np.abs(given.new).max()
+    small = Given(given.old.astype(np.float16), np.round(given.new * scale).astype(np.int8), given.labels)
+    decision, _ = decide(small, quick(shares=(0.5,)))
+    sizes = {"status quo": 2, "full backfill": 3, "ridge old→new": 3, "ridge new→old": 2}  # bytes per number, both kept
+    sizes |= {"rank merge by rank, 50 % backfilled": 3, f"{decision.rows[-1].name}": 2}
+    for name, size in sizes.items():
+        assert decision.row(name).bill.gigabytes == pytest.approx(500 * 8 * size / 1e9)
+    said = storage_note(decision.to_dict())
+    assert "2 bytes for every number of an old vector and 1 for a new or migrated one" in said
 
 
 def test_slerp_is_left_out_where_lengths_count():
