@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from compat_core.commands.console import print_json, print_table
 from compat_core.commands.migration import QRELS_HELP, add_pair
 from compat_core.commands.parser import Subparsers, add_runs_dir, whole
-from compat_core.errors import CompatError
+from compat_core.errors import CompatError, unknown_name
 from compat_core.vectors.file_spec import FileSpec
 
 if TYPE_CHECKING:
@@ -58,6 +58,11 @@ def add(commands: Subparsers) -> None:
     decide.add_argument(
         "--option", metavar="NAME=QUERY,GALLERY", action="append", default=[],
         help="an option made elsewhere: two files, every item as its query and as its gallery row; several",
+    )  # fmt: skip
+    decide.add_argument(
+        "--option-kind", metavar="NAME=KIND", action="append", default=[],
+        help="what such an option is billed as: retrain (a model trained; the default), map (the gallery's rows go "
+        "through a map, nothing is trained) or query-map (only queries do); several",
     )  # fmt: skip
     decide.add_argument("--out", metavar="DIR", required=True, type=Path, help="where the decision is written")
     decide.add_argument("--adapters", metavar="A,B", help="adapters to try; default: all; see: adapters")
@@ -187,11 +192,13 @@ def _files(arguments: argparse.Namespace) -> DecisionFiles:
     for name in ("old", "new"):
         if not getattr(arguments, name):
             raise CompatError(f"--{name}", rule="is needed, or --run with a finished run")
+    options = _by_name("option", map(_two_files, arguments.option))
     named = {name: getattr(arguments, name) for name in (option.replace("-", "_") for option in FILE_OPTIONS)}
     return DecisionFiles(
         **{name: FileSpec.parse(text) for name, text in named.items() if text},
         groups=_by_name("group", map(_named, arguments.group)),
-        options=_by_name("option", map(_two_files, arguments.option)),
+        options=options,
+        kinds=_by_name("option-kind", (_kind(text, options) for text in arguments.option_kind)),
     )
 
 
@@ -209,7 +216,9 @@ def _of_run(arguments: argparse.Namespace, config: DecisionConfig) -> tuple[Give
     from compat_core.experiments.store import RunStore
     from compat_core.vectors.of_run import given_from_run
 
-    mixed = [name for name in (*FILE_OPTIONS, "group", "option") if getattr(arguments, name.replace("-", "_"))]
+    mixed = [
+        name for name in (*FILE_OPTIONS, "group", "option", "option-kind") if getattr(arguments, name.replace("-", "_"))
+    ]
     if mixed:
         raise CompatError(f"--{mixed[0]}", rule="comes with the run", fix="leave it out, or leave --run out")
     run = RunStore(arguments.runs_dir).get(arguments.run)
@@ -222,6 +231,18 @@ def _named(text: str) -> tuple[str, FileSpec]:
     if not equals or not name:
         raise CompatError("--group", value=text, rule="must be NAME=FILE", fix="for example shop=shops.npy")
     return name, FileSpec.parse(path)
+
+
+def _kind(text: str, options: Iterable[str]) -> tuple[str, str]:
+    from compat_core.vectors.given import CANDIDATE_KINDS
+
+    name, equals, kind = text.rpartition("=")
+    if not equals or kind not in CANDIDATE_KINDS:
+        rule = f"must be NAME=KIND, KIND one of {', '.join(CANDIDATE_KINDS)}"
+        raise CompatError("--option-kind", value=text, rule=rule)
+    if name not in options:
+        raise unknown_name("--option in --option-kind", name, options)
+    return name, kind
 
 
 def _two_files(text: str) -> tuple[str, tuple[FileSpec, FileSpec]]:

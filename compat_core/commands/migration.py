@@ -26,8 +26,8 @@ def add(commands: Subparsers) -> None:
         "check",
         help="look at vectors before anything runs",
         description="Shapes, NaN, zero and repeated rows, norms, ids, labels, judgements, rows that look as if they "
-        "came from the other model, rows that do not seem to be the same items, and items that decide would judge on although it fits on their like. Exit status 2 "
-        "when something would make every later number wrong.",
+        "came from the other model, rows that do not seem to be the same items, and items that decide would "
+        "judge on although it fits on their like. Exit status 2 when something would make every later number wrong.",
     )
     add_pair(check)
     check.add_argument("--qrels", metavar="FILE", help=QRELS_HELP)

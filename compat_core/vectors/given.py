@@ -23,6 +23,10 @@ FEWEST_QUERIES = 10
 VALIDATED = 2_000  # most items that choices between fitted options are made on
 
 
+# What an option made elsewhere takes: kind -> (whether the gallery's rows are rewritten, whether a model is trained).
+CANDIDATE_KINDS = {"retrain": (False, True), "map": (True, False), "query-map": (False, False)}
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An option that was made elsewhere, as vectors of the same items: a model retrained for compatibility, say.

@@ -13,10 +13,11 @@ from compat_core.errors import CompatError
 from compat_core.vectors.alignment import MISALIGNED
 from compat_core.vectors.checks import Finding, row_fault
 from compat_core.vectors.file_spec import FileSpec
-from compat_core.vectors.given import Candidate, Given
+from compat_core.vectors.given import CANDIDATE_KINDS, Candidate, Given
 from compat_core.vectors.inspection import inspect, refuse
 from compat_core.vectors.matching import MatchedVectors, matched
 from compat_core.vectors.migrate import sha256
+from compat_core.vectors.options import RETRAIN
 from compat_core.vectors.picture_files import picture_files
 from compat_core.vectors.pictures import ItemPictures, open_pictures
 from compat_core.vectors.sources import read_ages, read_column, read_ids, read_numbers, read_qrels
@@ -35,6 +36,7 @@ class DecisionFiles:
         weights: see :func:`~compat_core.vectors.sources.read_numbers`.
         groups: name -> a column.
         options: name -> two files of vectors, every item as a query and as a gallery row of an option made elsewhere.
+        kinds: name of such an option -> one of CANDIDATE_KINDS; ``retrain`` where it is not named.
     """
 
     old: FileSpec
@@ -49,6 +51,7 @@ class DecisionFiles:
     weights: FileSpec | None = None
     groups: Mapping[str, FileSpec] = field(default_factory=dict)
     options: Mapping[str, tuple[FileSpec, FileSpec]] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def single(self) -> dict[str, FileSpec]:
         """Option -> file, of those that take one file."""
@@ -82,7 +85,9 @@ def given_from_files(
     given = Given(
         pair.old, pair.new, pair.labels, pair.ids,
         judgements=judgements,
-        candidates=tuple(_candidate(name, pair, two) for name, two in files.options.items()),
+        candidates=tuple(
+            _candidate(name, pair, two, files.kinds.get(name, RETRAIN)) for name, two in files.options.items()
+        ),
         groups=groups,
         ages=_beside("ages", pair, files.ages, read_ages),
         weights=_beside("weights", pair, files.weights, read_numbers),
@@ -108,9 +113,11 @@ def _beside(
     return None if file is None else pair.column(name, read(file), read_ids(file))
 
 
-def _candidate(name: str, pair: MatchedVectors, files: tuple[FileSpec, FileSpec]) -> Candidate:
+def _candidate(name: str, pair: MatchedVectors, files: tuple[FileSpec, FileSpec], kind: str) -> Candidate:
     query, gallery = (pair.vectors("option", file) for file in files)
-    return Candidate(name, query, gallery, f"{name}: made elsewhere, counted as one training.")
+    mapped, retrained = CANDIDATE_KINDS[kind]
+    counted = "one training" if retrained else "a map of the gallery" if mapped else "a map of the queries"
+    return Candidate(name, query, gallery, f"{name}: made elsewhere, counted as {counted}.", mapped, retrained)
 
 
 def _pictures(pair: MatchedVectors, spec: FileSpec) -> ItemPictures:

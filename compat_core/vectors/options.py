@@ -93,7 +93,7 @@ def candidate_option(judging: Judging, candidate: Candidate, rows: np.ndarray) -
         raise CompatError("option", value=name, rule=rule)
     if not (torch.isfinite(query).all() and torch.isfinite(gallery).all()):
         raise CompatError("option", value=name, rule="holds NaN or infinite values", fix="drop or repair those items")
-    kind = GALLERY if candidate.mapped else RETRAIN
+    kind = GALLERY if candidate.mapped else RETRAIN if candidate.retrained else QUERY
     space = judging.space(query, gallery)
     return Option(candidate.name, kind, candidate.summary, 0.0, space, retrained=candidate.retrained)
 

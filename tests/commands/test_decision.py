@@ -151,6 +151,20 @@ def test_what_was_brought_beside_the_vectors_is_named_and_warnings_are_printed(f
     assert "Warning: old: 1 row " in capsys.readouterr().out
 
 
+def test_an_option_made_elsewhere_is_billed_as_what_it_is(files, tmp_path):
+    paths = files(better_new())
+    arguments = ["decide", "--old", paths["old"], "--new", paths["new"], "--labels", paths["labels"], *QUICK]
+    for name in ("model", "mine", "turned"):
+        arguments += ["--option", f"{name}={paths['new']},{paths['new']}"]
+    kinds = ["--option-kind", "mine=map", "--option-kind", "turned=query-map"]
+    assert main([*arguments, *kinds, "--out", str(tmp_path / "out")]) == 0
+    rows = json.loads((tmp_path / "out" / "decision.json").read_text())["decision"]["rows"]
+    works = {row["name"]: (row["kind"], row["work"]["retrained"], row["work"]["mapped"]) for row in rows}
+    assert works["model"] == ("retrain", 1, 0.0) and works["mine"] == ("migrate", 0, 1.0)
+    assert works["turned"] == ("map queries", 0, 0.0)
+    assert next(row for row in rows if row["name"] == "mine")["summary"].endswith("counted as a map of the gallery.")
+
+
 @pytest.mark.parametrize("wrong", [["--threshold", "nan"], ["--threshold", "inf"], ["--gpu-price", "inf"], []])
 def test_numbers_without_end_and_an_out_that_is_a_file_are_refused(files, tmp_path, capsys, wrong):
     paths = files(better_new())
@@ -206,6 +220,9 @@ def test_mistakes_are_one_line_and_write_nothing(arguments, says, tmp_path, monk
         (["--option", "mine=a.npy,b.npy", "--option", "mine=a.npy,b.npy"], "--option.*named twice"),
         (["--option", "mine=a.npy"], "NAME=QUERY,GALLERY"),
         (["--group", "a.npy"], "NAME=FILE"),
+        (["--option", "mine=a.npy,b.npy", "--option-kind", "mine=free"], "retrain, map, query-map"),
+        (["--option", "mine=a.npy,b.npy", "--option-kind", "mien=map"], "did you mean 'mine'"),
+        (["--option-kind", "map"], "NAME=KIND"),
         (["--run", "r"], "--old.*comes with the run"),
     ],
 )
