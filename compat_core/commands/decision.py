@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -107,6 +106,7 @@ def _decide(arguments: argparse.Namespace) -> int:
     from compat_core.vectors.backfill_list import order_sentence, write_order
     from compat_core.vectors.checks import WARN, leakage
     from compat_core.vectors.decision import decide
+    from compat_core.vectors.deployment import check_threshold
     from compat_core.vectors.jobs import SCHEMA_VERSION
     from compat_core.vectors.next_step import in_document, next_steps
     from compat_core.vectors.of_files import given_from_files
@@ -116,8 +116,8 @@ def _decide(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     if arguments.out.exists() and not arguments.out.is_dir():
         raise CompatError("--out", value=str(arguments.out), rule="is a file; must be a folder, or not there yet")
-    if arguments.threshold is not None and not math.isfinite(arguments.threshold):
-        raise CompatError("--threshold", value=arguments.threshold, rule="must be a finite number")
+    if arguments.threshold is not None:
+        check_threshold(arguments.threshold, config.distance)
     if arguments.run:
         given, inputs = _of_run(arguments, config)
         findings: list[Finding] = []

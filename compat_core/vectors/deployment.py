@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -49,6 +50,18 @@ class MapLatency:
     p50_ms: float
     p99_ms: float
     rows_per_s: float
+
+
+def check_threshold(threshold: float, distance: str) -> None:
+    """Raise CompatError for a score that no pair can have under ``distance``: it would accept all of them, or none."""
+    low, high, scores = {
+        "cosine": (-1.0, 1.0, "cosines, from -1 to 1"),
+        "l2": (-math.inf, 0.0, "minus the Euclidean distance, at most 0"),
+        "dot": (-math.inf, math.inf, "dot products"),
+    }[distance]
+    if not (low <= threshold <= high and math.isfinite(threshold)):
+        rule = f"must be a finite score that a pair can have: under {distance} scores are {scores}"
+        raise CompatError("--threshold", value=threshold, rule=rule)
 
 
 def threshold_shifts(
