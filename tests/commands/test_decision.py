@@ -165,7 +165,18 @@ def test_an_option_made_elsewhere_is_billed_as_what_it_is(files, tmp_path):
     assert next(row for row in rows if row["name"] == "mine")["summary"].endswith("counted as a map of the gallery.")
 
 
-@pytest.mark.parametrize("wrong", [["--threshold", "nan"], ["--threshold", "inf"], ["--gpu-price", "inf"], []])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--threshold", "nan"],
+        ["--threshold", "inf"],
+        ["--threshold", "2"],
+        ["--threshold", "-1.5"],
+        ["--threshold", "0.5", "--distance", "l2"],
+        ["--gpu-price", "inf"],
+        [],
+    ],
+)
 def test_numbers_without_end_and_an_out_that_is_a_file_are_refused(files, tmp_path, capsys, wrong):
     paths = files(better_new())
     out = tmp_path / "out"
@@ -184,7 +195,43 @@ def test_gate_opens_and_shuts(decided, capsys):
     assert main(["gate", path, "--option", "full backfill", "--max-money", "0"]) == 3
     assert main(["gate", path]) == 2
     assert main(["gate", path, "--option", "full bakfill", "--min-gain", "0"]) == 2
-    assert "did you mean 'full backfill'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "did you mean 'full backfill'" in said.splitlines()[-1] and len(said.splitlines()[-1]) < 200
+
+
+def test_gate_says_what_it_compares(decided, capsys):
+    path = str(decided[0] / "decision.json")
+    assert main(["gate", path, "--option", "full backfill", "--min-gain", "0", "--max-lost", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "lower bound of the 95 % interval of the gain in mAP" in said and "max lost 1" in said
+    assert main(["gate", path, "--option", "full backfill", "--min-gain", "0", "--max-money", "0", "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert (found["open"], found["option"], found["metric"]) == (False, "full backfill", "mAP")
+    assert [(one["rule"], one["met"]) for one in found["rules"]] == [("min_gain", True), ("max_money", False)]
+    document = json.loads((decided[0] / "decision.json").read_text())
+    for row in document["decision"]["rows"]:
+        row["recovered"]["mAP"] = None
+    (decided[0] / "decision.json").write_text(json.dumps(document))
+    assert main(["gate", path, "--option", "full backfill", "--min-recovered", "0.9"]) == 3
+    assert "has none: the full backfill gains nothing there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        (["--max-lost", "5"], "--max-lost 0.05"),
+        (["--min-recovered", "90"], "--min-recovered 0.9"),
+        (["--min-gain", "10"], "--min-gain 0.1"),
+        (["--min-gain", "nan"], "from -1 to 1"),
+        (["--max-lost", "-0.1"], "from 0 to 1"),
+        (["--max-money", "nan"], "finite"),
+        (["--max-money", "inf"], "finite"),
+    ],
+)
+def test_limits_that_no_value_can_have_are_refused(decided, capsys, rule, says):
+    assert main(["gate", str(decided[0] / "decision.json"), *rule]) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
 
 
 def test_gate_is_shut_where_nothing_is_recommended(files, tmp_path, capsys):
