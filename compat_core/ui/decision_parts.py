@@ -280,4 +280,12 @@ def _take_along(job: DecisionJob, document: Mapping[str, Any]) -> None:
         st.caption("What carries it out:")
         st.code("\n".join(steps), language=None, wrap_lines=True)
     st.caption("The same from the command line:")
-    st.code(job.command, language="bash")
+    st.code(job.command(_changed_costs(job, document["decision"])), language="bash")
+
+
+def _changed_costs(job: DecisionJob, decided: Mapping[str, Any]) -> dict[str, str]:
+    """The bill's inputs on the screen that differ from those it was decided with, as options of ``decide``."""
+    stored = job.document()["decision"]
+    before, now = stored["config"]["costs"], decided["config"]["costs"]
+    before = before | {"items": before["items"] or stored["num_items"]}
+    return {name.replace("_", "-"): str(value) for name, value in now.items() if value != before[name]}

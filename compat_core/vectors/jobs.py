@@ -82,10 +82,19 @@ class DecisionJob:
         words = self.arguments
         return {option.removeprefix("--"): value for option, value in zip(words[::2], words[1::2], strict=False)}
 
-    @property
-    def command(self) -> str:
-        """The same decision from a shell, into a folder called DIR."""
-        return shlex.join(["python", "-m", "compat_core", "decide", *self.arguments, "--out", "DIR"])
+    def command(self, changed: Mapping[str, str] | None = None) -> str:
+        """The same decision from a shell, into a folder called DIR.
+
+        Args:
+            changed: option -> value, such as ``items`` -> ``1000000``, in place of what it was asked for with.
+        """
+        changed = changed or {}
+        words = self.arguments
+        kept = [(option, value) for option, value in zip(words[::2], words[1::2], strict=False)
+                if option.removeprefix("--") not in changed]  # fmt: skip
+        new = [(f"--{option}", value) for option, value in changed.items()]
+        arguments = [word for pair in (*kept, *new) for word in pair]
+        return shlex.join(["python", "-m", "compat_core", "decide", *arguments, "--out", "DIR"])
 
     @property
     def inputs(self) -> Path:

@@ -242,6 +242,18 @@ def test_downloads_agree_with_the_prices_on_the_screen(decided, visit, monkeypat
     assert "carry it out" not in page
 
 
+def test_the_command_line_is_for_the_prices_on_the_screen(decided, visit):
+    def command(app):
+        (found,) = [code.value for code in app.code if "compat_core decide" in code.value]
+        return found
+
+    app = visit("vectors", decision=decided.id)
+    assert command(app).endswith("decide --old o.npy --new n.npy --out DIR")
+    app.number_input(key=f"bill-{decided.id}-items").set_value(10**9).run()
+    app.number_input(key=f"bill-{decided.id}-gpu_price").set_value(7.5).run()
+    assert command(app).endswith("--items 1000000000 --gpu-price 7.5 --out DIR")
+
+
 def test_the_rows_in_the_order_of_a_backfill_can_be_taken_along(decided, visit, monkeypatch):
     built = {}
     monkeypatch.setattr(

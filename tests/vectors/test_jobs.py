@@ -38,7 +38,7 @@ def test_uploads_are_named_by_their_option_and_never_by_the_user(tmp_path):
 
 def test_the_command_survives_spaces_in_paths_and_names(tmp_path):
     job = DecisionStore(tmp_path).create("x", ["--old", "my shop/o.npy", "--group", "age group=g.npy"])
-    assert shlex.split(job.command) == ["python", "-m", "compat_core", "decide", *job.arguments, "--out", "DIR"]
+    assert shlex.split(job.command()) == ["python", "-m", "compat_core", "decide", *job.arguments, "--out", "DIR"]
     assert job.files == {"old": "my shop/o.npy", "group": "age group=g.npy"}
 
 
