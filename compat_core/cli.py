@@ -29,6 +29,7 @@ from compat_core.errors import Cancelled, CompatError
 from compat_core.experiments.advice import advise, is_bug
 
 OK, BUG, BAD_INPUT, CANCELLED = 0, 1, 2, 130
+RUN_COMMANDS = ("demo", "run", "work", "dispatch")  # which make or continue a run
 
 
 def build_parser() -> Parser:
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if is_bug(error):
             raise
-        note = advise(error)
+        note = advise(error, of_run=bool(arguments) and arguments[0] in RUN_COMMANDS)
         print(f"{note.message}; {note.fix}", file=sys.stderr)
         return BAD_INPUT
 

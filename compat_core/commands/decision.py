@@ -28,7 +28,7 @@ FILE_OPTIONS = ("old", "new", "labels", "ids", "new-ids", "side", "images", "qre
 # Options that set a field of the bill: option -> (field, type)
 COSTS: dict[str, Any] = {
     "items": whole, "items-per-s": float, "gpu-price": float, "gpus": whole, "training-gpu-hours": float,
-    "storage-price": float, "months": float, "index-per-s": float,
+    "mapped-per-s": float, "cpu-price": float, "storage-price": float, "months": float, "index-per-s": float,
 }  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def _cost_help(option: str) -> str:
 def _decide(arguments: argparse.Namespace) -> int:
     from compat_core.experiments.artefacts import write_arrays
     from compat_core.experiments.environment import snapshot
-    from compat_core.experiments.files import write_json
+    from compat_core.experiments.files import check_writable, write_json
     from compat_core.reports.decision import (
         facts,
         headline,
@@ -116,6 +116,7 @@ def _decide(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     if arguments.out.exists() and not arguments.out.is_dir():
         raise CompatError("--out", value=str(arguments.out), rule="is a file; must be a folder, or not there yet")
+    check_writable("--out", arguments.out)  # before hours of judging
     if arguments.threshold is not None:
         check_threshold(arguments.threshold, config.distance)
     if arguments.run:

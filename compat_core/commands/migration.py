@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from compat_core.commands.console import print_json, print_table
 from compat_core.commands.parser import Subparsers, whole
 from compat_core.errors import CompatError
+from compat_core.experiments.files import check_writable
 from compat_core.vectors.file_spec import FileSpec
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def _tell(what: str) -> None:
 
 
 def _fit(arguments: argparse.Namespace) -> int:
+    check_writable("--out", arguments.out)
     _fit_into(arguments.out, arguments, arguments.to_old)
     program = "python -m compat_core"
     folder, given = shlex.quote(str(arguments.out)), "QUERIES.npy" if arguments.to_old else "OLD.npy"
@@ -204,6 +206,7 @@ def _migrate(arguments: argparse.Namespace) -> int:
     from compat_core.vectors.migrate import migrate
 
     there = (arguments.map / MANIFEST_FILE).is_file()
+    check_writable("--out", arguments.out.parent)
     if arguments.adapter and there:
         held = read_manifest(arguments.map)
         kept, wanted = held.get("adapter"), _one_adapter(arguments.adapter).label
@@ -217,6 +220,7 @@ def _migrate(arguments: argparse.Namespace) -> int:
         for name in ("old", "new"):
             if not getattr(arguments, name):
                 raise CompatError(f"--{name}", rule="is needed to fit --adapter")
+        check_writable("--map", arguments.map)
         _fit_into(arguments.map, arguments)
     shown = -1
 
@@ -237,6 +241,7 @@ def _stamp(arguments: argparse.Namespace) -> int:
     from compat_core.vectors.sources import read_vectors
 
     path = FileSpec.parse(arguments.vectors).of_arrays().path
+    check_writable("FILE.manifest.json", path.parent)
     emb = read_vectors(arguments.vectors).emb
     space = arguments.space or arguments.model
     write_manifest(path, SpaceManifest(space, arguments.model, len(emb), emb.shape[1], sha256(path)))

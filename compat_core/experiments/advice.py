@@ -24,12 +24,16 @@ BAD_INPUT = (
 )
 
 
-def advise(error: BaseException) -> RunError:
-    """The message, the suggested fix and (for a bug only) the traceback of ``error``."""
+def advise(error: BaseException, of_run: bool = True) -> RunError:
+    """The message, the suggested fix and (for a bug only) the traceback of ``error``.
+
+    Args:
+        of_run: whether a run met it, which can be resumed and whose folder is ``--runs-dir``.
+    """
     if isinstance(error, CompatError):
         return RunError(str(error), BAD_INPUT)
     line = " ".join(f"{type(error).__name__}: {error}".split())
-    fix = _fix(error)
+    fix = _fix(error, of_run)
     if fix:
         return RunError(line[:500], fix)
     return RunError(line[:500], BUG, "".join(traceback.format_exception(error)))
@@ -59,7 +63,9 @@ def advise_exit(returncode: int) -> RunError:
     return RunError(f"the worker was killed ({name})", fix)
 
 
-def _fix(error: BaseException) -> str:
+def _fix(error: BaseException, of_run: bool = True) -> str:
+    elsewhere = "use another --runs-dir" if of_run else "write to another folder"
+    again = "resume" if of_run else "try again"
     text = str(error).lower()
     # torch.OutOfMemoryError is known by its name: this module must not load torch to look at an error.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -67,13 +73,15 @@ def _fix(error: BaseException) -> str:
     if isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text):
         return LESS_MEMORY
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full: delete old runs, or use another --runs-dir; then resume"
+        return f"the disk is full: {'delete old runs' if of_run else 'make room'}, or {elsewhere}; then {again}"
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
+        return f"that place can only be read: {elsewhere}; then {again}"
     if isinstance(error, OSError) and error.errno == errno.EMFILE:
-        return "too many open files: raise the limit (ulimit -n 4096) and resume"
+        return f"too many open files: raise the limit (ulimit -n 4096) and {again}"
     if isinstance(error, PermissionError):
-        return f"give this user the right to read and write {error.filename}, or use another --runs-dir"
+        return f"give this user the right to read and write {error.filename}, or {elsewhere}"
     if isinstance(error, (urllib.error.URLError, ConnectionError)):
-        return "a download failed: check the network and resume, or use a data set and a model without a download"
+        return f"a download failed: check the network and {again}, or use a data set and a model without a download"
     if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("compat_core"):
         return f"install the missing package: pip install {str(error.name).split('.')[0]}"
     return ""

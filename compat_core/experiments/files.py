@@ -6,6 +6,7 @@ import json
 import math
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,29 @@ def write_json(path: Path, values: Any, *, fsync: bool = False) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(option: str, folder: Path) -> None:
+    """Raise CompatError unless something can be written into ``folder``, which need not be there yet.
+
+    Tried where the nearest folder above it that is there lies, and nothing is left behind: what is refused later, or
+    cut off, made no folder.
+
+    Args:
+        option: of the command line, for the message.
+        folder: where something is to be written, before the work that makes it begins.
+    """
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except NotADirectoryError as error:
+        raise CompatError(option, value=str(folder), rule=f"{there} is a file, not a folder") from error
+    except OSError as error:
+        rule = f"nothing can be written there ({error.strerror or error})"
+        raise CompatError(option, value=str(folder), rule=rule, fix="name a place on another disk or folder") from error
 
 
 def read_json(path: Path) -> Any:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import tempfile
+
+import numpy as np
 import pytest
 
 from compat_core.cli import main
 from compat_core.commands import catalogue
 from tests.commands.stage import one_error_line
+from tests.vectors.worlds import better_new
 
 
 def test_help_lists_the_commands_for_people(capsys):
@@ -135,3 +141,43 @@ def test_images_too_small_for_a_backbone_are_refused_before_a_run_is_made(store,
         assert part in line
     assert absent not in line
     assert store.list() == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["decide", "--old", "old.npy", "--new", "new.npy", "--out", "there/out"],
+        ["fit-map", "--old", "old.npy", "--new", "new.npy", "--adapter", "ridge", "--out", "there/m"],
+        ["migrate", "--map", "m", "--vectors", "old.npy", "--out", "there/x.npy"],
+        ["stamp", "there/old.npy", "--model", "v1"],
+    ],
+)
+def test_a_place_that_can_only_be_read_is_refused_before_the_work(arguments, tmp_path, monkeypatch, capsys):
+    for path in (tmp_path / "there", tmp_path):
+        path.mkdir(exist_ok=True)
+        for name in ("old", "new"):
+            np.save(path / f"{name}.npy", getattr(better_new(), name))
+
+    def refuse(dir=None, **more):
+        if dir.name == "there":
+            raise OSError(errno.EROFS, "Read-only file system")
+        return io.BytesIO()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr("compat_core.vectors.decision.decide", lambda *given: pytest.fail("judged"))
+    assert main(arguments) == 2
+    assert "Read-only file system" in one_error_line(capsys)
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["new.npy", "old.npy"]
+
+
+def test_a_disk_that_fills_up_is_one_line_without_a_folder_of_runs(tmp_path, monkeypatch, capsys):
+    np.save(tmp_path / "old.npy", better_new().old)
+
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("compat_core.vectors.migrate.write_manifest", full)
+    assert main(["stamp", str(tmp_path / "old.npy"), "--model", "v1"]) == 2
+    line = one_error_line(capsys)
+    assert "the disk is full: make room" in line and "--runs-dir" not in line

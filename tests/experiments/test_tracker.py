@@ -108,6 +108,11 @@ def test_failing_says_what_to_do(store, config, error, message, fix, trace):
 
 def test_advice_for_limits_of_the_machine():
     assert "disk" in advise(OSError(errno.ENOSPC, "No space left on device")).fix
+    for wrong in (errno.ENOSPC, errno.EROFS, errno.EACCES):
+        assert not is_bug(OSError(wrong, "no")), "a limit of the machine"
+        assert "--runs-dir" in advise(OSError(wrong, "no")).fix
+        fix = advise(OSError(wrong, "no"), of_run=False).fix
+        assert "another folder" in fix and "--runs-dir" not in fix and "resume" not in fix
     assert "pip install nothere" in advise(ModuleNotFoundError("No module", name="nothere.sub")).fix
     assert is_bug(KeyError("x")) and is_bug(ModuleNotFoundError("No module", name="compat_core.x"))
     assert not is_bug(MemoryError()) and not is_bug(CompatError("x"))
