@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from compat_core.adapters import ADAPTERS, Adapter, Pairs, VectorMap
-from compat_core.errors import CompatError
+from compat_core.errors import Cancelled, CompatError
 from compat_core.vectors import options as ways
 from compat_core.vectors.given import Given
 from compat_core.vectors.judge import judge
@@ -136,12 +136,20 @@ class OptionMaker:
             yield self.slerp(to_old)
 
     def fitted(self, name: str, adapter: Adapter, pairs: Pairs) -> VectorMap | None:
-        """The map of the option ``name``; None where the adapter refuses the pairs: then it is left out, and named."""
+        """The map of the option ``name``; None where the adapter refuses the pairs or breaks: it is left out, named.
+
+        One adapter, which may be a file of the user's own, does not take the answers of all others along.
+        """
         try:
             return adapter.fit(pairs, adapter.defaults(self.config.steps), self.config.seed)
         except CompatError as error:
-            self.left_out.append(LeftOut(name, str(error)))
-            return None
+            reason = str(error)
+        except (Cancelled, OSError, MemoryError):  # of the machine, not of the adapter
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever a file of the user's own raises)
+            reason = f"adapter {adapter.name} failed: {type(error).__name__}: {error}"
+        self.left_out.append(LeftOut(name, reason))
+        return None
 
     def fitted_on(self, adapter: Adapter) -> list[Pairs]:
         """The pairs without side-information; and with it, for an adapter that uses it: is it worth storing?"""

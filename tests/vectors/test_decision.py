@@ -84,6 +84,18 @@ def test_an_adapter_that_refuses_is_left_out_and_the_others_are_judged():
     assert not {entry.name for entry in decision.left_out} & {row.name for row in decision.rows}
 
 
+def test_an_adapter_that_breaks_is_left_out_by_name_and_the_others_are_judged(monkeypatch):
+    def solve(parts, config):
+        raise IndexError("list index out of range")
+
+    broken = dataclasses.replace(ADAPTERS.get("mean-shift"), solve=solve)
+    monkeypatch.setitem(ADAPTERS._entries, "mean-shift", broken)
+    decision, _ = decide(better_new(), quick())
+    left_out = {one.name: one.reason for one in decision.left_out}
+    assert left_out["mean-shift old→new"] == "adapter mean-shift failed: IndexError: list index out of range"
+    assert "ridge old→new" in {row.name for row in decision.rows}
+
+
 def test_part_backfills_come_in_random_order_and_in_the_best_that_can_be_had():
     decision, evidence = decide(better_new(weights=np.ones(500)), quick())
     names = [row.name for row in decision.rows if row.kind == "part backfill"]
