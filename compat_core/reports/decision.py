@@ -168,12 +168,15 @@ def next_lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def order_lines(document: Mapping[str, Any], folder: Path | None = None) -> list[str]:
-    """Where the rows are listed in the order of a backfill, and for which option; nothing where none are."""
+    """Where the rows are listed in the order of a backfill, for which option, and what that order means where it is not
+    the recommended one; nothing where none are listed."""
     listed = document.get("backfill_order")
     if not listed:
         return []
     where = folder / listed["file"] if folder else listed["file"]
-    return [f"The rows in the order of a backfill, for {listed['option']}: {where}"]
+    chosen = document["decision"]["recommended"] or document["decision"].get("closest")
+    means = "" if listed["option"] == chosen else order_sentence(listed["option"])
+    return [f"The rows in the order of a backfill, for {listed['option']}: {where}", *filter(None, [means])]
 
 
 def decision_page(
