@@ -12,6 +12,7 @@ import torch
 
 from compat_core.adapters import VectorMap
 from compat_core.retrieval.backfill import backfill_order
+from compat_core.retrieval.orderings import ORDERINGS
 from compat_core.vectors import options as ways
 from compat_core.vectors.decision import Evidence
 from compat_core.vectors.given import Given
@@ -21,21 +22,6 @@ from compat_core.vectors.plan import usable_orders
 
 ORDER_FILE = "backfill-order.csv"
 BATCH_ROWS = 65_536
-# What an ordering does and takes, for people who know its name only.
-ORDER_MEANS = {
-    "random": "random order: any rows; it takes nothing",
-    "sigma": "sigma order: the rows that the map is least sure of first; it takes a map that says so, as FastFill's",
-    "class-mean": (
-        "class-mean order: the rows that lie farthest from the mean of their own class first; it takes a label on "
-        "every row in production, and no training"
-    ),
-    "class": "class order: one whole class after the other; it takes a label on every row in production",
-    "popularity": "popularity order: the rows that are asked for most first; it takes how often each one is",
-    "oracle": (
-        "oracle order: the rows whose migrated vector lies farthest from their new one first; it takes the new vector "
-        "of every row, so it cannot be had before the backfill and is drawn as a bound"
-    ),
-}
 
 
 def order_sentence(option: str) -> str:
@@ -44,8 +30,8 @@ def order_sentence(option: str) -> str:
 
 
 def order_sentences(orders: Iterable[str]) -> str:
-    """The same of some orderings, by name; those without a meaning here are passed over."""
-    means = "; ".join(ORDER_MEANS[order] for order in orders if order in ORDER_MEANS)
+    """The same of some orderings, by name; those that are no longer registered are passed over."""
+    means = "; ".join(ORDERINGS.get(order).sentence for order in orders if order in ORDERINGS)
     return f"{means[0].upper()}{means[1:]}." if means else ""
 
 

@@ -12,7 +12,7 @@ import torch
 
 from compat_core.adapters import load_map
 from compat_core.cli import main
-from compat_core.vectors.backfill_list import ORDER_MEANS, listed_option, order_of_all, order_sentence, write_order
+from compat_core.vectors.backfill_list import listed_option, order_of_all, order_sentence, order_sentences, write_order
 from compat_core.vectors.decision import DecisionConfig, decide
 from compat_core.vectors.next_step import next_steps
 from compat_core.vectors.options import BACKFILL
@@ -158,8 +158,10 @@ def test_the_list_is_of_the_recommended_part_backfill_else_of_the_best(ordered, 
 
 def test_every_ordering_says_what_it_takes(ordered):
     _, decision, _ = ordered
-    assert "label on every row in production" in order_sentence("ridge old→new + 25 % backfilled (class-mean order)")
-    assert order_sentence("ridge old→new") == "" and "cannot be had" in ORDER_MEANS["oracle"]
+    assert "it takes the class of every row in production" in order_sentence(
+        "ridge old→new + 25 % backfilled (class-mean order)"
+    )
+    assert order_sentence("ridge old→new") == "" and "cannot be had" in order_sentences(["oracle"])
     assert all(order_sentence(row.name) for row in decision.rows if row.kind == BACKFILL)
 
 

@@ -13,9 +13,9 @@ from compat_core.registry import Registry
 
 # What an ordering can ask for beside the rows before their backfill, and what to call that on a page.
 NEEDS = {
-    "labels": "the class of every row",
+    "labels": "the class of every row in production",
     "gallery_new": "the rows after their backfill",
-    "uncertainty": "how unsure the method is of every row",
+    "uncertainty": "a method that says how unsure it is of every row, as FastFill's",
     "weights": "how often every row is requested",
 }
 
@@ -98,6 +98,13 @@ class Ordering:
     def bound(self) -> bool:
         """True where the new rows must be there already: it says how good an order can be, nobody can follow it."""
         return "gallery_new" in self.needs
+
+    @property
+    def sentence(self) -> str:
+        """What it does and takes, for people who know its name only; without a capital and a full stop."""
+        takes = " and ".join(NEEDS[need] for need in self.needs) or "nothing"
+        bound = ", so it cannot be had before the backfill and is drawn as a bound" if self.bound else ""
+        return f"{self.name} order: {self.summary}; it takes {takes}{bound}"
 
     def drawable(self, at_hand: Collection[str]) -> bool:
         """Whether all that it needs is among ``at_hand``."""

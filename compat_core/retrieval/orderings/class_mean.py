@@ -25,7 +25,7 @@ ORDERINGS.add(
     Ordering(
         name="class-mean",
         title="Distance to the class mean",
-        summary="the rows farthest from the mean of their own class first; needs labels, no training",
+        summary="the rows farthest from the mean of their own class first",
         needs=("labels",),
         arrange=farthest_from_class_mean,
     )

@@ -22,7 +22,7 @@ ORDERINGS.add(
     Ordering(
         name="oracle",
         title="Oracle",
-        summary="the rows whose migrated vector is farthest from the new one first; needs the new",
+        summary="the rows whose migrated vector is farthest from the new one first",
         needs=("gallery_new",),
         arrange=farthest_from_new,
     )

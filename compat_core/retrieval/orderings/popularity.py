@@ -22,7 +22,7 @@ ORDERINGS.add(
     Ordering(
         name="popularity",
         title="Popularity",
-        summary="the most requested rows first; needs weights",
+        summary="the most requested rows first",
         needs=("weights",),
         arrange=most_requested_first,
     )

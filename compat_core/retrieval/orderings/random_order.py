@@ -16,7 +16,7 @@ ORDERINGS.add(
     Ordering(
         name="random",
         title="Random",
-        summary="in random order; several seeds give a band",
+        summary="any rows, as they are drawn",
         arrange=shuffled,
         random=True,
     )
