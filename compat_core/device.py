@@ -121,7 +121,7 @@ def cpu_threads(device: torch.device, image_size: int) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-IMAGES_SHARE = 0.5  # of free memory: models, activations and a second copy of some images need the rest
+IMAGES_SHARE = 0.35  # of free memory: the old model's images may be a copy of all, models and activations need the rest
 
 
 def room_for_images(device: torch.device) -> int | None:
