@@ -165,6 +165,7 @@ def stand_in() -> Iterator[None]:
         "torch.cuda.device_count": lambda: 1,
         "torch.cuda.get_device_name": lambda device=None: "a GPU that is not there",
         "torch.cuda.is_bf16_supported": lambda: False,
+        "torch.cuda.mem_get_info": lambda device=None: (2**36, 2**36),
         "torch.random.fork_rng": lambda devices=(): fork([]),
         "torch.Generator": GpuGenerator,
         "torch.cuda.make_graphed_callables": lambda module, samples: module,

@@ -77,3 +77,16 @@ def test_a_set_of_distant_images_has_subsets_that_share_them(pixels: torch.Tenso
     assert some.images.source is pixels
     assert torch.equal(whole(some.images), pixels[[4, 2]])
     assert (some.channels, some.size, some.ids.tolist()) == (3, 4, ["4", "2"])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: pinned memory, read into by threads, has no stand-in")
+def test_batches_reach_a_gpu(pixels: torch.Tensor) -> None:
+    far = DistantPixels(pixels, torch.device("cuda:0"))
+    batches = torch.arange(40, device="cuda:0").split(7)
+    announced(far, batches)
+    for batch in batches:
+        read = far[batch]
+        assert read.device.type == "cuda"
+        assert torch.equal(read.cpu(), pixels[batch.cpu()])
+    assert torch.equal(whole(far).cpu(), pixels)

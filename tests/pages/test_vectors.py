@@ -270,7 +270,7 @@ def test_the_rows_in_the_order_of_a_backfill_can_be_taken_along(decided, visit, 
     app = visit("vectors", decision=decided.id)
     assert built["backfill-order.csv"]() == b"rank,row,share\n1,7,1.0\n"
     assert any(f"for {part}" in caption.value for caption in app.caption)
-    assert "label on every row in production" in texts(app), "what the orderings of the plan take"
+    assert "the class of every row in production" in texts(app), "what the orderings of the plan take"
     assert any("compat_core migrate" in code.value for code in app.code)
 
 
