@@ -80,7 +80,7 @@ def test_a_set_of_distant_images_has_subsets_that_share_them(pixels: torch.Tenso
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: pinned memory, read into by threads, has no stand-in")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU, and no stand-in for pinned memory")
 def test_batches_reach_a_gpu(pixels: torch.Tensor) -> None:
     far = DistantPixels(pixels, torch.device("cuda:0"))
     batches = torch.arange(40, device="cuda:0").split(7)
