@@ -91,10 +91,10 @@ Pixels = torch.Tensor | DistantPixels
 
 def placed(pixels: Pixels, device: torch.device) -> Pixels:
     """``pixels`` ``(N, C, S, S)`` uint8 on the device where there is room for them, else :class:`DistantPixels`."""
+    if isinstance(pixels, DistantPixels):
+        return pixels
     room = room_for_images(device)
-    if isinstance(pixels, DistantPixels) or (room is not None and pixels.nbytes > room):
-        return pixels if isinstance(pixels, DistantPixels) else DistantPixels(pixels.cpu(), device)
-    return pixels.to(device)
+    return pixels.to(device) if room is None or pixels.nbytes <= room else DistantPixels(pixels.cpu(), device)
 
 
 def whole(pixels: Pixels) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,15 @@ import pandas as pd
 import torch
 
 from compat_core.adapters import VectorMap
-from compat_core.retrieval.backfill import backfill_order
-from compat_core.retrieval.orderings import ORDERINGS
+from compat_core.retrieval.orderings import ORDERINGS, Gallery
+from compat_core.retrieval.orderings.base import BATCH_ROWS
 from compat_core.vectors import options as ways
 from compat_core.vectors.decision import Evidence
 from compat_core.vectors.given import Given
 from compat_core.vectors.option_maker import Orderable, unsure_rows
 from compat_core.vectors.options import Option, order_of
-from compat_core.vectors.plan import usable_orders
 
 ORDER_FILE = "backfill-order.csv"
-BATCH_ROWS = 65_536
 
 
 def order_sentence(option: str) -> str:
@@ -59,19 +57,15 @@ def order_of_all(given: Given, option: Option, distance: str, seed: int) -> np.n
         distance: how the gallery is searched.
         seed: of a random ordering.
     """
-    name, fitted, count = order_of(option.name), option.vector_map, len(given.old)
+    ordering, fitted, count = ORDERINGS.get(order_of(option.name)), option.vector_map, len(given.old)
     if fitted is None:
         raise ValueError(f"{option.name} maps nothing")
-    if name == ways.RANDOM:
+    if ordering.name == ways.RANDOM:
         return ways.random_order(count, seed)
     known = Orderable.of(np.arange(count), given.labels, given.weights)
-    if name == "class-mean" and known.labels is not None:
-        return np.argsort(-_far_from_class_mean(given, fitted, known.labels, distance), kind="stable")
-    if name in ("class", "popularity", "sigma"):  # these look at no vector but through the map's doubt
-        scores = known.weights if name == "popularity" else _unsure(given, fitted) if name == "sigma" else None
-        return backfill_order(name, np.zeros((count, 1), dtype=np.float32), labels=known.labels, scores=scores)
-    mapped = np.concatenate([rows for _, rows in _mapped(given, fitted)])
-    return usable_orders(mapped, known.labels, known.weights, _unsure(given, fitted), distance)[name]
+    rows = _MappedRows(given, fitted)
+    unsure = rows.unsure() if "uncertainty" in ordering.needs else None
+    return ordering.order(Gallery(rows, known.labels, None, unsure, known.weights, distance=distance))
 
 
 def write_order(folder: Path, given: Given, evidence: Evidence, decided: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -97,45 +91,32 @@ def write_order(folder: Path, given: Given, evidence: Evidence, decided: Mapping
     return {"option": name, "order": order_of(name), "file": ORDER_FILE, "rows": len(order)}
 
 
-def _mapped(given: Given, fitted: VectorMap) -> Iterator[tuple[slice, np.ndarray]]:
-    """Some rows at a time through the map: where they stand, and ``(B, D_new)`` float32."""
-    for at, rows, side in _batches(given):
-        yield at, ways.mapped_rows(fitted, rows, side).numpy()
+class _MappedRows:
+    """Old rows ``(N, D_new)`` in the new space, mapped when they are asked for: a gallery need not fit into memory."""
 
+    def __init__(self, given: Given, fitted: VectorMap) -> None:
+        self.given, self.fitted = given, fitted
 
-def _batches(given: Given) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor | None]]:
-    for first in range(0, len(given.old), BATCH_ROWS):
-        at = slice(first, first + BATCH_ROWS)
-        rows, side = (
-            None if emb is None else torch.from_numpy(np.array(emb[at], dtype=np.float32))
-            for emb in (given.old, given.side)
-        )
-        if rows is not None:
-            yield at, rows, side
+    def __len__(self) -> int:
+        return len(self.given.old)
 
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        return ways.mapped_rows(self.fitted, *self._of_files(rows)).numpy()
 
-def _unsure(given: Given, fitted: VectorMap) -> np.ndarray | None:
-    parts = [unsure_rows(fitted, rows, side) for _, rows, side in _batches(given)]
-    found = [part for part in parts if part is not None]
-    return np.concatenate(found) if found else None
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.concatenate([self[at] for at in self._slices()]).astype(dtype or np.float32, copy=False)
 
+    def unsure(self) -> np.ndarray | None:
+        """How unsure the map is of each row ``(N,)``; None where it cannot tell."""
+        parts = [unsure_rows(self.fitted, *self._of_files(at)) for at in self._slices()]
+        found = [part for part in parts if part is not None]
+        return np.concatenate(found) if found else None
 
-def _far_from_class_mean(given: Given, fitted: VectorMap, codes: np.ndarray, distance: str) -> np.ndarray:
-    """Distance of every mapped row from the mean of its class ``(N,)``, as ``backfill_order`` has it.
+    def _slices(self) -> list[slice]:
+        return [slice(first, first + BATCH_ROWS) for first in range(0, len(self), BATCH_ROWS)]
 
-    In two passes, so that a gallery need not fit into memory.
-    """
+    def _of_files(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
+        def part(emb: Any) -> torch.Tensor:
+            return torch.from_numpy(np.array(emb[rows], dtype=np.float32))
 
-    def searched() -> Iterator[tuple[slice, np.ndarray]]:
-        for at, mapped in _mapped(given, fitted):
-            rows = mapped.astype(np.float64)
-            if distance == "cosine":
-                rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-            yield at, rows
-
-    counts = np.bincount(codes)
-    sums = np.zeros((len(counts), fitted.target_dim))
-    for at, rows in searched():
-        np.add.at(sums, codes[at], rows)
-    means = sums / np.maximum(counts, 1)[:, None]
-    return np.concatenate([np.linalg.norm(rows - means[codes[at]], axis=1) for at, rows in searched()])
+        return part(self.given.old), None if self.given.side is None else part(self.given.side)

@@ -1,15 +1,22 @@
-"""One small finished run for all page tests, and an app that shows it."""
+"""One small finished run and one decision for all page tests, and an app that shows them."""
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from compat_core.experiments.presets import configure
 from compat_core.experiments.runner import run_experiment
 from compat_core.experiments.store import RunStore
+from compat_core.reports.decision import decision_page
 from compat_core.spec import Spec, parse_specs
+from compat_core.vectors.decision import decide
+from compat_core.vectors.jobs import DecisionStore
+from compat_core.vectors.studies import per_query, studies
+from tests.vectors.worlds import better_new, quick
 
 ROOT = Path(__file__).parents[2]
 QUICK_FCT = Spec("fct", {"width": 32, "epochs": 3, "side_dim": 8, "side_epochs": 2, "views": 1}, "fct")
@@ -80,3 +87,37 @@ def visit():
         return app
 
     return open_page
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    """What ``decide`` writes, made once."""
+    given = better_new()
+    decision, evidence = decide(given, quick())
+    looked = studies(given, decision, evidence)
+    document = {
+        "schema_version": 1,
+        "decision": decision.to_dict(),
+        "studies": looked,
+        "inputs": {"old": {}},
+        "environment": {},
+    }
+    return json.loads(json.dumps(document)), per_query(given, evidence)
+
+
+@pytest.fixture
+def decided(written, empty):
+    """A store with one finished decision."""
+    job = DecisionStore(empty.root).create("shop vectors", ["--old", "o.npy", "--new", "n.npy"])
+    document, arrays = written
+    np.savez(job.path / "per_query.npz", **arrays)
+    (job.path / "decision.html").write_text(decision_page(document))
+    (job.path / "decision.json").write_text(json.dumps(document))
+    return job
+
+
+@pytest.fixture
+def started(monkeypatch):
+    jobs = []
+    monkeypatch.setattr("compat_core.vectors.jobs.DecisionJob.start", lambda job: jobs.append(job))
+    return jobs

@@ -6,7 +6,9 @@ import pytest
 
 from compat_core.experiments import files
 from compat_core.experiments.artefacts import Artefacts
+from compat_core.experiments.store import RunStore
 from compat_core.reports.backfill_bill import AXES
+from tests.pages.test_pages import table_with, texts
 
 
 def test_a_second_look_parses_no_results_and_loads_no_networks(copied, visit, monkeypatch):
@@ -58,3 +60,30 @@ def test_a_link_holds_the_axis(copied, visit):
     app = visit("backfill", **{"backfill-axis": AXES["money"]})
     control = app.segmented_control(key="backfill-axis")
     assert control.value == "money" and control.proto.query_param_key == "backfill-axis"
+
+
+def test_backfill_of_a_run_in_every_axis(finished, visit):
+    app = visit("backfill")
+    assert not app.error
+    for axis in ("items", "gpu_hours", "money", "days"):
+        app.segmented_control(key="backfill-axis").set_value(axis).run()
+        assert not app.exception and not app.error
+    table = table_with(app, "smallest share (95 %)")
+    assert set(table["of what a full backfill would still add"]) == {"90 %", "95 %", "99 %"}
+    before = table["money"].tolist()
+    assert visit("backfill", **{"backfill-costs-gpus": "8"}).number_input(key="backfill-costs-gpus").value == 8
+    app.number_input(key="backfill-costs-gpu_price").set_value(500.0).run()
+    table = table_with(app, "smallest share (95 %)")
+    assert table["money"].tolist() != before or set(before) == {"–"}
+
+
+def test_backfill_of_a_decision(decided, visit):
+    app = visit("backfill", source=decided.id)
+    assert not app.error
+    table = table_with(app, "smallest share (95 %)")
+    assert len(table) == 3 * len(decided.document()["studies"]["plan"])
+
+
+def test_backfill_with_nothing_says_what_to_do(empty, visit):
+    assert "demo" in texts(visit("backfill"))
+    assert RunStore(empty.root).list() == []

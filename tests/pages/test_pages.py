@@ -17,6 +17,12 @@ from compat_core.ui.frame import PAGES
 from compat_core.ui.sidebar import served_queue
 
 
+def table_with(app, column):
+    """The one table of the page that has this column."""
+    (found,) = [table.value for table in app.dataframe if column in table.value.columns]
+    return found
+
+
 def texts(app):
     elements = [*app.markdown, *app.caption, *app.error, *app.warning, *app.info, *app.success, *app.title]
     return "\n".join(str(element.value) for element in elements)

@@ -1,141 +1,16 @@
-"""Vectors and Backfill: bring vectors, see the answer and its bill, and what most of a full backfill takes."""
+"""Vectors: the answer and its bill, what carries it out, and who gets worse."""
 
-import io
 import json
-import shutil
 
 import numpy as np
 import pytest
 
-from compat_core.experiments.store import RunStore
-from compat_core.reports.decision import decision_page
 from compat_core.reports.frames import amount_text
-from compat_core.ui.words import literal
 from compat_core.vectors.bill import CostConfig
-from compat_core.vectors.decision import decide
 from compat_core.vectors.jobs import DecisionStore
 from compat_core.vectors.outcome import with_costs
 from compat_core.vectors.pictures import lost_queries
-from compat_core.vectors.studies import per_query, studies
-from tests.pages.test_pages import texts
-from tests.vectors.worlds import better_new, quick
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """What ``decide`` writes, made once."""
-    given = better_new()
-    decision, evidence = decide(given, quick())
-    looked = studies(given, decision, evidence)
-    document = {
-        "schema_version": 1,
-        "decision": decision.to_dict(),
-        "studies": looked,
-        "inputs": {"old": {}},
-        "environment": {},
-    }
-    return json.loads(json.dumps(document)), per_query(given, evidence)
-
-
-@pytest.fixture
-def decided(written, empty):
-    """A store with one finished decision."""
-    job = DecisionStore(empty.root).create("shop vectors", ["--old", "o.npy", "--new", "n.npy"])
-    document, arrays = written
-    np.savez(job.path / "per_query.npz", **arrays)
-    (job.path / "decision.html").write_text(decision_page(document))
-    (job.path / "decision.json").write_text(json.dumps(document))
-    return job
-
-
-def table_with(app, column):
-    (found,) = [table.value for table in app.dataframe if column in table.value.columns]
-    return found
-
-
-def npy(array):
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def started(monkeypatch):
-    jobs = []
-    monkeypatch.setattr("compat_core.vectors.jobs.DecisionJob.start", lambda job: jobs.append(job))
-    return jobs
-
-
-def test_two_uploads_start_a_decision(empty, visit, started):
-    app = visit("vectors")
-    assert app.button(key="vectors-start").disabled
-    given = better_new()
-    for name in ("old", "new"):
-        app.file_uploader(key=f"vectors-{name}").upload(
-            f"{name}.npy", npy(getattr(given, name)), "application/x-npy"
-        ).run()
-    app.number_input(key="vectors-config-pairs").set_value(123).run()
-    app.button(key="vectors-start").click().run()
-    assert not app.exception
-    (job,) = started
-    assert job.arguments[-2:] == ["--pairs", "123"] and job.title == "old.npy → new.npy"
-    np.testing.assert_array_equal(np.load(job.inputs / "old.npy"), given.old)
-
-
-def test_the_column_of_an_uploaded_table_is_asked_for(empty, visit, started):
-    app = visit("vectors")
-    given = better_new()
-    for name in ("old", "new"):
-        app.file_uploader(key=f"vectors-{name}").upload(
-            f"{name}.npy", npy(getattr(given, name)), "application/x-npy"
-        ).run()
-    rows = "".join(f"{row},{row % 7},{row % 3}\n" for row in range(500))
-    app.file_uploader(key="vectors-group").upload("items.csv", f"id,shelf,shop\n{rows}".encode(), "text/csv").run()
-    choice = app.selectbox(key="vectors-column-group")
-    assert choice.options == ["shelf", "shop", "id"] and choice.label == "Column of items.csv"
-    app = choice.set_value("shop").run()
-    app.button(key="vectors-start").click().run()
-    assert not app.exception
-    words = started[0].arguments
-    assert words[words.index("--group") + 1] == f"shop={started[0].inputs / 'group.csv'}:shop"
-
-
-def test_paths_that_are_not_there_are_said_and_kept_and_hide_nothing(empty, visit, started, tmp_path):
-    np.save(tmp_path / "new.npy", better_new().new)
-    app = visit("vectors")
-    app.segmented_control(key="vectors-source").set_value("paths").run()
-    app.text_input(key="vectors-path-old").set_value("/no/such/old.npy").run()
-    assert any("/no/such/old.npy" in error.value for error in app.error)
-    assert app.text_input(key="vectors-path-old").value == "/no/such/old.npy" and not app.exception
-    app.text_input(key="vectors-path-new").set_value(str(tmp_path / "new.npy")).run()
-    assert app.text_input(key="vectors-path-ages").value == "" and app.button(key="vectors-start").disabled
-    app.text_input(key="vectors-path-old").set_value(str(tmp_path / "new.npy")).run()
-    app.text_input(key="vectors-path-group").set_value(str(tmp_path / "new.npy")).run()
-    assert any("one dimension" in error.value for error in app.error)
-    app.text_input(key="vectors-path-group").set_value("").run()
-    app.button(key="vectors-start").click().run()
-    assert started[0].arguments[:2] == ["--old", str(tmp_path / "new.npy")]
-
-
-def test_files_that_do_not_fit_are_said_by_their_own_names(empty, visit, started):
-    app = visit("vectors")
-    given = better_new()
-    for name, array in (("old", given.old), ("new", given.new[:90])):
-        app.file_uploader(key=f"vectors-{name}").upload(f"shop-{name}.npy", npy(array), "application/x-npy").run()
-    (error,) = app.error
-    assert error.value.startswith("shop-new.npy: holds 90 rows, shop-old.npy 500")
-    assert app.button(key="vectors-start").disabled
-
-
-def test_names_of_files_are_shown_as_they_are(empty, visit, started):
-    app = visit("vectors")
-    bad = better_new().old.copy()
-    bad[7] = np.nan
-    app.file_uploader(key="vectors-old").upload("d *x* $y$ _q_.npy", npy(bad), "application/x-npy").run()
-    (error,) = app.error
-    assert error.value.startswith(literal("d *x* $y$ _q_.npy: row 7 is not finite"))
-    app.file_uploader(key="vectors-group").upload("*a* $b$.csv", b"shop,size\na,1\n", "text/csv").run()
-    assert app.selectbox(key="vectors-column-group").label == f"Column of {literal('*a* $b$.csv')}"
+from tests.pages.test_pages import table_with, texts
 
 
 def test_decisions_are_listed_by_name_and_state_and_unfinished_ones_removed(decided, visit, empty):
@@ -146,31 +21,6 @@ def test_decisions_are_listed_by_name_and_state_and_unfinished_ones_removed(deci
     assert any(text.startswith("broken · ") and text.endswith("· failed") for text in box.options)
     app.button(key="decisions-clean").click().run()
     assert [job.title for job in DecisionStore(empty.root).list()] == ["shop vectors"] and not app.exception
-
-
-def test_a_finished_run_brings_its_vectors(finished, visit, started):
-    app = visit("vectors")
-    app.segmented_control(key="vectors-source").set_value("run").run()
-    app.button(key="vectors-start").click().run()
-    (job,) = started
-    assert job.arguments[:2] == ["--run", finished.list()[0].id]
-    job.delete()
-
-
-@pytest.mark.parametrize("wrong", ['{"no_such_key": 1}', "{"])
-def test_a_run_with_a_broken_configuration_leaves_the_form_to_the_others(copied, visit, started, wrong):
-    (good,) = copied.list()
-    odd = copied.root / "odd"
-    shutil.copytree(good.path, odd)
-    (odd / "config.json").write_text(wrong)
-    app = visit("vectors")
-    app.segmented_control(key="vectors-source").set_value("run").run()
-    app.selectbox(key="vectors-run").set_value("odd").run()
-    assert len(app.error) == 1 and app.button(key="vectors-start").disabled
-    app = app.selectbox(key="vectors-run").set_value(good.id).run()
-    assert not app.error
-    app.button(key="vectors-start").click().run()
-    assert started[0].arguments[:2] == ["--run", good.id]
 
 
 def test_the_answer_stands_first_with_every_option_and_the_closer_look(decided, visit):
@@ -373,33 +223,3 @@ def test_an_adapter_below_the_status_quo_is_warned_of(decided, visit, migrating)
     assert not any("below the status quo" in warning.value for warning in app.warning)
     adapter_choice(app).set_value("mean-shift old→new").run()
     assert any("below the status quo" in warning.value for warning in app.warning)
-
-
-# -- Backfill ----------------------------------------------------------------------------------------------------------
-
-
-def test_backfill_of_a_run_in_every_axis(finished, visit):
-    app = visit("backfill")
-    assert not app.error
-    for axis in ("items", "gpu_hours", "money", "days"):
-        app.segmented_control(key="backfill-axis").set_value(axis).run()
-        assert not app.exception and not app.error
-    table = table_with(app, "smallest share (95 %)")
-    assert set(table["of what a full backfill would still add"]) == {"90 %", "95 %", "99 %"}
-    before = table["money"].tolist()
-    assert visit("backfill", **{"backfill-costs-gpus": "8"}).number_input(key="backfill-costs-gpus").value == 8
-    app.number_input(key="backfill-costs-gpu_price").set_value(500.0).run()
-    table = table_with(app, "smallest share (95 %)")
-    assert table["money"].tolist() != before or set(before) == {"–"}
-
-
-def test_backfill_of_a_decision(decided, visit):
-    app = visit("backfill", source=decided.id)
-    assert not app.error
-    table = table_with(app, "smallest share (95 %)")
-    assert len(table) == 3 * len(decided.document()["studies"]["plan"])
-
-
-def test_backfill_with_nothing_says_what_to_do(empty, visit):
-    assert "demo" in texts(visit("backfill"))
-    assert RunStore(empty.root).list() == []

@@ -12,7 +12,14 @@ import torch
 
 from compat_core.adapters import load_map
 from compat_core.cli import main
-from compat_core.vectors.backfill_list import listed_option, order_of_all, order_sentence, order_sentences, write_order
+from compat_core.vectors.backfill_list import (
+    _MappedRows,
+    listed_option,
+    order_of_all,
+    order_sentence,
+    order_sentences,
+    write_order,
+)
 from compat_core.vectors.decision import DecisionConfig, decide
 from compat_core.vectors.next_step import next_steps
 from compat_core.vectors.options import BACKFILL
@@ -126,13 +133,15 @@ def part_of(decision, order):
 @pytest.mark.parametrize("distance", ["cosine", "l2"])
 def test_every_row_is_listed_in_the_order_that_was_judged(ordered, order, distance, monkeypatch):
     given, decision, evidence = ordered
-    monkeypatch.setattr("compat_core.vectors.backfill_list.BATCH_ROWS", 64)
+    for module in ("compat_core.vectors.backfill_list", "compat_core.retrieval.orderings.base"):
+        monkeypatch.setattr(f"{module}.BATCH_ROWS", 64)
     judged = evidence.of(part_of(decision, "random"))[0]
     option = type(judged)(judged.name.replace("random", order), BACKFILL, "", 0.25, judged.scorer, judged.vector_map)
     found = order_of_all(given, option, distance, seed=3)
     assert sorted(found) == list(range(500))
     mapped = judged.vector_map(torch.from_numpy(np.asarray(given.old))).detach().numpy()
     expected = usable_orders(mapped, given.labels, given.weights, None, distance)
+    assert np.asarray(_MappedRows(given, judged.vector_map)) == pytest.approx(mapped, abs=1e-6)  # taken as a whole
     if order != "random":
         assert (found == expected[order]).all()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +19,20 @@ NEEDS = {
     "uncertainty": "a method that says how unsure it is of every row, as FastFill's",
     "weights": "how often every row is requested",
 }
+
+
+BATCH_ROWS = 65_536
+
+
+class Rows(Protocol):
+    """Vectors ``(N, D)`` that are taken a slice at a time, or as a whole by ``np.asarray``: an array, or rows that are
+    worked out when they are asked for, which need not fit into memory."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
+
+    def __array__(self, dtype: Any = None, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +49,7 @@ class Gallery:
         distance: how the gallery is searched: ``cosine``, ``l2`` or ``dot``.
     """
 
-    gallery_old: np.ndarray
+    gallery_old: Rows
     labels: np.ndarray | None = None
     gallery_new: np.ndarray | None = None
     uncertainty: np.ndarray | None = None
@@ -50,15 +65,21 @@ class Gallery:
         """Which of ``NEEDS`` are known."""
         return tuple(name for name in NEEDS if getattr(self, name) is not None)
 
-    def as_searched(self, rows: np.ndarray) -> np.ndarray:
+    def batches(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """The rows before their backfill as they are searched, some at a time: where they stand, and ``(B, D)``."""
+        for first in range(0, len(self), BATCH_ROWS):
+            at = slice(first, first + BATCH_ROWS)
+            yield at, self.as_searched(self.gallery_old[at])
+
+    def as_searched(self, rows: Rows) -> np.ndarray:
         """Rows between which far means what it means to a search: directions under ``cosine``, else as they are.
 
         Shape: ``(N, D)`` → ``(N, D)`` float64.
         """
-        rows = np.asarray(rows, dtype=np.float64)
+        whole = np.asarray(rows, dtype=np.float64)
         if self.distance != "cosine":
-            return rows
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+            return whole
+        return whole / np.maximum(np.linalg.norm(whole, axis=1, keepdims=True), 1e-12)
 
 
 @dataclass(frozen=True, slots=True)

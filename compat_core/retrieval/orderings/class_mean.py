@@ -8,17 +8,20 @@ from compat_core.retrieval.orderings.base import ORDERINGS, Gallery, Ordering, l
 
 
 def farthest_from_class_mean(gallery: Gallery, labels: np.ndarray) -> np.ndarray:
-    """Rows by falling ``‖x − mean of the rows of its class‖``, in the space that is searched.
+    """Rows by falling ``‖x − mean of the rows of its class‖``, in the space that is searched; two passes over the rows.
 
     Args:
         gallery: of N rows.
         labels: ``(N,)`` codes from 0.
     """
-    rows = gallery.as_searched(gallery.gallery_old)
-    sums = np.zeros((int(labels.max()) + 1, rows.shape[1]))
-    np.add.at(sums, labels, rows)
-    means = sums / np.maximum(np.bincount(labels, minlength=len(sums)), 1)[:, None]
-    return largest_first(np.linalg.norm(rows - means[labels], axis=1))
+    counts, sums = np.bincount(labels), np.zeros(0)
+    for at, rows in gallery.batches():
+        sums = sums if len(sums) else np.zeros((len(counts), rows.shape[1]))
+        np.add.at(sums, labels[at], rows)
+    means = sums / np.maximum(counts, 1)[:, None]
+    return largest_first(
+        np.concatenate([np.linalg.norm(rows - means[labels[at]], axis=1) for at, rows in gallery.batches()])
+    )
 
 
 ORDERINGS.add(
