@@ -78,6 +78,19 @@ def test_imports_point_one_way(path):
         assert LEVEL[parts[1]] < LEVEL[room(path)] or parts[1] == room(path), f"{path.name} imports {name}"
 
 
+def test_no_file_needs_itself():
+    """Files of one room may import each other, but not in a circle, not even for the sake of types.
+
+    A room's face stands for all its files, and is left out.
+    """
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources(CORE)}
+    needs = {name: {other for other in imports(path) if other in names} for name, path in names.items()}
+    assert sum(map(len, needs.values())) > len(names), "imports were not seen"
+    while leaves := {name for name, others in needs.items() if not others}:
+        needs = {name: others - leaves for name, others in needs.items() if name not in leaves}
+    assert not needs, f"in a circle, or above one: {sorted(needs)}"
+
+
 def test_only_the_app_imports_streamlit():
     for path in sources(CORE):
         if room(path) != "ui":

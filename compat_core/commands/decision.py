@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from compat_core.vectors.checks import Finding
-    from compat_core.vectors.decision import DecisionConfig
+    from compat_core.vectors.decision_config import DecisionConfig
     from compat_core.vectors.given import Given
     from compat_core.vectors.of_files import DecisionFiles
 
@@ -108,9 +108,9 @@ def _decide(arguments: argparse.Namespace) -> int:
     from compat_core.vectors.decision import decide
     from compat_core.vectors.deployment import check_threshold
     from compat_core.vectors.jobs import SCHEMA_VERSION
+    from compat_core.vectors.lost_queries import FOLDER, write_thumbnails
     from compat_core.vectors.next_step import in_document, next_steps
     from compat_core.vectors.of_files import given_from_files
-    from compat_core.vectors.pictures import FOLDER, write_thumbnails
     from compat_core.vectors.studies import per_query, studies
 
     config = _config(arguments)
@@ -171,7 +171,7 @@ def _tell(what: str) -> None:
 
 def _config(arguments: argparse.Namespace) -> DecisionConfig:
     from compat_core.vectors.bill import CostConfig
-    from compat_core.vectors.decision import DecisionConfig
+    from compat_core.vectors.decision_config import DecisionConfig
 
     costs = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in COSTS}
     chosen = {

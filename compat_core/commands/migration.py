@@ -184,7 +184,7 @@ def _split(arguments: argparse.Namespace) -> dict[str, int] | None:
         if arguments.judged is not None:
             raise CompatError("--judged", rule="says which pairs decide leaves out", fix="give its --pairs as well")
         return None
-    from compat_core.vectors.decision import DecisionConfig
+    from compat_core.vectors.decision_config import DecisionConfig
 
     judged = DecisionConfig().judged if arguments.judged is None else arguments.judged
     config = DecisionConfig(pairs=arguments.pairs, judged=judged, seed=arguments.seed)  # which refuses what decide does

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from compat_core.data.config import ScenarioConfig
 from compat_core.data.images import ImageSet
 from compat_core.experiments.artefacts import write_arrays
 from compat_core.experiments.evaluation import Means, SeedResults
+from compat_core.experiments.stages import Stages
 from compat_core.experiments.watch import Watch
 from compat_core.methods import Context, TrainedModel, match_dim
 from compat_core.metrics import METRICS, RetrievalScores, evaluate_retrieval, outcome_of
@@ -19,11 +20,8 @@ from compat_core.metrics.chain import chain_summary, chain_update_gains
 from compat_core.spec import Spec
 from compat_core.training.embedding import embed
 
-if TYPE_CHECKING:
-    from compat_core.experiments.runner import Execution
 
-
-def chain_seed(execution: Execution, seed: int, dataset: Dataset, train_images: ImageSet) -> SeedResults:
+def chain_seed(stages: Stages, seed: int, dataset: Dataset, train_images: ImageSet) -> SeedResults:
     """Train and evaluate every method's chain for one seed.
 
     Version t is trained on the t-th share of the images, with the method's constraint towards version t−1 only: vT
@@ -32,29 +30,29 @@ def chain_seed(execution: Execution, seed: int, dataset: Dataset, train_images: 
 
     Rows have cells ``vI/vJ`` (query version / gallery version) and ``paragonT``; verdicts compare vI/vJ with vJ/vJ.
     """
-    config, device = execution.config, execution.choice.device
+    config, device = stages.config, stages.choice.device
     labels = train_images.labels.cpu()
     parts = [old_subset(labels, ScenarioConfig(old_images=share), seed) for share in config.scenario.chain]
     images = [train_images.subset(part) for part in parts]
-    first = execution.version(seed, "v1", config.old, images[0], dataset.augment, "old")
+    first = stages.version(seed, "v1", config.old, images[0], dataset.augment, "old")
     free: list[TrainedModel] = [first]
     for step in range(1, len(parts)):
         label, role = f"paragon{step + 1}", f"new{step + 1}"
-        free.append(execution.version(seed, label, config.new, images[step], dataset.augment, role))
+        free.append(stages.version(seed, label, config.new, images[step], dataset.augment, role))
     results = SeedResults()
     chains = {
-        spec.label: _versions(execution, seed, spec, free, images, parts, dataset.augment) for spec in config.methods
+        spec.label: _versions(stages, seed, spec, free, images, parts, dataset.augment) for spec in config.methods
     }
-    execution.stage(f"seed {seed}: evaluation")
+    stages.begin(f"seed {seed}: evaluation")
     free_emb = [embed(model.embedder, dataset.test.images, device) for model in free]
     for method, versions in chains.items():
         vectors = [embed(model.embedder, dataset.test.images, device) for model in versions]
-        _evaluate(results, execution, seed, method, dataset.test, vectors, free_emb)
+        _evaluate(results, stages, seed, method, dataset.test, vectors, free_emb)
     return results
 
 
 def _versions(
-    execution: Execution,
+    stages: Stages,
     seed: int,
     spec: Spec,
     free: list[TrainedModel],
@@ -63,7 +61,7 @@ def _versions(
     augment: str,
 ) -> list[TrainedModel]:
     """v1 and every later version of one method."""
-    config, versions = execution.config, [free[0]]
+    config, versions = stages.config, [free[0]]
     for step in range(1, len(images)):
         positions = np.searchsorted(parts[step], parts[step - 1])  # a smaller share is part of a larger one
         context = Context(
@@ -75,19 +73,19 @@ def _versions(
             paragon=free[step],
             new_config=config.new,
             old_config=config.old if step == 1 else config.new,
-            job=execution.job(seed, f"{spec.label} v{step + 1}"),
+            job=stages.job(seed, f"{spec.label} v{step + 1}"),
             cache={},
             distance=config.distance,
             role=f"new{step + 1}",
-            watch=Watch(images[step], execution.choice.device, config.distance, seed).method,
+            watch=Watch(images[step], stages.choice.device, config.distance, seed).method,
         )
-        versions.append(execution.chained(context, spec, f"{spec.label} v{step + 1}"))
+        versions.append(stages.chained(context, spec, f"{spec.label} v{step + 1}"))
     return versions
 
 
 def _evaluate(
     results: SeedResults,
-    execution: Execution,
+    stages: Stages,
     seed: int,
     method: str,
     test: ImageSet,
@@ -98,31 +96,31 @@ def _evaluate(
     count = len(vectors)
     for later in range(count):
         for earlier in range(later + 1):
-            found[f"v{later + 1}/v{earlier + 1}"] = _search(execution, test, vectors[later], vectors[earlier])
+            found[f"v{later + 1}/v{earlier + 1}"] = _search(stages, test, vectors[later], vectors[earlier])
     for step in range(1, count):
-        found[f"paragon{step + 1}"] = _search(execution, test, free[step], free[step])
+        found[f"paragon{step + 1}"] = _search(stages, test, free[step], free[step])
     for cell, scores in found.items():
         per_query = {entry.name: entry.per_query(scores).astype(np.float32) for entry in METRICS}
-        write_arrays(execution.files.ranking_file(seed, method, cell), per_query)
+        write_arrays(stages.files.ranking_file(seed, method, cell), per_query)
     valid = found["v1/v1"].per_query.valid
     results.num_queries, results.num_skipped = found["v1/v1"].num_queries, found["v1/v1"].num_skipped
     results.chance = found["v1/v1"].chance
     columns = {
         (cell, entry.name): entry.per_query(scores)[valid] for cell, scores in found.items() for entry in METRICS
     }
-    means = Means(columns, execution.config.resamples)
+    means = Means(columns, stages.config.resamples)
     for cell, name in columns:
         results.row(method, seed, cell, name, means.of({(cell, name): 1.0}))
     for entry in METRICS:
         results.chain.append(_matrix(method, seed, entry.name, count, found, means))
 
 
-def _search(execution: Execution, test: ImageSet, query: torch.Tensor, gallery: torch.Tensor) -> RetrievalScores:
+def _search(stages: Stages, test: ImageSet, query: torch.Tensor, gallery: torch.Tensor) -> RetrievalScores:
     labels, ids = test.labels.numpy(), test.ids
     dim = max(query.shape[1], gallery.shape[1])
     return evaluate_retrieval(
         match_dim(query, dim), labels, match_dim(gallery, dim), labels, ids, ids,
-        distance=execution.config.distance, device=str(execution.choice.device),
+        distance=stages.config.distance, device=str(stages.choice.device),
     )  # fmt: skip
 
 

@@ -19,8 +19,16 @@ from compat_core.reports.markup import Panel, frame_panel
 from compat_core.reports.trade_off import trade_off_figure
 from compat_core.vectors.backfill_list import order_sentence
 from compat_core.vectors.bill import FLOAT_BYTES, CostConfig, Work, bill
+from compat_core.vectors.lost_queries import (
+    COLUMNS,
+    FOLDER,
+    PICTURED,
+    Thumbnail,
+    enlarged,
+    lost_queries,
+    read_thumbnails,
+)
 from compat_core.vectors.options import CEILING, NAIVE, RETRAIN, STATUS_QUO
-from compat_core.vectors.pictures import COLUMNS, FOLDER, PICTURED, Thumbnail, enlarged, lost_queries, read_thumbnails
 
 Decided = Mapping[str, Any]  # Decision.to_dict(), as decision.json holds it under "decision"
 
@@ -188,7 +196,7 @@ def decision_page(
 
     Args:
         document: the parsed file: ``decision``, ``inputs`` (name -> path's name, shape, sha256) and ``environment``.
-        lost: of :func:`compat_core.vectors.pictures.lost_queries`, under the option that was looked at;
+        lost: of :func:`compat_core.vectors.lost_queries.lost_queries`, under the option that was looked at;
             None leaves them out.
         thumbnails: pictures of items, by row.
     """

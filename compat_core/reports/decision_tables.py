@@ -11,8 +11,8 @@ import pandas as pd
 
 from compat_core.reports.decision import Decided, option_table
 from compat_core.vectors.harm import GroupChange, changes_under
+from compat_core.vectors.lost_queries import lost_queries
 from compat_core.vectors.options import STATUS_QUO
-from compat_core.vectors.pictures import lost_queries
 
 GROUP_COLUMNS = ["option", *GroupChange.__dataclass_fields__, "worse"]
 

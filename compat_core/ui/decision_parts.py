@@ -26,10 +26,10 @@ from compat_core.vectors.backfill_list import ORDER_FILE, order_sentence
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.harm import changes_under
 from compat_core.vectors.jobs import DECISION_FILE, PAGE_FILE, QUERIES_FILE, DecisionJob
+from compat_core.vectors.lost_queries import COLUMNS, FOLDER, PICTURED, enlarged, lost_queries, read_thumbnails
 from compat_core.vectors.next_step import in_document, next_steps
 from compat_core.vectors.options import STATUS_QUO
 from compat_core.vectors.outcome import with_costs
-from compat_core.vectors.pictures import COLUMNS, FOLDER, PICTURED, enlarged, lost_queries, read_thumbnails
 
 LISTED = 200  # lost queries shown
 SHOWN_OPTIONS = 20  # rows of the table before it scrolls

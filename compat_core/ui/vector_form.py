@@ -15,7 +15,7 @@ from compat_core.ui.frame import store
 from compat_core.ui.pickers import available_runs, follow_choice, in_address, is_chain, run_title, to_address, touched
 from compat_core.ui.words import error_box, literal
 from compat_core.vectors.bill import CostConfig
-from compat_core.vectors.decision import DecisionConfig
+from compat_core.vectors.decision_config import DecisionConfig
 from compat_core.vectors.jobs import DecisionJob, DecisionStore
 from compat_core.vectors.peek import InputFile, column_choices, peek_errors
 

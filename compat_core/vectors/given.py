@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from compat_core.adapters import Pairs
 from compat_core.errors import CompatError
+from compat_core.vectors.pictures import ItemPictures
 from compat_core.vectors.relevance import Relevance, from_judgements, from_labels, from_new_model
 from compat_core.vectors.space import Judging
-
-if TYPE_CHECKING:
-    from compat_core.vectors.pictures import ItemPictures
 
 FEWEST = 40
 FEWEST_CLASSES = 4  # to set two of them apart

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from compat_core.errors import CompatError
 from compat_core.vectors.alignment import misaligned_rows
 from compat_core.vectors.checks import SEE_CHECK, STOP, WARN, Finding, check_vectors, leakage, worst_first
-from compat_core.vectors.decision import DecisionConfig, split_of
+from compat_core.vectors.decision import split_of
+from compat_core.vectors.decision_config import DecisionConfig
 from compat_core.vectors.given import Given
 from compat_core.vectors.judgements import check_judgements
 from compat_core.vectors.matching import MatchedVectors

@@ -11,7 +11,7 @@ from typing import Any
 from compat_core.adapters import ADAPTERS
 from compat_core.spec import Spec
 from compat_core.vectors.backfill_list import ORDER_FILE
-from compat_core.vectors.decision import DecisionConfig
+from compat_core.vectors.decision_config import DecisionConfig
 from compat_core.vectors.file_spec import FileSpec
 from compat_core.vectors.options import order_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,15 +12,13 @@ import torch
 from compat_core.adapters import ADAPTERS, Adapter, Pairs, VectorMap
 from compat_core.errors import Cancelled, CompatError
 from compat_core.vectors import options as ways
+from compat_core.vectors.decision_config import DecisionConfig
 from compat_core.vectors.given import Given
 from compat_core.vectors.judge import judge
 from compat_core.vectors.options import Option
 from compat_core.vectors.plan import choosable, usable_orders
 from compat_core.vectors.relevance import Relevance
 from compat_core.vectors.space import Judging
-
-if TYPE_CHECKING:
-    from compat_core.vectors.decision import DecisionConfig
 
 SLERP_WEIGHTS = (0.2, 0.4, 0.6, 0.8)
 SLERP_MAP = "procrustes"

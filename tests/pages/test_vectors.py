@@ -8,8 +8,8 @@ import pytest
 from compat_core.reports.frames import amount_text
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.jobs import DecisionStore
+from compat_core.vectors.lost_queries import lost_queries
 from compat_core.vectors.outcome import with_costs
-from compat_core.vectors.pictures import lost_queries
 from tests.pages.test_pages import table_with, texts
 
 

@@ -20,7 +20,8 @@ from compat_core.vectors.backfill_list import (
     order_sentences,
     write_order,
 )
-from compat_core.vectors.decision import DecisionConfig, decide
+from compat_core.vectors.decision import decide
+from compat_core.vectors.decision_config import DecisionConfig
 from compat_core.vectors.next_step import next_steps
 from compat_core.vectors.options import BACKFILL
 from compat_core.vectors.plan import usable_orders

@@ -1,6 +1,5 @@
-"""Pictures of items from arrays and from paths, and which queries they are kept for."""
+"""Pictures of items from arrays, from paths, and from folders and archives."""
 
-import io
 import shutil
 
 import numpy as np
@@ -8,23 +7,9 @@ import pytest
 from PIL import Image
 
 from compat_core.errors import CompatError
-from compat_core.vectors.pictures import (
-    ItemPictures,
-    enlarged,
-    lost_queries,
-    open_pictures,
-    read_thumbnails,
-    write_thumbnails,
-)
+from compat_core.vectors.pictures import open_pictures
 
 PIXELS = np.arange(5 * 8 * 6, dtype=np.uint8).reshape(5, 8, 6)
-FOUND = {  # three queries, items 4, 3 and 1, under the status quo and one other option
-    "options": np.array(["status quo", "naive swap"]),
-    "queries": np.array([4, 3, 1]),
-    "top_1": np.array([[1, 1, 0], [0, 0, 1]], dtype=np.float64),
-    "first_item": np.array([[0, 1, 2], [2, 2, 3]]),
-    "average_precision": np.array([[0.9, 0.9, 0.1], [0.5, 0.2, 0.8]]),
-}
 
 
 @pytest.mark.parametrize("shape", [(5, 8, 6), (5, 8, 6, 1), (5, 1, 8, 6)])
@@ -105,29 +90,3 @@ def test_what_is_no_picture(tmp_path, array):
     np.save(tmp_path / "images.npy", array)
     with pytest.raises(CompatError, match="uint8"):
         open_pictures(tmp_path / "images.npy")
-
-
-def test_lost_queries_are_called_by_id_and_label_where_items_have_them():
-    called = FOUND | {
-        "judged": np.array([0, 1, 2, 3, 4]),
-        "ids": np.array(list("abcde")),
-        "labels": np.array(list("xxyyx")),
-    }
-    lost = lost_queries(called, "naive swap")
-    assert lost["query_id"].tolist() == ["d", "e"] and lost["first_now_id"].tolist() == ["c", "c"]
-    assert lost["query_label"].tolist() == ["y", "x"] and lost["first_before_label"].tolist() == ["x", "x"]
-    assert not [column for column in lost_queries(FOUND, "naive swap") if column.endswith(("_id", "_label"))]
-
-
-def test_lost_queries_are_kept_as_pictures_with_captions(tmp_path):
-    lost = lost_queries(FOUND, "naive swap")
-    assert lost["query"].tolist() == [3, 4]  # the larger loss first; the third query was won
-    (unread,) = write_thumbnails(
-        tmp_path, ItemPictures(lambda row: None if row == 2 else Image.fromarray(PIXELS[row]), "item {}".format), FOUND
-    )
-    assert unread.sentence == "1 of 5 pictures could not be shown: missing or unreadable" and unread.rows == (2,)
-    kept = read_thumbnails(tmp_path, [0, 1, 2, 3, 4])
-    assert sorted(kept) == [0, 1, 3, 4] and kept[3].caption == "item 3"
-    large = Image.open(io.BytesIO(enlarged(kept[3].png)))
-    assert large.size == (48, 64) and np.array_equal(np.asarray(large)[::8, ::8], PIXELS[3])
-    assert read_thumbnails(tmp_path / "elsewhere", [1]) == {}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from compat_core.vectors.decision import DecisionConfig
+from compat_core.vectors.decision_config import DecisionConfig
 from compat_core.vectors.given import Given
 
 QUICK = {"resamples": 300, "judged": 200, "queries": 100}
