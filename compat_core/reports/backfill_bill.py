@@ -94,6 +94,11 @@ def needed_lines(curves: Sequence[Curve], priced: Priced) -> pd.DataFrame:
     return table.astype(types | {"items": "Int64"}) if lines else table
 
 
+def orders_without_gain(curves: Sequence[Curve]) -> list[str]:
+    """Orderings of which no share can be named: at their end stands no more than at their beginning."""
+    return [curve.order for curve in curves if all(share is None for share, *_ in curve.needed.values())]
+
+
 def _percent(fraction: float | None) -> float | None:
     return None if fraction is None else 100 * fraction
 

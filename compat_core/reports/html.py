@@ -28,6 +28,7 @@ from compat_core.reports.held import check_held
 from compat_core.reports.html_page import HtmlPage
 from compat_core.reports.html_studies import add_backfill, add_protocols, add_subgroups, in_metrics
 from compat_core.reports.markup import Panel, frame_panel, summary_panels
+from compat_core.reports.pareto import pareto_figure
 from compat_core.reports.tables import SUMMARY_NOTE
 from compat_core.reports.verdicts import MARKS, claims_sentences, stored_verdicts, verdict_table
 
@@ -198,7 +199,7 @@ class _Page(HtmlPage):
         measured = {row["metric"] for one in as_list(results) for row in one["rows"]}
         held = [name for name in ("mAP", *self.metrics) if f"recovered_gain({name})" in measured]
         metric = in_metrics(self, self.metrics, held, "Cost and recovered gain are")[0]
-        figure = figures.pareto_figure(results, metric, methods, self.order)
+        figure = pareto_figure(results, metric, methods, self.order)
         self.figure(figure, alt_text("pareto", results, metric=metric, methods=methods))
 
     def worst_classes(self, results: Results) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -17,8 +18,24 @@ _POLICY = (
     "form-action 'none'"
 )
 _PLOT_CONFIG = {"displaylogo": False, "responsive": True, "plotlyServerURL": ""}
-# auto-fill: a pair's columns are there before its second figure is. The first is drawn as soon as the browser reads it,
-# and would keep the width of the whole row.
+# A page of sixty figures is read from its top: each is drawn when it comes near, all of them before a print.
+_DRAWING = """
+const plots = Array.from(document.querySelectorAll('script.plot'), (data) => data.previousElementSibling);
+function draw(plot) {
+  const data = plot.nextElementSibling;
+  if (plot.classList.contains('js-plotly-plot')) return;
+  const figure = JSON.parse(data.textContent);
+  plot.style.height = '';
+  Plotly.newPlot(plot, figure.data, figure.layout, CONFIG);
+}
+const near = new IntersectionObserver((seen) => seen.filter((one) => one.isIntersecting).forEach((one) => {
+  near.unobserve(one.target);
+  draw(one.target);
+}), {rootMargin: '600px'});
+plots.forEach((plot) => near.observe(plot));
+addEventListener('beforeprint', () => plots.forEach(draw));
+""".replace("CONFIG", json.dumps(_PLOT_CONFIG))
+# auto-fill: the last of an odd number of figures keeps its half of the row
 _STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1b1f24; --soft: #57606a; --rule: #d0d7de; --band: #f6f8fa; }
 @media (prefers-color-scheme: dark) {
@@ -63,7 +80,7 @@ class HtmlPage:
             f"<title>{escape(title)}</title><style>{_STYLE}</style>{code}"
         )
         opening = f"<header><h1>{escape(title)}</h1><p>{escape(intro)}</p></header>"
-        main = "<main>{}</main>".format("\n".join(self.parts))
+        main = "<main>{}</main>".format("\n".join(self.parts)) + (f"<script>{_DRAWING}</script>" if code else "")
         return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{opening}\n{main}</body></html>\n'
 
     def heading(self, text: str, level: int = 2) -> None:
@@ -115,11 +132,10 @@ class HtmlPage:
     def figure(self, figure: go.Figure, alt: str) -> None:
         """An interactive figure with its description below it."""
         self.num_figures += 1
-        code = figure.to_html(
-            config=_PLOT_CONFIG, include_plotlyjs=False, full_html=False, div_id=f"figure-{self.num_figures}",
-            default_height=f"{figure.layout.height}px",
-        )  # fmt: skip
+        data = figure.to_json().replace("<", "\\u003c")  # no name may end the script it stands in
         words = escape(alt, quote=True)
         self.parts.append(
-            f'<figure><div role="img" aria-label="{words}">{code}</div><figcaption>{words}</figcaption></figure>'
+            f'<figure><div role="img" aria-label="{words}"><div style="height: {figure.layout.height}px"></div>'
+            f'<script type="application/json" class="plot">{data}</script></div>'
+            f"<figcaption>{words}</figcaption></figure>"
         )

@@ -40,6 +40,28 @@ def level_of(cell: str, height: float, words: str) -> Level:
     return Level(height, words, role(cell).color, role(cell).dash)
 
 
+def new_figure(title: str, x_title: str = "", y_title: str = "", height: int = 440) -> go.Figure:
+    """An empty figure that fits light and dark pages, ``height`` pixels high; titles may hold a little HTML."""
+    figure = go.Figure()
+    return figure.update_layout(
+        template=TEMPLATE, title={"text": title, "x": 0, "xanchor": "left"}, height=height, paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR, uirevision="compatbench", margin={"l": 60, "r": 20, "t": 60, "b": 60},
+        xaxis_title=x_title, yaxis_title=y_title, hovermode="closest",
+        legend={"bgcolor": CLEAR, "font": {"size": 13}, "itemsizing": "constant"},
+    )  # fmt: skip
+
+
+def tips(figure: go.Figure) -> list[float]:
+    """Both ends of every bar or point with its whisker, in units of the y axis."""
+    ends = []
+    for trace in figure.data:
+        ups, downs = (trace.error_y[side] or [None] * len(trace.y) for side in ("array", "arrayminus"))
+        for height, up, down in zip(trace.y, ups, downs, strict=True):
+            if height is not None:
+                ends += [height + (up or 0.0), height - (down or 0.0)]
+    return ends
+
+
 def hold(figure: go.Figure, heights: Sequence[float]) -> None:
     """Give the y axis a range that holds ``heights`` (in its units), with some room: plotly's own ignores lines across.
 

@@ -98,3 +98,8 @@ def method_style(method: str, order: Sequence[str]) -> MethodStyle:
         index = order.index(name) if name in order else place
         shift = 1 + zlib.crc32(params.encode()) % (len(METHOD_SYMBOLS) - 1) if params else 0
     return MethodStyle(METHOD_COLORS[index % len(METHOD_COLORS)], METHOD_SYMBOLS[(index + shift) % len(METHOD_SYMBOLS)])
+
+
+def style_of(name: str, names: Sequence[str], order: Sequence[str]) -> MethodStyle:
+    """A method's own look; over several runs (``run · method``) the place in the figure, to keep series apart."""
+    return method_style(name, names if " · " in name or not order else order)

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from compat_core.reports.frames import points_text
+from compat_core.reports.labels import Canvas, Mark, free_labels
 from compat_core.reports.layout import CLEAR, MARGIN, add_levels, level_of
-from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS, role
+from compat_core.reports.roles import METHOD_COLORS, METHOD_SYMBOLS
 from compat_core.vectors.options import CEILING
 
 KINDS = ("reference", "migrate", "map queries", "two spaces", "part backfill", "retrain")
 LOG_FROM = 100  # times the smallest cost, from which costs are drawn in powers of ten
 SMALLEST_SPAN = 0.01  # of gain below the status quo that is always in view
-HEIGHT_PX, NARROW_PX = 460, 620  # of the figure; of its plot area where the page is narrow
-PLOT_HEIGHT_PX = 290
-BESIDE_PX = 70  # of the margin beside the plot area that labels may use
-LETTER_PX, LINE_PX, POINT_PX = 6.5, 15, 9  # of a label; half of a marker, with room
-# Where a label may stand from its point, in pixels right and up: its anchor and both distances.
-PLACES = [
-    (anchor, right, up)
-    for up in (0, 16, -16, 32, -32, 48, -48, 64, -64, 80, -80)
-    for anchor, right in (("left", 12), ("right", -12))
-]
+HEIGHT_PX = 460
+SIDE_ROOM = 0.07  # of the range, left and right of the points
 
 
 def trade_off_figure(table: pd.DataFrame, metric: str) -> go.Figure:
@@ -103,41 +96,15 @@ def _names(table: pd.DataFrame, bottom: float, top: float, log: bool) -> list[Ma
     """Labels of the options worth naming; one that finds no free place is left to the hover."""
     cost = table["money"].map(math.log10) if log else table["money"]
     width = max(cost.max() - cost.min(), 1e-12)
-    right = (NARROW_PX * (0.06 + 0.88 * (cost - cost.min()) / width)).tolist()
-    heights = PLOT_HEIGHT_PX * (table[["gain", "gain_low", "gain_high"]] - bottom) / (top - bottom)
-    up, lows, highs = (heights[name].tolist() for name in heights)
-    taken = [
-        (x - POINT_PX, x + POINT_PX, min(y - POINT_PX, low), max(y + POINT_PX, high))
-        for x, y, low, high in zip(right, up, lows, highs, strict=True)
+    # plotly leaves some room beside the first and the last point
+    canvas = Canvas((cost.min() - SIDE_ROOM * width, cost.max() + SIDE_ROOM * width), (100 * bottom, 100 * top))
+    gains = 100 * table[["gain", "gain_low", "gain_high"]]
+    marks = [
+        Mark(money, gain, money, money, low, high)
+        for money, (gain, low, high) in zip(cost, gains.itertuples(index=False), strict=True)
     ]
-    zero = PLOT_HEIGHT_PX * -bottom / (top - bottom)
-    taken.append((NARROW_PX, NARROW_PX + BESIDE_PX, zero - LINE_PX, zero + LINE_PX))  # the words "status quo"
-    labels: list[Mapping[str, Any]] = []
-    for option in worth_naming(table):
-        row = table["option"].tolist().index(option)
-        words = short_name(option)
-        for anchor, away, above in PLACES:
-            box = _box(right[row] + away, up[row] + above, LETTER_PX * len(words), anchor)
-            inside = box[0] >= 0 and box[1] <= NARROW_PX + BESIDE_PX and box[2] >= 0 and box[3] <= PLOT_HEIGHT_PX
-            if inside and _free(box, taken):
-                taken.append(box)
-                labels.append(
-                    {"x": float(cost.iloc[row]), "y": 100 * float(table["gain"].iloc[row]), "text": words,
-                     "xanchor": anchor, "ax": away, "ay": -above, "showarrow": True, "arrowhead": 0, "arrowwidth": 1,
-                     "standoff": 6, "arrowcolor": role("old/old").color,
-                     "font": {"weight": "bold" if table["recommended"].iloc[row] else "normal"}}
-                )  # fmt: skip
-                break
-    return labels
-
-
-Box = tuple[float, float, float, float]  # left, right, bottom, top, in pixels
-
-
-def _box(right: float, up: float, width: float, anchor: str) -> Box:
-    left = right if anchor == "left" else right - width
-    return left, left + width, up - LINE_PX / 2, up + LINE_PX / 2
-
-
-def _free(box: Box, taken: Sequence[Box]) -> bool:
-    return not any(box[0] < b[1] and b[0] < box[1] and box[2] < b[3] and b[2] < box[3] for b in taken)
+    options = table["option"].tolist()
+    words = {options.index(option): short_name(option) for option in worth_naming(table)}
+    labels = free_labels(marks, words, canvas, [canvas.beside(0)])
+    chosen = table["recommended"].tolist()
+    return [label | {"font": {"weight": "bold" if chosen[number] else "normal"}} for number, label in labels.items()]

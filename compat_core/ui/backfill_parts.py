@@ -13,7 +13,14 @@ from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.run import Run
 from compat_core.experiments.store import RunStore
 from compat_core.reports.backfill import references
-from compat_core.reports.backfill_bill import AXES, Priced, needed_lines, needed_table, priced_figure
+from compat_core.reports.backfill_bill import (
+    AXES,
+    Priced,
+    needed_lines,
+    needed_table,
+    orders_without_gain,
+    priced_figure,
+)
 from compat_core.reports.backfill_curves import Curve, curve_of_run, curves_of_plan
 from compat_core.reports.decision_studies import levels_of_decision
 from compat_core.reports.tables import READ, frame_to_format
@@ -107,6 +114,13 @@ def show(source: Source, costs: CostConfig, items: int) -> None:
         "counts from the status quo to the ceiling."
     )
     numbers = needed_lines(curves, priced)
+    gainless = orders_without_gain(curves)
+    if gainless:
+        st.info(
+            f"Here a full backfill adds nothing that these queries can show to a gallery {source.note}, so no share "
+            f"is named for {', '.join(gainless)}.",
+            icon=":material/check:",
+        )
     table = needed_table(numbers)
     st.dataframe(table, hide_index=True, width="stretch", key="backfill-needed", alt="Shares needed, with their bill")
     download_table(

@@ -16,6 +16,7 @@ from compat_core.reports import figures
 from compat_core.reports.alt import alt_text
 from compat_core.reports.backfill import CURVES_NOTE, backfill_figure, backfill_table
 from compat_core.reports.html import html_report
+from compat_core.reports.pareto import pareto_figure
 from compat_core.reports.tables import (
     baseline_deltas,
     frame_to_format,
@@ -128,7 +129,7 @@ def trade_off(results: Results, metric: str) -> None:
         "backfilling. 100 % is the ceiling, 0 % the status quo; below it the upgrade hurts."
     )
     named = lettered(results)
-    figure = figures.pareto_figure(named, metric, labels(named), METHODS.names())
+    figure = pareto_figure(named, metric, labels(named), METHODS.names())
     _draw(figure, "pareto", alt_text("pareto", named, metric=metric))
     table = summary_table([row for one in results for row in one["rows"]], (metric,))
     download_table(f"summary-{metric}", "summary-get", lambda kind: frame_to_format(table, kind, f"summary, {metric}"))

@@ -9,8 +9,8 @@ import streamlit as st
 from compat_core.experiments import queue
 from compat_core.experiments.advice import BAD_INPUT, BUG
 from compat_core.experiments.run import Run
-from compat_core.reports.figures import loss_figure, watch_figure
 from compat_core.reports.frames import percent_text
+from compat_core.reports.training_figures import loss_figure, watch_figure
 from compat_core.ui.frame import shown_errors, store
 from compat_core.ui.pickers import ago, duration
 from compat_core.ui.words import error_box, literal

@@ -11,7 +11,7 @@ from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.projection import ProjectionConfig
 from compat_core.experiments.run import Run
 from compat_core.reports.alt import alt_text
-from compat_core.reports.figures import umap_figure
+from compat_core.reports.space_figure import umap_figure
 from compat_core.reports.tables import frame_to_format
 from compat_core.ui.compare_parts import CHART
 from compat_core.ui.downloads import download_table

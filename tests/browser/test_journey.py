@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,16 +16,9 @@ from PIL import Image
 
 from tests.vectors.worlds import better_new
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements-dev.txt)")
-
 ROOT = Path(__file__).parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +50,6 @@ def _up(port: int, server: subprocess.Popen) -> int:
         except OSError:
             time.sleep(0.2)
     raise RuntimeError("the server did not start")
-
-
-@pytest.fixture(scope="module")
-def page(address):
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        tab = browser.new_page(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
-        tab.set_default_timeout(60_000)
-        yield tab
-        browser.close()
 
 
 def no_exception(page):

@@ -34,6 +34,17 @@ def test_what_the_method_does_to_old_rows_is_said(copied, visit):
     assert "old, as bct-sys leaves them" in "\n".join(caption.value for caption in app.caption)
 
 
+def test_where_no_share_is_named_the_page_says_why(copied, visit):
+    (run,) = copied.list()
+    results = run.results()
+    for entry in results["backfill"]:
+        if entry["method"] == "fct" and entry["order"] == "oracle":
+            entry["share_for"] = dict.fromkeys(entry["share_for"])
+    files.write_json(run.path / "results.json", results)
+    said = [box.value for box in visit("backfill").info]
+    assert any("adds nothing" in text and "oracle" in text for text in said)
+
+
 @pytest.fixture
 def older(copied):
     """A finished run that is not the one shown first."""

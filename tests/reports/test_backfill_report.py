@@ -8,7 +8,7 @@ import pytest
 
 from compat_core.errors import CompatError
 from compat_core.reports.backfill import backfill_figure, backfill_table
-from compat_core.reports.backfill_bill import Priced, needed_lines, needed_table, priced_figure
+from compat_core.reports.backfill_bill import Priced, needed_lines, needed_table, orders_without_gain, priced_figure
 from compat_core.reports.backfill_curves import LOOKS, Curve, order_look
 from compat_core.reports.frames import amount_text
 from compat_core.reports.layout import LEVEL_LINE_PX, LEVEL_PLOT_PX, REFERENCES
@@ -139,3 +139,9 @@ def test_small_bills_of_shares_are_not_shown_as_nothing():
     line = needed_table(needed_lines([CURVE], priced)).iloc[0]
     assert (line["items"], line["GPU-hours"]) == ("25,000", "0.0139")
     assert line["money"] == amount_text(priced.at(0.5)["money"]) != "0.0"
+
+
+def test_orderings_of_which_no_share_can_be_named():
+    flat = dataclasses.replace(CURVE, order="oracle", needed={0.9: (None, None, None), 0.99: (None, None, None)})
+    assert orders_without_gain([CURVE, flat]) == ["oracle"]
+    assert orders_without_gain([CURVE]) == []

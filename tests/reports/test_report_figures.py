@@ -10,7 +10,10 @@ import pytest
 from compat_core.errors import CompatError
 from compat_core.reports import figures
 from compat_core.reports.alt import alt_text
+from compat_core.reports.pareto import pareto_figure
 from compat_core.reports.roles import CLASS_COLORS, ROLES, method_style, role
+from compat_core.reports.space_figure import umap_figure
+from compat_core.reports.training_figures import loss_figure, watch_figure
 from tests.reports.sample import sample_results
 
 EVENTS = [
@@ -42,11 +45,11 @@ def _all(results):
         figures.matrix_heatmap(results, "fct"),
         figures.cmc_figure(results),
         figures.precision_recall_figure(results),
-        figures.pareto_figure(results),
+        pareto_figure(results),
         figures.metric_bars(results),
-        figures.loss_figure(EVENTS),
-        figures.watch_figure(EVENTS),
-        figures.umap_figure(_points()),
+        loss_figure(EVENTS),
+        watch_figure(EVENTS),
+        umap_figure(_points()),
     ]
 
 
@@ -124,17 +127,17 @@ def test_several_runs_are_told_apart():
 def test_classes_have_ten_colours_and_a_legend_while_they_are_few():
     assert len(set(CLASS_COLORS)) == 20
     few = pd.concat([_points().assign(label=f"class {index}", id=str(index)) for index in range(10)])
-    legend = [trace for trace in figures.umap_figure(few, "label").data if trace.legend == "legend2"]
+    legend = [trace for trace in umap_figure(few, "label").data if trace.legend == "legend2"]
     assert len({trace.marker.color for trace in legend}) == 10
     many = pd.concat([_points().assign(label=f"class {index}", id=str(index)) for index in range(21)])
-    assert not [trace for trace in figures.umap_figure(many, "label").data if trace.legend == "legend2"]
+    assert not [trace for trace in umap_figure(many, "label").data if trace.legend == "legend2"]
 
 
 def test_curves_that_are_missing_are_an_error(results):
     with pytest.raises(CompatError, match="hold no cmc curve"):
         figures.cmc_figure(results, ["fct"], seed=9)
     with pytest.raises(CompatError, match="hold no method"):
-        figures.pareto_figure([])
+        pareto_figure([])
 
 
 def test_precision_recall(results):
@@ -144,7 +147,7 @@ def test_precision_recall(results):
 
 
 def test_pareto(results):
-    figure = figures.pareto_figure(results)
+    figure = pareto_figure(results)
     assert [trace.name for trace in figure.data] == ["independent", "fct"]
     point = figure.data[1]
     assert (point.x[0], point.y[0]) == pytest.approx((0.0, 79.525), abs=0.01)
@@ -154,7 +157,7 @@ def test_pareto(results):
     for row in results["rows"]:
         if row["method"] == "fct" and row["metric"] == "recovered_gain(mAP)":
             row["value"] = None
-    figure = figures.pareto_figure(results)
+    figure = pareto_figure(results)
     assert [trace.name for trace in figure.data] == ["independent"]
     assert any("not defined: fct" in (note.text or "") for note in figure.layout.annotations)
 
@@ -179,22 +182,22 @@ def test_metric_bars(results):
 
 
 def test_loss_figure():
-    figure = figures.loss_figure(EVENTS)
+    figure = loss_figure(EVENTS)
     assert [trace.name for trace in figure.data] == ["seed 0: old: total", "seed 0: old: bct"]
     assert list(figure.data[0].x) == [1, 2, 3, 4]
     assert list(figure.data[0].y) == pytest.approx([3.0, 1.5, 1.0, 0.75])
-    named = figures.loss_figure([{**EVENTS[1], "name": "seed 0: old"}])
+    named = loss_figure([{**EVENTS[1], "name": "seed 0: old"}])
     assert named.data[0].name == "seed 0: old: total"
-    crowd = figures.loss_figure([{**EVENTS[1], "name": f"training {index}"} for index in range(5)])
+    crowd = loss_figure([{**EVENTS[1], "name": f"training {index}"} for index in range(5)])
     assert {(trace.name.endswith("total"), trace.visible) for trace in crowd.data} == {
         (True, True),
         (False, "legendonly"),
     }
     many = [{"kind": "train", "seed": 0, "name": "n", "step": i, "losses": {"total": 1.0}} for i in range(2501)]
-    trace = figures.loss_figure(many).data[0]
+    trace = loss_figure(many).data[0]
     assert len(trace.x) <= 1000
     assert (trace.x[0], trace.x[-1]) == (0, 2500)
-    assert "no training steps yet" in figures.loss_figure([]).layout.annotations[0].text
+    assert "no training steps yet" in loss_figure([]).layout.annotations[0].text
 
 
 def test_watch_figure():
@@ -202,7 +205,7 @@ def test_watch_figure():
         return {"kind": "watch", "seed": 0, "name": name, "epoch": 1, "step": 7, "values": values}
 
     whole = {"new/new": 0.5, "new/old": 0.25, "old/old": 0.2}
-    figure = figures.watch_figure([*EVENTS, watched("old", {"old/old": 0.4}), watched("bct", whole)])
+    figure = watch_figure([*EVENTS, watched("old", {"old/old": 0.4}), watched("bct", whole)])
     assert [(trace.name, trace.x[0], trace.y[0]) for trace in figure.data] == [
         ("seed 0: old: old/old", 7, pytest.approx(40)),
         ("seed 0: bct: new/new", 7, pytest.approx(50)),
@@ -211,16 +214,16 @@ def test_watch_figure():
     ]
     dashes = {trace.name.split(": ")[-1]: trace.line.dash for trace in figure.data}
     assert dashes["new/old"] == "solid" and len(set(dashes.values())) == 3
-    crowd = figures.watch_figure([watched(f"training {index}", whole) for index in range(5)])
+    crowd = watch_figure([watched(f"training {index}", whole) for index in range(5)])
     assert {trace.visible for trace in crowd.data if trace.name.endswith("new/old")} == {True}
     assert {trace.visible for trace in crowd.data if not trace.name.endswith("new/old")} == {"legendonly"}
-    plain = figures.watch_figure([watched(f"training {index}", {"new/new": 0.5}) for index in range(5)])
+    plain = watch_figure([watched(f"training {index}", {"new/new": 0.5}) for index in range(5)])
     assert {trace.visible for trace in plain.data} == {True}, "nothing else would be left to see"
-    assert not figures.watch_figure(EVENTS).data
+    assert not watch_figure(EVENTS).data
 
 
 def test_umap_figure():
-    figure = figures.umap_figure(_points(), "correct", lines=("old", "new"))
+    figure = umap_figure(_points(), "correct", lines=("old", "new"))
     lines, old, wrong, new = figure.data
     assert (list(lines.x), list(lines.y)) == ([0.0, 5.0, None], [1.0, 1.0, None])
     assert [trace.name for trace in figure.data[1:]] == [
@@ -231,23 +234,23 @@ def test_umap_figure():
     assert old.type == "scattergl"
     assert "b&lt;" in wrong.text[0]
     assert "&lt;b&gt;one" in new.text[0]
-    by_version = figures.umap_figure(_points())
+    by_version = umap_figure(_points())
     assert by_version.data[0].marker.color == ROLES["old/old"].color
-    assert len(figures.umap_figure(_points(), "label").data[0].marker.color) == 2
+    assert len(umap_figure(_points(), "label").data[0].marker.color) == 2
     with pytest.raises(CompatError, match="did you mean 'label'"):
-        figures.umap_figure(_points(), "labels")
+        umap_figure(_points(), "labels")
     with pytest.raises(CompatError, match="lacks"):
-        figures.umap_figure(_points().drop(columns="id"))
+        umap_figure(_points().drop(columns="id"))
     with pytest.raises(CompatError, match="unknown version"):
-        figures.umap_figure(_points().replace({"version": {"new": "newer"}}))
+        umap_figure(_points().replace({"version": {"new": "newer"}}))
 
 
 def test_names_are_escaped():
     evil = "<script>alert(1)</script>%{x}"
     results = sample_results(methods=("independent", evil))
-    drawn = [figures.cmc_figure(results), figures.precision_recall_figure(results), figures.pareto_figure(results)]
+    drawn = [figures.cmc_figure(results), figures.precision_recall_figure(results), pareto_figure(results)]
     drawn += [figures.metric_bars(results), figures.matrix_heatmap(results, evil)]
-    drawn += [figures.loss_figure([{**EVENTS[1], "name": evil}])]
+    drawn += [loss_figure([{**EVENTS[1], "name": evil}])]
     for figure in drawn:
         text = json.dumps([[trace.name, trace.text, trace.hovertext, trace.hovertemplate] for trace in figure.data],
                           default=list) + str(figure.layout)  # fmt: skip

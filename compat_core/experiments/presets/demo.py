@@ -19,7 +19,7 @@ register(
         name="demo",
         title="Digits, five classes to ten",
         summary="The bundled digits: an old model that knows 0–4, a new one that knows all ten, and the "
-        f"{len(ALL_METHODS)} methods of the BCT and FCT papers between.",
+        f"{len(ALL_METHODS)} methods of the BCT, LCE and FCT papers between.",
         paper="FCT's class split (arXiv 2112.02805, section 5) in small",
         config=ExperimentConfig(
             title="Demo: digits",
