@@ -16,6 +16,7 @@ from compat_core.methods import METHODS
 from compat_core.metrics import METRICS, PROTOCOL_METRICS
 from compat_core.models import BACKBONES
 from compat_core.retrieval.orderings import NEEDS, ORDERINGS
+from compat_core.ui.words import literal
 
 
 def parameters(config: type) -> list[dict[str, Any]]:
@@ -50,14 +51,17 @@ def _found(entries: Iterable[Any], text: str) -> list[Any]:
     return found
 
 
-def _parameters(entry: Any, kind: str) -> None:
+def _parameters(entry: Any) -> None:
     rows = parameters(entry.config)
     if rows:
-        st.dataframe(
-            rows, hide_index=True, width="stretch", key=f"{kind}-{entry.name}", alt=f"Parameters of {entry.title}"
-        )
+        _table(rows, f"Parameters of {entry.title}")
     else:
         st.caption("No parameters.")
+
+
+def _table(rows: list[dict[str, Any]], alt: str) -> None:
+    """Text that wraps and that the browser's own search finds, unlike a grid's."""
+    st.table([{name: literal(str(value)) for name, value in row.items()} for row in rows], hide_index=True, alt=alt)
 
 
 def methods(text: str) -> None:
@@ -71,7 +75,7 @@ def methods(text: str) -> None:
             st.markdown(f"**Needs** {', '.join(entry.needs)}")
             if entry.departs:
                 st.markdown(f"**Departs from the paper** {entry.departs}")
-            _parameters(entry, "method")
+            _parameters(entry)
 
 
 def adapters(text: str) -> None:
@@ -90,7 +94,7 @@ def adapters(text: str) -> None:
             st.markdown(f"**Dimensions** {entry.dimensions}")
             if entry.departs:
                 st.markdown(f"**Departs from the paper** {entry.departs}")
-            _parameters(entry, "adapter")
+            _parameters(entry)
 
 
 def losses(text: str) -> None:
@@ -101,7 +105,7 @@ def losses(text: str) -> None:
             st.markdown(f"`{entry.name}` · {entry.paper}")
             st.markdown(entry.summary)
             st.latex(entry.formula)
-            _parameters(entry, "loss")
+            _parameters(entry)
 
 
 def metrics(text: str) -> None:
@@ -151,16 +155,12 @@ def datasets(text: str) -> None:
 
 def backbones(text: str) -> None:
     """Backbones."""
-    st.dataframe(
-        [
-            {"name": entry.name, "title": entry.title, "what": entry.summary, "smallest image (px)": entry.min_image_px}
-            for entry in _found(BACKBONES, text)
-        ],
-        hide_index=True,
-        width="stretch",
-        key="backbones",
-        alt="Backbones",
-    )
+    rows = [
+        {"name": entry.name, "title": entry.title, "what": entry.summary, "smallest image (px)": entry.min_image_px}
+        for entry in _found(BACKBONES, text)
+    ]
+    if rows:
+        _table(rows, "Backbones")
 
 
 def presets(text: str) -> None:
