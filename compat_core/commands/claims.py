@@ -28,7 +28,7 @@ def add(commands: Subparsers) -> None:
 
 def _claims(arguments: argparse.Namespace) -> int:
     from compat_core.reports.claims import CLAIMS, answer
-    from compat_core.reports.frames import points_text
+    from compat_core.reports.frames import change_text
 
     if arguments.list == bool(arguments.run):
         rule = "needs the ids of finished runs, or --list" if not arguments.run else "takes runs or --list, not both"
@@ -50,9 +50,8 @@ def _claims(arguments: argparse.Namespace) -> int:
         print(f"{one.outcome.upper():14} {one.claim.statement}")
         print(f"{'':14} {one.claim.source}")
         for finding in one.findings:
-            interval = f"{points_text(finding.ci_low)} … {points_text(finding.ci_high)}"
-            value = f"{points_text(finding.value)} points ({interval})"
-            print(f"{'':14} {finding.outcome}: {finding.what} = {value}; {finding.budget}; {finding.run}")
+            value = change_text(finding.value, finding.ci_low, finding.ci_high)
+            print(f"{'':14} {finding.outcome}: {finding.what} = {value} points; {finding.budget}; {finding.run}")
     return 0
 
 

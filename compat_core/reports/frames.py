@@ -114,8 +114,24 @@ def points_text(fraction: float | None, decimals: int = 1) -> str:
     return shown.replace("-", "−") if shown.strip("+-0.") else shown[1:]
 
 
-def change_text(value: float | None, low: float | None, high: float | None, decimals: int = 1) -> str:
-    """A difference of fractions in points with its interval, ``+1.2 (+0.8 … +1.6)``; without one, alone."""
+def decimals_for(low: float | None, high: float | None) -> int:
+    """Decimals of points, 1 … 3, at which an interval of fractions keeps its width and says on which side it lies."""
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return 1
+    for decimals in (1, 2):
+        unit = 0.1**decimals
+        wide = low == high or 100 * (high - low) >= 2 * unit
+        if wide and all(end == 0 or 100 * abs(end) >= unit / 2 for end in (low, high)):
+            return decimals
+    return 3
+
+
+def change_text(value: float | None, low: float | None, high: float | None, decimals: int | None = None) -> str:
+    """A difference of fractions in points with its interval, ``+1.2 (+0.8 … +1.6)``; without one, alone.
+
+    Without ``decimals``, as many as :func:`decimals_for` the interval.
+    """
+    decimals = decimals_for(low, high) if decimals is None else decimals
     shown = points_text(value, decimals)
     if pd.isna(low) or pd.isna(high):
         return shown

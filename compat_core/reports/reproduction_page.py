@@ -10,7 +10,7 @@ import numpy as np
 
 from compat_core.metrics.protocols import IDENTIFICATION, VERIFICATION
 from compat_core.reports.claims import CLAIMS, Finding, pool
-from compat_core.reports.frames import MISSING, change_text, percent_text, points_text
+from compat_core.reports.frames import MISSING, change_text, percent_text
 from compat_core.reports.published import PUBLISHED
 from compat_core.reports.reproduction import FIRST_CLAIMS, METRICS
 from compat_core.reports.verdicts import MARKS, pooled_verdict
@@ -25,6 +25,8 @@ Values are percent, mean ± standard deviation over seeds. Intervals are 95 %, p
 classes where the budget says so) of the mean over seeds. ✓ compatible in every seed, ✗ not compatible in any, ? mixed
 or undecided.
 """
+
+_OUTCOME_MARKS = {"holds": "✓", "does not hold": "✗", "undecided": "?"}
 
 
 def page(kept: Sequence[Mapping[str, Any]]) -> str:
@@ -143,31 +145,56 @@ def _published() -> str:
 
 
 def _claims(kept: Sequence[Mapping[str, Any]]) -> str:
-    header = ["claim", "outcome", "what", "difference (points)", "95 % interval", "at"]
-    lines = []
+    """Every claim in one table, by setting; then what each outcome rests on."""
+    settings = list(dict.fromkeys(map(_setting, kept)))
+    lines, evidence = [], []
     for claim in CLAIMS:
-        findings = [_finding(entry) for one in kept for entry in one["findings"] if entry["claim"] == claim.name]
-        early = sum(claim.name not in _asked(one) for one in kept)
-        outcome = "not asked" if early == len(kept) else pool([finding.outcome for finding in findings])
-        holding = sum(finding.outcome == "holds" for finding in findings)
-        counted = f", holds in {holding} of {len(findings)}" if outcome != "holds" and len(findings) > 1 else ""
-        unasked = f", not asked of {early} of {len(kept)} runs" if 0 < early < len(kept) else ""
-        first = [f"{claim.statement} ({claim.source})", f"**{outcome}**{counted}{unasked}"]
-        if not findings:
-            lines.append([*first, MISSING, MISSING, MISSING, MISSING])
-        for place, finding in enumerate(findings):
-            bounds = f"{points_text(finding.ci_low)} … {points_text(finding.ci_high)}"
-            numbers = [f"{finding.outcome}: {finding.what}", points_text(finding.value), bounds, finding.budget]
-            lines.append([*(first if place == 0 else ("", "")), *numbers])
-        lines += [
-            ["", "", f"not judged: {entry['why']}", MISSING, MISSING, one["budget"]]
+        found = [(one, _finding(entry)) for one in kept for entry in one["findings"] if entry["claim"] == claim.name]
+        cells = [_counted([finding.outcome for one, finding in found if _setting(one) == each]) for each in settings]
+        outcome = _outcome(kept, claim.name, [finding.outcome for _, finding in found])
+        lines.append([f"{claim.statement} ({claim.source})", outcome, *cells])
+        rows = [
+            [
+                finding.outcome,
+                finding.what,
+                change_text(finding.value, finding.ci_low, finding.ci_high),
+                one["title"],
+                finding.budget,
+            ]
+            for one, finding in found
+        ]
+        rows += [
+            ["not judged", entry["why"], MISSING, one["title"], one["budget"]]
             for one in kept for entry in one.get("passed_over", ()) if entry["claim"] == claim.name
         ]  # fmt: skip
+        if rows:
+            header = ["outcome", "what", "points (95 % interval)", "run", "at"]
+            evidence += ["", f"**{claim.statement}** Refuted by: {claim.refuted_by}", "", *_table(header, rows)]
     note = (
         "A claim holds when the whole interval of its difference lies on the claimed side and every seed agrees; one "
-        "run that refutes it is enough. An outcome is one at the budget named beside it."
+        "run that refutes it is enough. An outcome is one at the budget named beside it. In the columns: in how many "
+        "comparisons the claim holds (✓), does not hold (✗) or is undecided (?)."
     )
-    return "\n".join(["## The claims", "", note, "", *_table(header, lines)])
+    table = _table(["claim", "outcome", *settings], lines)
+    return "\n".join(["## The claims", "", note, "", *table, "", "### What the outcomes rest on", *evidence])
+
+
+def _setting(one: Mapping[str, Any]) -> str:
+    archs = dict.fromkeys(one["config"][version]["arch"] for version in ("old", "new"))
+    return f"{one['dataset']}, {' → '.join(archs)}"
+
+
+def _counted(outcomes: Sequence[str]) -> str:
+    return " ".join(f"{mark} {outcomes.count(name)}" for name, mark in _OUTCOME_MARKS.items() if name in outcomes)
+
+
+def _outcome(kept: Sequence[Mapping[str, Any]], claim: str, outcomes: Sequence[str]) -> str:
+    """The outcome over all kept runs, with how many of them hold, and how many were never asked."""
+    early = sum(claim not in _asked(one) for one in kept)
+    pooled = "not asked" if early == len(kept) else pool(outcomes)
+    counted = f", holds in {outcomes.count('holds')} of {len(outcomes)}"
+    unasked = f", not asked of {early} of {len(kept)} runs" if 0 < early < len(kept) else ""
+    return f"**{pooled}**{counted if pooled != 'holds' and len(outcomes) > 1 else ''}{unasked}"
 
 
 def _asked(one: Mapping[str, Any]) -> set[str]:

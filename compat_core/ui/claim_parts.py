@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from compat_core.reports.claims import CLAIMS, OUTCOMES, answer
-from compat_core.reports.frames import points_text
+from compat_core.reports.frames import decimals_for, points_text
 from compat_core.reports.tables import frame_to_format
 from compat_core.ui.downloads import download_table
 from compat_core.ui.frame import store
@@ -78,8 +78,9 @@ def detail(entry: dict[str, Any]) -> None:
         st.markdown(f"**{MARKS[entry['outcome']]}** · {entry['statement']}")
         st.caption(f"{entry['source']} · refuted by: {entry['refuted_by']}")
         for finding in entry["findings"]:
-            seeds = ", ".join(map(points_text, finding["per_seed"]))
-            value, low, high = (points_text(finding[key]) for key in ("value", "ci_low", "ci_high"))
+            decimals = decimals_for(finding["ci_low"], finding["ci_high"])
+            seeds = ", ".join(points_text(value, decimals) for value in finding["per_seed"])
+            value, low, high = (points_text(finding[key], decimals) for key in ("value", "ci_low", "ci_high"))
             count = f"{finding['num_queries']:,} {finding['unit']}"
             st.markdown(
                 f"{MARKS[finding['outcome']]}: {finding['what']} = **{value} points** "

@@ -24,10 +24,23 @@ def test_every_claim_is_on_the_page():
         assert claim.statement in written
 
 
+def test_every_finding_is_counted_in_its_setting_and_shown_below():
+    first, second = read(KEPT[0]), read(KEPT[-1])
+    written = page([first, second])
+    for claim in CLAIMS:
+        found = [entry for one in (first, second) for entry in one["findings"] if entry["claim"] == claim.name]
+        (line,) = [line for line in written.splitlines() if line.startswith(f"| {claim.statement}")]
+        cells = line.strip("| ").split(" | ")[2:]
+        assert sum(int(count) for cell in cells for count in re.findall(r"[✓✗?] (\d+)", cell)) == len(found)
+        for entry in found:
+            assert f"| {entry['outcome']} | {entry['what']} | " in written
+
+
 def test_a_kept_run_that_cannot_speak_to_a_claim_is_named_there():
     first = read(KEPT[0])
     silent = first | {"passed_over": [{"claim": "side-information-helps", "why": "no lists"}]}
-    said = [f"not judged: no lists | – | – | {first['budget']}" in page([one]) for one in (first, silent)]
+    line = f"not judged | no lists | – | {first['title']} | {first['budget']}"
+    said = [line in page([one]) for one in (first, silent)]
     assert said == [False, True]
 
 
@@ -37,7 +50,7 @@ def test_a_claim_that_a_kept_run_was_never_asked_is_not_called_untested():
     asked, unasked = first | speechless | {"asked": [claim.name]}, first | speechless | {"asked": []}
 
     def outcome(*kept):
-        (line,) = [line for line in page(kept).splitlines() if claim.statement in line]
+        (line,) = [line for line in page(kept).splitlines() if line.startswith(f"| {claim.statement}")]
         return line.split(" | ")[1]
 
     assert outcome(unasked, unasked) == "**not asked**"
