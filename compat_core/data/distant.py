@@ -52,7 +52,7 @@ class DistantPixels:
             read = self._reading.popleft()[1].result()
             self._read_ahead()
         else:
-            read = self._read(indices.cpu().numpy())
+            read = self._read(indices.cpu().numpy(), self._memory(len(indices)))
         return read.to(self.device, non_blocking=True)
 
     def announce(self, batches: Sequence[torch.Tensor]) -> None:
@@ -76,14 +76,19 @@ class DistantPixels:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(AHEAD, thread_name_prefix="images")
         for batch, indices in itertools.islice(self._coming, AHEAD - len(self._reading)):
-            self._reading.append((batch, self._threads.submit(self._read, indices)))
+            # A thread only fills what it is given: pinning memory is a call to CUDA, and one from another thread would
+            # spoil the recording (training/graphs.py) that this one may be making by then.
+            self._reading.append((batch, self._threads.submit(self._read, indices, self._memory(len(indices)))))
 
-    def _read(self, indices: np.ndarray) -> torch.Tensor:
+    def _memory(self, count: int) -> torch.Tensor:
+        """Memory for ``count`` images."""
         pinned = self.device.type == "cuda"  # a copy out of pinned memory runs beside the device's work
-        read = torch.empty((len(indices), *self.shape[1:]), dtype=torch.uint8, pin_memory=pinned)
-        # "clip" writes straight into the result; no index is out of range
-        np.take(self.source.numpy(), self.rows[indices], axis=0, out=read.numpy(), mode="clip")
-        return read
+        return torch.empty((count, *self.shape[1:]), dtype=torch.uint8, pin_memory=pinned)
+
+    def _read(self, indices: np.ndarray, memory: torch.Tensor) -> torch.Tensor:
+        # "clip" writes straight into the memory; no index is out of range
+        np.take(self.source.numpy(), self.rows[indices], axis=0, out=memory.numpy(), mode="clip")
+        return memory
 
 
 Pixels = torch.Tensor | DistantPixels

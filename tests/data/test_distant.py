@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,9 +48,9 @@ def test_batches_are_read_before_they_are_asked_for(pixels: torch.Tensor, monkey
     readers: list[int] = []
     read = DistantPixels._read
 
-    def noted(self: DistantPixels, indices: np.ndarray) -> torch.Tensor:
+    def noted(self: DistantPixels, indices: np.ndarray, memory: torch.Tensor) -> torch.Tensor:
         readers.append(threading.get_ident())
-        return read(self, indices)
+        return read(self, indices, memory)
 
     monkeypatch.setattr(DistantPixels, "_read", noted)
     far = DistantPixels(pixels, CPU)
@@ -60,6 +61,20 @@ def test_batches_are_read_before_they_are_asked_for(pixels: torch.Tensor, monkey
         assert len(readers) <= done + AHEAD  # no more than that is held in memory
     assert len(readers) == len(batches)
     assert threading.get_ident() not in readers
+
+
+def test_readers_leave_memory_to_the_thread_that_asks(pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pinned memory is got from CUDA, which a thread must not call while another one records a graph."""
+    callers: set[int] = set()
+    empty = torch.empty
+
+    def noted(*args: Any, **kwargs: Any) -> torch.Tensor:
+        callers.add(threading.get_ident())
+        return empty(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "empty", noted)
+    assert torch.equal(whole(DistantPixels(pixels, CPU)), pixels)
+    assert callers == {threading.get_ident()}
 
 
 def test_room_decides(pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
