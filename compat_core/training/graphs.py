@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import gc
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -27,13 +29,14 @@ class Recorded:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
+        self.parts = list(module.modules())  # finding them takes as long as a few kernels, at every step
         self.graphs: dict[Hashable, Callable[..., Any]] = {}
 
     def __call__(self, *inputs: torch.Tensor) -> Any:
         small = inputs[0][0].numel() <= LARGEST_ITEM
         if inputs[0].device.type != "cuda" or not small or not torch.is_grad_enabled():
             return self.module(*inputs)
-        modes = tuple(part.training for part in self.module.modules())
+        modes = tuple(part.training for part in self.parts)
         kind = (modes, *(tuple(tensor.shape) for tensor in inputs))
         if kind not in self.graphs:
             self.graphs[kind] = _record(self.module, inputs)
@@ -58,13 +61,32 @@ def _record(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Callable[...
     hush = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
     if hush:
         hush(False)
+    free, total = torch.cuda.mem_get_info(device)
+    if free < total / 2:  # torch 2.11 leaves past recordings, and their memory, in circles of objects
+        gc.collect()
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     half, wanted = torch.get_autocast_dtype("cuda"), torch.is_autocast_enabled("cuda")
     # Weights cast outside the recording would be stale in its replays, so nothing is taken from the cast cache.
-    with torch.random.fork_rng([device]), torch.autocast("cuda", half, enabled=wanted, cache_enabled=False):
+    with (
+        _nothing_collected(),
+        torch.random.fork_rng([device]),
+        torch.autocast("cuda", half, enabled=wanted, cache_enabled=False),
+    ):
         samples = tuple(tensor.clone() for tensor in inputs)
         graphed: Callable[..., Any] = torch.cuda.make_graphed_callables(_Alone(module), samples)
     with torch.no_grad():  # the rehearsals before a recording moved the running statistics of batch norm
         for name, buffer in module.named_buffers():
             buffer.copy_(before[name])
     return graphed
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """A block that Python's collector keeps out of: freeing an earlier recording would spoil the one that is made."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

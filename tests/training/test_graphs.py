@@ -1,6 +1,7 @@
 """A recorded module computes what the plain one computes, step after step."""
 
 import copy
+import gc
 
 import pytest
 import torch
@@ -105,3 +106,19 @@ def test_large_pictures_are_not_recorded():
         net.eval()
         recorded(torch.zeros(2, 3, 32, 32, device="cuda"))
         assert len(recorded.graphs) == 3
+
+
+def test_python_s_collector_runs_before_a_recording_that_needs_room_and_never_within(monkeypatch):
+    within, collected = [], []
+    with stand_in():
+        monkeypatch.setattr(
+            torch.cuda, "make_graphed_callables", lambda module, samples: within.append(gc.isenabled()) or module
+        )
+        monkeypatch.setattr(gc, "collect", lambda: collected.append(len(within)))
+        recorded = Recorded(nn.Linear(3, 2).to("cuda"))
+        for rows, free in ((2, 60), (3, 40), (3, 40), (4, 40)):
+            monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 100))
+            recorded(torch.zeros(rows, 3, device="cuda"))
+    assert within == [False, False, False]
+    assert collected == [1, 2]  # before the second and the third
+    assert gc.isenabled()
