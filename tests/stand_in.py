@@ -24,6 +24,10 @@ GENERATOR = torch.Generator
 # Operators that may take tensors of two devices, as on a GPU; indices may also be the CPU's.
 MOVES = {"_to_copy", "copy_"}
 INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
+WAITED_FOR = {"_local_scalar_dense", "nonzero", "masked_select", "bincount", "equal", "_unique2"}
+UNORDERED = {"index_add", "index_add_", "histc", "grid_sampler_2d_backward"}  # sums in another order every time
+WAITS: list[str] = []
+"""Operators for which a program would have waited until the GPU had done all it was asked before, in order."""
 
 
 def on_gpu(device: Any) -> bool:
@@ -99,6 +103,10 @@ def operate(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
                 f"Expected all tensors to be on the same device: {name} of {[tuple(t.shape) for t in there]} on the "
                 f"GPU and {[tuple(t.shape) for t in here]} on the CPU"
             )
+    if there and name in UNORDERED and any(tensor.is_floating_point() for tensor in there):
+        raise RuntimeError(f"{name} of floating-point numbers gives others every time on a GPU")
+    if _is_waited_for(name, args, there, device):
+        WAITS.append(name)
     plain_args, plain = tree_map(
         lambda leaf: leaf.values if isinstance(leaf, GpuTensor) else leaf, (args, dict(kwargs))
     )
@@ -117,6 +125,14 @@ def operate(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
         return same[0] if same else GpuTensor(leaf)
 
     return tree_map(wrapped, found) if stays else found
+
+
+def _is_waited_for(name: str, args: Any, there: list[Any], device: Any) -> bool:
+    if name in MOVES:  # from main memory that is not pinned, or into it
+        onto = on_gpu(device) if name == "_to_copy" and device is not None else isinstance(args[0], GpuTensor)
+        return onto != isinstance(args[0] if name == "_to_copy" else args[1], GpuTensor)
+    masks = name in INDEXED and any(t.dtype == torch.bool for t in _leaves(args[1]) if isinstance(t, torch.Tensor))
+    return bool(there) and (name in WAITED_FOR or masks)
 
 
 def _leaves(parts: Any) -> list[Any]:
@@ -160,6 +176,7 @@ def _below(given: Any) -> Any:
 def stand_in() -> Iterator[None]:
     """A block in which ``cuda`` is there."""
     fork = torch.random.fork_rng
+    WAITS.clear()
     patches = {
         "torch.cuda.is_available": lambda: True,
         "torch.cuda.device_count": lambda: 1,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.stand_in import stand_in
+from tests.stand_in import WAITS, stand_in
 
 
 def network() -> nn.Module:
@@ -79,3 +79,24 @@ def test_takes_what_a_gpu_takes():
         there[torch.tensor([True, False, False, True])] = 7
         assert there.tolist() == [7, 1, 2, 7]
     assert torch.zeros(1).device.type == "cpu"
+
+
+def test_notes_what_a_gpu_would_be_waited_for():
+    with stand_in():
+        there, here = torch.arange(4.0, device="cuda"), torch.arange(4)
+        there.mul_(2)[here].sum()
+        assert not WAITS
+        bool((there > 0).any())
+        there[there > 0]
+        here.to("cuda")
+        there.cpu()
+        torch.nonzero(there)
+    assert WAITS == ["_local_scalar_dense", "index", "_to_copy", "_to_copy", "nonzero"]
+
+
+def test_refuses_sums_whose_order_a_gpu_leaves_to_chance():
+    with stand_in():
+        table, rows = torch.zeros(2, 3, device="cuda"), torch.tensor([0, 1, 0], device="cuda")
+        table.long().index_add_(0, rows, torch.ones(3, 3, device="cuda").long())
+        with pytest.raises(RuntimeError, match="others every time"):
+            table.index_add_(0, rows, torch.ones(3, 3, device="cuda"))

@@ -309,7 +309,8 @@ def class_means(emb: torch.Tensor, labels: torch.Tensor, num_classes: int, norma
         ``(num_classes, D)``.
     """
     rows = F.normalize(emb) if normalise else emb
-    sums = torch.zeros(num_classes, emb.shape[1], device=emb.device).index_add_(0, labels, rows)
+    # On the CPU, where sums run in order: a GPU would add in a different order every time.
+    sums = torch.zeros(num_classes, emb.shape[1]).index_add_(0, labels.cpu(), rows.cpu()).to(emb.device)
     counts = torch.bincount(labels, minlength=num_classes).clamp_min(1)[:, None]
     means = sums / counts
     return F.normalize(means) if normalise else means
