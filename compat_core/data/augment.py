@@ -158,8 +158,10 @@ def colour_jitter(
     """
     batch = len(images)
     draws = torch.rand(4, batch, 1, 1, 1, generator=generator, device=images.device)
-    strengths = torch.tensor([brightness, contrast, saturation], device=images.device)
-    factors = 1 + (2 * draws[:3] - 1) * strengths[:, None, None, None, None]
+    spread = 2 * draws[:3] - 1
+    for one, strength in zip(spread, (brightness, contrast, saturation), strict=True):
+        one.mul_(strength)  # a tensor of the three would be sent to the device, and waited for, in every step
+    factors = 1 + spread
     factors = torch.where(draws[3] < share, factors, 1.0)  # (3, B, 1, 1, 1)
     jittered = (images * factors[0]).clamp_(0.0, 1.0)
     mean = _grey(jittered).mean((1, 2, 3), keepdim=True)

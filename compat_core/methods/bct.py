@@ -68,13 +68,16 @@ class InfluenceTerm(Term):
         super().__init__()
         self.head = head.requires_grad_(False)
         self.weight = weight
+        self.all_known = bool((rows >= 0).all())
         self.register_buffer("rows", rows, persistent=False)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         rows = self.rows[batch.labels]
-        known = rows >= 0
         emb = match_dim(batch.emb, self.head.weight.shape[1])
-        losses = self.head(emb[known], rows[known]) if known.any() else emb.sum() * 0  # a mean over the known items
+        if self.all_known:  # no need to choose, which a GPU would have to be waited for
+            return {"influence": self.weight * self.head(emb, rows)}
+        known = torch.nonzero(rows >= 0)[:, 0]
+        losses = self.head(emb[known], rows[known]) if len(known) else emb.sum() * 0  # a mean over the known items
         return {"influence": self.weight * losses}
 
 
@@ -88,12 +91,15 @@ class DistilledInfluenceTerm(InfluenceTerm):
         self.old, self.temperature = old, temperature
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        if self.all_known:
+            return super().forward(batch)
         unknown = self.rows[batch.labels] < 0
         parts = {name: value * (~unknown).float().mean() for name, value in super().forward(batch).items()}
-        if unknown.any():
+        chosen = torch.nonzero(unknown)[:, 0]
+        if len(chosen):
             with torch.no_grad():
-                old_emb = self.old(batch.images[unknown]).float()
-            new_emb = match_dim(batch.emb[unknown], old_emb.shape[1])
+                old_emb = self.old(batch.images[chosen]).float()
+            new_emb = match_dim(batch.emb[chosen], old_emb.shape[1])
             soft = distillation(self.head, new_emb, old_emb, self.temperature)
             parts["distillation"] = self.weight * unknown.float().mean() * soft
         return parts

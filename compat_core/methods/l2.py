@@ -41,12 +41,12 @@ class L2Term(Term):
         self.register_buffer("seen", seen, persistent=False)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        mask = self.seen[batch.indices]
-        if not mask.any():
+        chosen = torch.nonzero(self.seen[batch.indices])[:, 0]
+        if not len(chosen):
             return {"l2": batch.emb.new_zeros(())}
         with torch.no_grad():
-            old_emb = self.old(batch.images[mask]).float()  # (B', D), of the same augmented views
-        distance = 0.5 * (batch.emb[mask] - old_emb).square().sum(1)
+            old_emb = self.old(batch.images[chosen]).float()  # (B', D), of the same augmented views
+        distance = 0.5 * (batch.emb[chosen] - old_emb).square().sum(1)
         return {"l2": self.weight * distance.mean()}
 
 

@@ -42,12 +42,12 @@ class LwfTerm(Term):
         self.register_buffer("unseen", unseen, persistent=False)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        mask = self.unseen[batch.indices]
-        if not mask.any():
+        chosen = torch.nonzero(self.unseen[batch.indices])[:, 0]
+        if not len(chosen):
             return {"lwf": batch.emb.new_zeros(())}
         with torch.no_grad():
-            old_emb = self.old(batch.images[mask]).float()
-        new_emb = match_dim(batch.emb[mask], old_emb.shape[1])
+            old_emb = self.old(batch.images[chosen]).float()
+        new_emb = match_dim(batch.emb[chosen], old_emb.shape[1])
         return {"lwf": self.config.weight * distillation(self.head, new_emb, old_emb, self.config.temperature)}
 
 
