@@ -8,7 +8,7 @@ refuse is refused; only the arithmetic is the CPU's, so speed, memory and half p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
@@ -185,6 +185,7 @@ def stand_in() -> Iterator[None]:
         "torch.cuda.mem_get_info": lambda device=None: (2**36, 2**36),
         "torch.random.fork_rng": lambda devices=(): fork([]),
         "torch.Generator": GpuGenerator,
+        "torch.cuda.device": lambda device: nullcontext(),
         "torch.cuda.make_graphed_callables": lambda module, samples: module,
         "torch.optim.Optimizer._accelerator_graph_capture_health_check": lambda self: None,
     }

@@ -68,6 +68,7 @@ def _record(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Callable[...
     half, wanted = torch.get_autocast_dtype("cuda"), torch.is_autocast_enabled("cuda")
     # Weights cast outside the recording would be stale in its replays, so nothing is taken from the cast cache.
     with (
+        torch.cuda.device(device),  # streams are made on the current one, and record nothing of another
         _nothing_collected(),
         torch.random.fork_rng([device]),
         torch.autocast("cuda", half, enabled=wanted, cache_enabled=False),

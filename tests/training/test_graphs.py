@@ -2,6 +2,7 @@
 
 import copy
 import gc
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -106,6 +107,24 @@ def test_large_pictures_are_not_recorded():
         net.eval()
         recorded(torch.zeros(2, 3, 32, 32, device="cuda"))
         assert len(recorded.graphs) == 3
+
+
+def test_a_recording_is_made_on_the_module_s_own_device(monkeypatch):
+    current, within = [torch.device("cuda:1")], []  # of several, whichever the program is at
+
+    @contextmanager
+    def at(device):
+        current.append(device)
+        yield
+        current.pop()
+
+    with stand_in():
+        monkeypatch.setattr(torch.cuda, "device", at)
+        monkeypatch.setattr(
+            torch.cuda, "make_graphed_callables", lambda module, samples: within.append(current[-1]) or module
+        )
+        Recorded(nn.Linear(3, 2).to("cuda"))(torch.zeros(2, 3, device="cuda"))
+    assert within == [torch.device("cuda:0")]
 
 
 def test_python_s_collector_runs_before_a_recording_that_needs_room_and_never_within(monkeypatch):
