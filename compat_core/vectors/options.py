@@ -162,6 +162,9 @@ def order_of(option: str) -> str:
 def rank_merge(judging: Judging, share: float, order: np.ndarray, by: str) -> Option:
     """Search the backfilled part with the new query, the rest with the old one, and merge the two lists.
 
+    The query itself stands in neither list: it would take the first place of one of them, and put everything else of
+    that list behind its like of the other.
+
     Args:
         judging: the held-out items.
         share: in (0, 1), of the gallery that is backfilled.
@@ -178,8 +181,9 @@ def rank_merge(judging: Judging, share: float, order: np.ndarray, by: str) -> Op
 
     def score(positions: np.ndarray) -> torch.Tensor:
         merged = torch.empty(len(positions), len(judging.old))
+        itself = torch.from_numpy(judging.queries[positions])[:, None]  # (B, 1)
         for columns, scorer in parts:
-            merged[:, columns] = merge(scorer(positions)[:, columns])
+            merged[:, columns] = merge(scorer(positions)[:, columns], columns == itself)
         return merged
 
     name = f"{MERGE} {by}, {100 * share:.0f} % backfilled"
@@ -187,13 +191,20 @@ def rank_merge(judging: Judging, share: float, order: np.ndarray, by: str) -> Op
     return Option(name, TWO_SPACES, summary, share, score)
 
 
-def _by_rank(scores: torch.Tensor) -> torch.Tensor:
-    ranks = scores.argsort(dim=1, descending=True, stable=True).argsort(dim=1, stable=True)
-    return -(ranks + 0.5) / scores.shape[1]
+def _by_rank(scores: torch.Tensor, itself: torch.Tensor) -> torch.Tensor:
+    """Minus the place in the list, as a share of it; what is ``itself (B, G)`` bool comes behind all others."""
+    others = scores.masked_fill(itself, float("-inf"))
+    ranks = others.argsort(dim=1, descending=True, stable=True).argsort(dim=1, stable=True)
+    return -(ranks + 0.5) / (~itself).sum(dim=1, keepdim=True).clamp_min(1)
 
 
-def _by_score(scores: torch.Tensor) -> torch.Tensor:
-    return (scores - scores.mean(dim=1, keepdim=True)) / scores.std(dim=1, keepdim=True).clamp_min(1e-12)
+def _by_score(scores: torch.Tensor, itself: torch.Tensor) -> torch.Tensor:
+    """Scores less their mean, over their standard deviation, both without what is ``itself (B, G)`` bool."""
+    count = (~itself).sum(dim=1, keepdim=True).clamp_min(1)
+    centred = scores - scores.masked_fill(itself, 0).sum(dim=1, keepdim=True) / count
+    # a list of a single item has no spread, and stands at its own mean
+    variance = centred.masked_fill(itself, 0).square().sum(dim=1, keepdim=True) / (count - 1).clamp_min(1)
+    return centred / variance.sqrt().clamp_min(1e-12)
 
 
 def slerp(judging: Judging, fitted: VectorMap, weight: float) -> Option:

@@ -46,20 +46,46 @@ def test_part_backfill_holds_new_rows_first_in_the_order_and_mapped_ones_after(j
 
 
 def test_rank_merge_interleaves_two_lists_by_position(judging):
-    scores = ways.rank_merge(judging, 0.5, np.arange(40), "rank").scorer(np.array([0]))[0]
+    scores = ways.rank_merge(judging, 0.5, np.arange(40), "rank").scorer(np.array([1]))[0]
     backfilled, untouched = scores[:20], scores[20:]
-    # each list holds every position once, as a share of its own length
-    for part in (backfilled, untouched):
-        torch.testing.assert_close(part.sort(descending=True).values, -(torch.arange(20) + 0.5) / 20)
-    query = int(judging.queries[0])
-    assert int(backfilled.argmax()) == int(cosine(judging.new[query][None], judging.new[:20]).argmax())
+    query = int(judging.queries[1])  # among the backfilled, whose list has one other item less
+    # each list holds every position of the others once, as a share of their number
+    others = backfilled[torch.arange(20) != query].sort(descending=True).values
+    torch.testing.assert_close(others, -(torch.arange(19) + 0.5) / 19)
+    torch.testing.assert_close(untouched.sort(descending=True).values, -(torch.arange(20) + 0.5) / 20)
+    near = cosine(judging.new[query][None], judging.new[:20])[0]
+    near[query] = -2
+    assert int(backfilled.argmax()) == int(near.argmax())
     assert int(untouched.argmax()) == int(cosine(judging.old[query][None], judging.old[20:]).argmax())
 
 
 def test_rank_merge_by_score_standardises_each_list(judging):
     scores = ways.rank_merge(judging, 0.5, np.arange(40), "score").scorer(np.arange(10))
-    torch.testing.assert_close(scores[:, :20].mean(dim=1), torch.zeros(10), atol=1e-6, rtol=0)
-    torch.testing.assert_close(scores[:, 20:].std(dim=1), torch.ones(10))
+    for row, query in zip(scores, judging.queries, strict=True):
+        for part in (torch.arange(20), torch.arange(20, 40)):
+            others = row[part[part != query]]
+            torch.testing.assert_close(others.mean(), torch.tensor(0.0), atol=1e-6, rtol=0)
+            torch.testing.assert_close(others.std(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("by", ["rank", "score"])
+def test_rank_merge_answers_as_if_the_query_were_not_in_the_gallery(judging, by):
+    """The same search with the query's own row taken out of the gallery orders all other items alike."""
+    order, query = np.random.default_rng(1).permutation(40), int(judging.queries[3])
+    found = ways.rank_merge(judging, 0.5, order, by).scorer(np.array([3]))[0]
+    rest = np.flatnonzero(np.arange(40) != query)
+    expected = np.empty(40)
+    for part, emb in ((order[:20], judging.new), (order[20:], judging.old)):
+        own = np.sort(part[part != query])
+        scores = cosine(emb[query][None], emb[own])[0].numpy()
+        ranks = (-scores).argsort().argsort()
+        expected[own] = -(ranks + 0.5) / len(own) if by == "rank" else (scores - scores.mean()) / scores.std(ddof=1)
+    np.testing.assert_allclose(found.numpy()[rest], expected[rest], atol=1e-5)
+
+
+def test_rank_merge_by_score_of_a_list_of_one_item_is_a_number(judging):
+    scores = ways.rank_merge(judging, 1 / 40, np.roll(np.arange(40), 1), "score").scorer(np.arange(10))
+    assert torch.isfinite(scores).all() and (scores[:, 39] == 0).all()
 
 
 def test_spherical_interpolation_moves_by_a_share_of_the_angle():
