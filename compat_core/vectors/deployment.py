@@ -11,6 +11,7 @@ import torch
 
 from compat_core.adapters import VectorMap
 from compat_core.errors import CompatError
+from compat_core.metrics.operating_points import allowed
 from compat_core.retrieval.index import KINDS, build_index, recall
 from compat_core.vectors.options import STATUS_QUO, Option
 from compat_core.vectors.relevance import Relevance
@@ -81,8 +82,8 @@ def threshold_shifts(
     right, wrong = _pair_scores(base, relevance)
     if len(wrong) * FALSE_ACCEPTS < FEWEST_ACCEPTED:
         return []
-    deployed = threshold if threshold is not None else _cut(wrong, FALSE_ACCEPTS)
-    accepted = float((wrong >= deployed).mean())
+    deployed = threshold if threshold is not None else _cut(wrong, allowed(FALSE_ACCEPTS, len(wrong)))
+    accepted = int((wrong >= deployed).sum())
     found = []
     for option in options:
         if not isinstance(option.scorer, Space):
@@ -98,9 +99,8 @@ def threshold_shifts(
     return found
 
 
-def _cut(scores: np.ndarray, share: float) -> float:
-    """The smallest score at or above which at most ``share`` of the scores lie."""
-    count = int(np.floor(share * len(scores)))
+def _cut(scores: np.ndarray, count: int) -> float:
+    """The smallest score at or above which at most ``count`` of the scores lie."""
     if count >= len(scores):
         return float(scores.min())
     ordered = np.partition(scores, len(scores) - count - 1)[len(scores) - count - 1 :]

@@ -135,6 +135,20 @@ def test_thresholds_keep_the_share_of_false_accepts(decided):
         assert (scores[wrong] >= shift.threshold).mean() == pytest.approx(shift.false_accepts)
 
 
+def test_the_status_quo_recalibrated_to_itself_accepts_as_many_wrong_pairs(decided):
+    """However their share rounds: in floating point 1/49 of 49 is less than 1."""
+    _, _, evidence = decided
+    base, relevance = evidence.of("status quo")[0], evidence.relevance
+    scores = base.scorer.public(np.arange(len(relevance))).numpy()
+    wrong = np.ones(scores.shape, dtype=bool)
+    wrong[np.repeat(np.arange(len(scores)), relevance.counts), relevance.items] = False
+    wrong[np.arange(len(scores)), relevance.itself] = False
+    for given in np.sort(scores[wrong])[-400::4]:
+        (shift,) = threshold_shifts([base], relevance, float(given))
+        assert (scores[wrong] >= shift.recalibrated).sum() == (scores[wrong] >= given).sum()
+        assert shift.true_accepts_recalibrated >= shift.true_accepts
+
+
 def test_too_few_wrong_pairs_give_no_threshold(decided):
     given = better_new()
     small = Given(given.old[:60], given.new[:60], given.labels[:60])
