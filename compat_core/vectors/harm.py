@@ -13,7 +13,7 @@ from compat_core.vectors.options import STATUS_QUO
 
 AGE_GROUPS = 5
 GROUP = "group "  # begins the name of a stored grouping
-FEWEST = 2  # queries of a group that still give an interval
+FEWEST = 10  # queries of a group that still give an interval: one of two queries leaves zero out half of the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class GroupChange:
         num_queries: of the group that have a relevant item.
         before, after: share of them whose first item is right, status quo and option.
         lost, won: share whose first item was right and is wrong now, and the reverse.
-        change: mean change in average precision, with its 95 % interval; None for fewer than two queries.
+        change: mean change in average precision, with its 95 % interval; None for fewer than FEWEST queries.
     """
 
     grouping: str

@@ -37,18 +37,30 @@ def judged(precision, top_1):
 
 
 def test_groups_by_hand_worst_first():
-    before = judged([1.0, 1.0, 0.5, np.nan, 0.2], [1, 1, 0, np.nan, 0])
-    after = judged([0.5, 0.1, 0.9, np.nan, 0.4], [0, 1, 1, np.nan, 0])
-    worse, better = group_changes({"class": np.array(["a", "a", "b", "a", "b"])}, before, after)
-    assert (worse.group, worse.num_queries, worse.lost, worse.won) == ("a", 2, 0.5, 0.0)
+    before = judged([1.0, 1.0, 0.5, np.nan, 0.2] * 5, [1, 1, 0, np.nan, 0] * 5)
+    after = judged([0.5, 0.1, 0.9, np.nan, 0.4] * 5, [0, 1, 1, np.nan, 0] * 5)
+    worse, better = group_changes({"class": np.array(["a", "a", "b", "a", "b"] * 5)}, before, after)
+    assert (worse.group, worse.num_queries, worse.lost, worse.won) == ("a", 10, 0.5, 0.0)
     assert (worse.before, worse.after, worse.change) == pytest.approx((1.0, 0.5, -0.7))
     assert (better.group, better.lost, better.won, better.change) == ("b", 0.0, 0.5, pytest.approx(0.3))
     assert worse.worse and not better.worse
 
 
-def test_a_single_query_gives_no_interval():
-    (only,) = group_changes({"class": np.array(["a"])}, judged([1.0], [1]), judged([0.0], [0]))
-    assert only.ci_low is None and not only.worse
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_few_queries_give_no_interval(count):
+    groups, ones, zeros = np.array(["a"] * count), [1.0] * count, [0.0] * count
+    (only,) = group_changes({"class": groups}, judged(ones, ones), judged(zeros, zeros))
+    assert only.change == -1 and only.ci_low is None and not only.worse
+
+
+def test_groups_that_do_not_change_are_seldom_called_worse():
+    """Of small groups as of larger ones: an interval of two queries leaves zero out half of the time."""
+    rng = np.random.default_rng(0)
+    sizes = np.repeat([2, 3, 5, 10, 20], 100)
+    groups = np.repeat(np.arange(len(sizes)), sizes).astype(str)
+    before, after = (judged(rng.random(len(groups)), np.zeros(len(groups))) for _ in range(2))
+    found = group_changes({"class": groups}, before, after, resamples=500)
+    assert len(found) == len(sizes) and 0 < sum(change.worse for change in found) < 0.05 * len(found)
 
 
 def test_ages_in_fifths():
