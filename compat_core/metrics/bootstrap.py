@@ -158,7 +158,7 @@ def ratio_interval(
     """
     if bottom <= 0:
         return None
-    if interval(bottom, bottom_resampled, level).low <= 0:
+    if not interval(bottom, bottom_resampled, level).low > 0:  # NaN where a resample had nothing to count
         return Interval(top / bottom, float("nan"), float("nan"), level, len(bottom_resampled))
     # The rare resamples below zero, all in the tail that the check above leaves out, count as an unbounded ratio.
     with np.errstate(divide="ignore", invalid="ignore"):

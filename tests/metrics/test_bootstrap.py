@@ -107,3 +107,13 @@ def test_resamples_without_a_gain_count_as_an_unbounded_ratio():
     bottom = np.r_[-1.0, np.linspace(0.5, 1.0, 99)]  # one of a hundred below zero: outside the interval of 95 %
     kept = ratio_interval(0.5, np.full(100, 0.5), 0.75, bottom)
     assert kept.low == pytest.approx(0.5, abs=0.02) and kept.high == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_resample_that_counts_nothing_leaves_a_ratio_without_bounds():
+    """The gain itself then has none either (``Means`` over queries of which some count no trial)."""
+    from compat_core.metrics.bootstrap import ratio_interval
+
+    bottom = np.full(1_000, 0.5)
+    bottom[0] = np.nan
+    found = ratio_interval(0.25, np.where(np.isnan(bottom), np.nan, 0.25), 0.5, bottom)
+    assert found.estimate == 0.5 and np.isnan([found.low, found.high]).all()
