@@ -155,7 +155,8 @@ def _strangers(given: Given) -> np.ndarray | None:
     if given.fit is None or given.fit.labels is None or given.labels is None:
         return None
     fitted, judged = (np.asarray(labels).astype(str) for labels in (given.fit.labels, given.labels))
-    return None if np.isin(judged, fitted).any() else fitted
+    # Items without a label are called by their rows, and two files have rows of the same numbers.
+    return None if np.isin(judged[labelled(judged)], fitted).any() else fitted
 
 
 def _askable(given: Given, count: int) -> np.ndarray | None:

@@ -164,6 +164,19 @@ def test_where_strange_classes_are_judged_choices_are_made_on_classes_nothing_wa
     assert set(pairs.labels[split.validate]) & set(pairs.labels[split.fit])
 
 
+def test_items_without_a_label_are_of_no_class_that_two_files_share():
+    given = better_new()
+    seen = given.labels < np.median(given.labels)
+
+    def some_unlabelled(chosen):
+        known = np.arange(chosen.sum()) % 4 > 0  # rows 0, 4, … have none, in both files
+        return named_apart(known, given.labels[chosen][known])
+
+    pairs = Pairs(given.old[seen], given.new[seen], some_unlabelled(seen))
+    split = split_of(Given(given.old[~seen], given.new[~seen], some_unlabelled(~seen), fit=pairs), quick())
+    assert not set(pairs.labels[split.validate]) & set(pairs.labels[split.fit])
+
+
 def test_pairs_set_apart_leave_every_item_to_be_judged():
     given = better_new()
     pairs = Pairs(given.old[:300], given.new[:300], given.labels[:300])
