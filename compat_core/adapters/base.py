@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from compat_core.adapters.map import VectorMap
@@ -192,9 +191,3 @@ class Adapter:
 
 
 ADAPTERS: Registry[Adapter] = Registry("adapter")
-
-
-def class_codes(labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Labels as whole numbers in [0, K), and K. Shape: ``(N,)`` → ``(N,)`` int64."""
-    classes, codes = np.unique(labels, return_inverse=True)
-    return codes.reshape(-1).astype(np.int64), len(classes)

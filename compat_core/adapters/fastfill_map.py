@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from compat_core.adapters.base import ADAPTERS, Adapter, FitJob, class_codes
+from compat_core.adapters.base import ADAPTERS, Adapter, FitJob
 from compat_core.adapters.fct_map import FctMapConfig, TransformationTraining
+from compat_core.adapters.labels import NO_CLASS, class_codes
 from compat_core.adapters.pairs import Pairs
 from compat_core.adapters.statistics import collect
 from compat_core.adapters.training import NetworkMap, PairTraining, Rows
@@ -62,13 +63,18 @@ class _HeadTraining(PairTraining):
         self.net = net
 
     def loss(self, rows: Rows) -> dict[str, torch.Tensor]:
-        """Cross-entropy of a batch."""
+        """Cross-entropy of a batch, mean over the rows that have a label."""
+        codes = _codes(rows)
         logits = self.module(self.net.standard_target(rows.target))
-        return {"total": F.cross_entropy(logits, _codes(rows))}
+        total = F.cross_entropy(logits, codes, ignore_index=NO_CLASS, reduction="sum")
+        return {"total": total / (codes != NO_CLASS).sum().clamp_min(1)}
 
 
 class _Training(TransformationTraining):
-    """``mean ½ e^{−s} ℓ + ½ s`` with ``ℓ = mean_d (h − y)² + μ · CE(κ(h), label)`` and ``s = log σ²``."""
+    """``mean ½ e^{−s} ℓ + ½ s`` with ``ℓ = mean_d (h − y)² + μ · CE(κ(h), label)`` and ``s = log σ²``.
+
+    Where a pair has no label ℓ is its squared error alone.
+    """
 
     module: UncertainMap
     config: FastFillMapConfig
@@ -79,8 +85,9 @@ class _Training(TransformationTraining):
         net = self.module
         mapped, log_variance = net.both(net.standard_source(rows.source), rows.side)
         error = (mapped - net.standard_target(rows.target)).square().mean(1)
+        smoothing = self.config.label_smoothing
         classes = F.cross_entropy(
-            self.head(mapped), _codes(rows), reduction="none", label_smoothing=self.config.label_smoothing
+            self.head(mapped), _codes(rows), reduction="none", label_smoothing=smoothing, ignore_index=NO_CLASS
         )
         return uncertain_loss(error + self.config.class_weight * classes, log_variance) | {
             "error": error.mean(),
@@ -126,8 +133,9 @@ ADAPTERS.add(
         optional=("side",),
         departs=(
             "The new model's classifier is not among stored vectors: κ is a linear classifier of our own, trained on "
-            "the pairs' target vectors and frozen, so classes without a pair have no say. Errors are taken between "
-            "standardised rows, so that μ means the same whatever the vectors' length. Otherwise as fct."
+            "the pairs' target vectors and frozen, so classes without a pair have no say, and pairs without a label "
+            "none in the class term. Errors are taken between standardised rows, so that μ means the same whatever the "
+            "vectors' length. Otherwise as fct."
         ),
         dimensions="Any; the layers' widths follow both.",
         min_pairs=16,

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from compat_core.adapters.base import ADAPTERS, Adapter, FitJob, class_codes
+from compat_core.adapters.base import ADAPTERS, Adapter, FitJob
+from compat_core.adapters.labels import NO_CLASS, class_codes
 from compat_core.adapters.linear_map import LinearMap
 from compat_core.adapters.pairs import Pairs
 from compat_core.adapters.procrustes import rotation
@@ -127,7 +128,10 @@ class _Training(PairTraining):
         mapped = net(rows.source)
         parts = {"align": config.align * (mapped - rows.target).square().sum(1).mean()}
         if rows.labels is not None:
-            contrast = contrastive_loss(mapped, rows.target, rows.labels, config.temperature)
+            # A pair without a label may be of any class: nothing to be drawn to, and nothing to be pushed from.
+            known = rows.labels != NO_CLASS
+            sides = (mapped[known], rows.target[known], rows.labels[known])
+            contrast = contrastive_loss(*sides, config.temperature) if known.any() else mapped.new_zeros(())
             parts["contrast"] = config.contrast * contrast
         if not net.strict:
             threshold = config.slack * math.sqrt(min(net.source_dim, net.target_dim))
@@ -160,7 +164,8 @@ ADAPTERS.add(
             "left alone, so one map is learned and the target stays (a strictly orthogonal second map would change no "
             "ranking). λ is given per root dimension, training starts at the Procrustes solution, and weights, "
             "temperature and steepness, for which we found no values, are ours. Rectangular maps where the paper cuts "
-            "the longer vectors. Without labels of the pairs the contrastive term is left out, as with contrast=0."
+            "the longer vectors. The contrastive term is among the pairs that have a label; without any it is left "
+            "out, as with contrast=0."
         ),
         dimensions="Semi-orthogonal as Procrustes: the smaller Gram matrix is held near the identity.",
         min_pairs=16,

@@ -1,28 +1,12 @@
-"""Items without a label, among others that have one: each is called by its row, so that no two are ever alike.
-
-Such an item stays in the gallery, is relevant to no query, and asks none.
-"""
+"""Labels of items of which some have none, see :mod:`compat_core.adapters.labels`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-_UNLABELLED = "unlabelled (row "
+from compat_core.adapters.labels import labelled, named_apart
 
-
-def named_apart(known: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Labels of all items ``(N,)`` as texts, those of ``known (N,)`` bool items being ``labels (K,)``."""
-    names = np.array([f"{_UNLABELLED}{row})" for row in range(len(known))], dtype=object)
-    names[known] = labels.astype(str)
-    return names.astype(str)
-
-
-def labelled(labels: np.ndarray) -> np.ndarray:
-    """Which of the items with these ``labels (N,)`` have one of somebody's own. Shape: ``(N,)`` bool."""
-    labels = np.asarray(labels)
-    if labels.dtype.kind != "U":
-        return np.ones(len(labels), dtype=bool)
-    return ~np.char.startswith(labels, _UNLABELLED)
+__all__ = ["for_orders", "labelled", "named_apart"]
 
 
 def for_orders(labels: np.ndarray | None) -> np.ndarray | None:

@@ -4,6 +4,9 @@ import torch
 from scipy.stats import spearmanr
 
 from compat_core.adapters import ADAPTERS, Pairs, load_map, save_map
+from compat_core.adapters.fastfill_map import UncertainMap, _HeadTraining, _Training
+from compat_core.adapters.labels import NO_CLASS, class_codes, named_apart
+from compat_core.adapters.training import Rows
 from compat_core.errors import CompatError
 from tests.adapters.views import mapped, two_views
 
@@ -63,3 +66,43 @@ def test_texts_are_labels_too_and_one_class_is_not_enough():
     )
     with pytest.raises(CompatError, match=r"at least two classes.*use the adapter fct"):
         ENTRY.fit(Pairs(pairs.source, pairs.target, ["a"] * 40), config)
+
+
+def test_pairs_without_a_label_have_no_class_of_their_own():
+    """Neither in the classifier nor in the class term: what is left is their squared error."""
+    pairs = two_views(count=40)
+    known = np.arange(40) % 4 == 0
+    codes, num_classes = class_codes(named_apart(known, pairs.labels[known]))
+    assert num_classes == len(np.unique(pairs.labels[known])) and (codes[~known] == NO_CLASS).all()
+
+    torch.manual_seed(0)
+    net = UncertainMap(pairs.source_dim, pairs.target_dim, 0, 16).eval()
+    head = torch.nn.Linear(pairs.target_dim, num_classes)
+    source, target = (torch.tensor(side, dtype=torch.float32) for side in (pairs.source, pairs.target))
+    training = _Training.__new__(_Training)
+    training.module, training.head, training.config = net, head, ENTRY.config()
+    mixed = training.loss(Rows(source, target, None, torch.from_numpy(codes)))
+    total = 0.0
+    for row in range(40):
+        mapped_row, log_variance = net.both(source[row : row + 1], None)
+        item = (mapped_row - target[row]).square().mean()
+        if known[row]:
+            log_share = head(mapped_row).log_softmax(1)[0]
+            item = item - 0.9 * log_share[codes[row]] - 0.1 * log_share.mean()
+        total += float((0.5 * torch.exp(-log_variance) * item + 0.5 * log_variance).detach())
+    assert float(mixed["total"].detach()) == pytest.approx(total / 40, rel=1e-4)
+
+    learning = _HeadTraining.__new__(_HeadTraining)
+    learning.module, learning.net = head, net
+    some = torch.from_numpy(known)
+    alone = learning.loss(Rows(source[some], target[some], None, torch.from_numpy(codes)[some]))["total"]
+    among = learning.loss(Rows(source, target, None, torch.from_numpy(codes)))["total"]
+    none = learning.loss(Rows(source[~some], target[~some], None, torch.from_numpy(codes)[~some]))["total"]
+    assert among.item() == pytest.approx(alone.item()) and none.item() == 0
+
+
+def test_one_class_among_pairs_without_a_label_is_not_enough():
+    pairs = two_views(count=40)
+    labels = named_apart(np.arange(40) < 20, np.zeros(20, dtype=int))
+    with pytest.raises(CompatError, match="at least two classes"):
+        ENTRY.fit(Pairs(pairs.source, pairs.target, labels), ENTRY.config(**TINY))

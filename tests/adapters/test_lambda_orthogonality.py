@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from compat_core.adapters import ADAPTERS, Pairs
+from compat_core.adapters.labels import named_apart
 from compat_core.adapters.lambda_orthogonality import contrastive_loss, lambda_penalty, orthogonality_gap
 from tests.adapters.views import cosines, mapped, orthogonal, two_views
 
@@ -100,3 +101,18 @@ def test_without_labels_the_term_is_left_out():
         for params in ({}, {"contrast": 0.0})
     )
     np.testing.assert_array_equal(default, without)
+
+
+def test_pairs_without_a_label_take_no_part_in_the_contrastive_term():
+    """Of all pairs there is nothing to contrast; of some of them it draws the map as their labels say."""
+    pairs = two_views(source_dim=9, target_dim=9)
+    params = {"steps": 20, "lr": 1e-2, "held_out": 0.0}
+    none = Pairs(pairs.source, pairs.target, named_apart(np.zeros(len(pairs), dtype=bool), pairs.labels[:0]))
+    without = ENTRY.fit(pairs, ENTRY.config(**params, contrast=0.0))
+    np.testing.assert_allclose(
+        mapped(ENTRY.fit(none, ENTRY.config(**params, contrast=1.0)), pairs.source),
+        mapped(without, pairs.source), atol=1e-6,
+    )  # fmt: skip
+    some = Pairs(pairs.source, pairs.target, named_apart(np.arange(len(pairs)) % 2 == 0, pairs.labels[::2]))
+    drawn = mapped(ENTRY.fit(some, ENTRY.config(**params, contrast=1.0)), pairs.source)
+    assert np.abs(drawn - mapped(without, pairs.source)).max() > 1e-3
