@@ -8,8 +8,8 @@ import torch
 
 from compat_core.adapters.base import ADAPTERS, Adapter, AdapterConfig
 from compat_core.adapters.linear_map import LinearMap
-from compat_core.adapters.ridge import FOLDS, RANK_TOLERANCE
-from compat_core.adapters.statistics import PairStatistics, merged
+from compat_core.adapters.ridge import FOLDS
+from compat_core.adapters.statistics import PairStatistics, filled, merged, spanned
 from compat_core.config import param
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # each costs an SVD per part
@@ -62,18 +62,18 @@ def canonical(pairs: PairStatistics, strength: float = 0.0) -> CanonicalPairs:
 
     Reference: Hotelling 1936, "Relations between two sets of variates".
     """
-    source, _ = _whitening(pairs.source_moment / pairs.count, strength)
-    target, colouring = _whitening(pairs.target_moment / pairs.count, strength)
+    source, _ = _whitening(pairs.source_moment / pairs.count, pairs.source_mean, strength)
+    target, colouring = _whitening(pairs.target_moment / pairs.count, pairs.target_mean, strength)
     left, correlations, right = torch.linalg.svd(source @ (pairs.cross_moment / pairs.count) @ target)
     rank = len(correlations)
     left, right = left[:, :rank], right[:rank].T
     return CanonicalPairs(correlations.clamp(0, 1), source @ left, target @ right, colouring @ right)
 
 
-def _whitening(covariance: torch.Tensor, strength: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _whitening(covariance: torch.Tensor, mean: torch.Tensor, strength: float) -> tuple[torch.Tensor, torch.Tensor]:
     """``C^{−½}`` and ``C^{½}`` of the regularised covariance; directions without variance stay zero in both."""
     values, vectors = torch.linalg.eigh(covariance)
-    known = values > RANK_TOLERANCE * values.abs().max()
+    known = spanned(values, mean, 1)  # a covariance is the moment of a single row
     root = (values + strength * values.mean()).clamp_min(0).sqrt().masked_fill(~known, 0.0)
     inverse = torch.where(known, 1 / root.masked_fill(~known, 1.0), root)
     return (vectors * inverse) @ vectors.T, (vectors * root) @ vectors.T
@@ -93,7 +93,7 @@ def transfer(pairs: PairStatistics, config: CcaConfig, strength: float) -> torch
 
 def choose_strength(parts: tuple[PairStatistics, ...], config: CcaConfig) -> float:
     """The strength of STRENGTHS with the smallest squared error on left-out parts, summed over the parts."""
-    used = [part for part in parts if part.count]
+    used = filled(parts)
     errors = dict.fromkeys(STRENGTHS, 0.0)
     for index, left_out in enumerate(used):
         training = merged(used[:index] + used[index + 1 :])

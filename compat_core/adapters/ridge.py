@@ -8,12 +8,11 @@ import torch
 
 from compat_core.adapters.base import ADAPTERS, Adapter, AdapterConfig
 from compat_core.adapters.linear_map import LinearMap
-from compat_core.adapters.statistics import PairStatistics, merged
+from compat_core.adapters.statistics import PairStatistics, filled, merged, spanned
 from compat_core.config import param
 
 FOLDS = 5
 STRENGTHS = tuple(10 ** (exponent / 4) for exponent in range(-28, 13))  # 1e-7 … 1e3, four per decade
-RANK_TOLERANCE = 1e-12  # eigenvalues below this share of the largest are rounding error
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,8 @@ def absolute_penalty(pairs: PairStatistics, strength: float) -> float:
 def ridge_matrix(pairs: PairStatistics, penalty: float) -> torch.Tensor:
     """``W = ((C_xx + α I)⁻¹ C_xy)ᵀ``, the pseudo-inverse where C_xx is singular and α = 0. ``(D_target, D_source)``."""
     values, vectors = torch.linalg.eigh(pairs.source_moment)
-    return (vectors @ (_inverse(values, penalty)[:, None] * (vectors.T @ pairs.cross_moment))).T
+    known = spanned(values, pairs.source_mean, pairs.count)
+    return (vectors @ (_inverse(values, penalty, known)[:, None] * (vectors.T @ pairs.cross_moment))).T
 
 
 def choose_strength(parts: tuple[PairStatistics, ...]) -> float:
@@ -47,8 +47,11 @@ def choose_strength(parts: tuple[PairStatistics, ...]) -> float:
 
     Args:
         parts: statistics of disjoint parts of the pairs; empty ones are passed over.
+
+    Raises:
+        CompatError: when fewer than two hold pairs.
     """
-    used = [part for part in parts if part.count]
+    used = filled(parts)
     errors = torch.zeros(len(STRENGTHS), dtype=torch.float64, device=used[0].device)
     for index, left_out in enumerate(used):
         training = merged(used[:index] + used[index + 1 :])
@@ -70,19 +73,19 @@ def _left_out_errors(training: PairStatistics, left_out: PairStatistics) -> torc
     cross = left_out.cross_moment + left_out.count * torch.outer(x_step, y_step)
     target = left_out.target_moment.diagonal().sum() + left_out.count * y_step @ y_step
     values, vectors = torch.linalg.eigh(training.source_moment)
+    known = spanned(values, training.source_mean, training.count)
     fitted = vectors.T @ training.cross_moment  # G (D_source, D_target)
     linear = (fitted * (vectors.T @ cross)).sum(1)  # (D_source,)
     quadratic = (vectors.T @ source @ vectors) * (fitted @ fitted.T)  # (D_source, D_source)
     errors = []
     for strength in STRENGTHS:
-        shrunk = _inverse(values, absolute_penalty(training, strength))
+        shrunk = _inverse(values, absolute_penalty(training, strength), known)
         errors.append(target - 2 * shrunk @ linear + shrunk @ quadratic @ shrunk)
     return torch.stack(errors)
 
 
-def _inverse(values: torch.Tensor, penalty: float) -> torch.Tensor:
-    """``1 / (λ + α)``, and 0 where λ is rounding error: no pair has a component there."""
-    known = values > RANK_TOLERANCE * values.abs().max()
+def _inverse(values: torch.Tensor, penalty: float, known: torch.Tensor) -> torch.Tensor:
+    """``1 / (λ + α)``, and 0 where λ is rounding error and not ``known``: no pair has a component there."""
     return torch.where(known, 1 / (values + penalty).masked_fill(~known, 1.0), torch.zeros_like(values))
 
 

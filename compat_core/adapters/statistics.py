@@ -131,6 +131,32 @@ class PairStatistics:
         return spread + self.target_moment.diagonal().sum() + self.count * miss @ miss
 
 
+RANK_TOLERANCE = 1e-12  # eigenvalues below this share of the largest are rounding error
+ROUNDING = 1e-14  # of a value: a spread below this share of it is what taking off the mean leaves of equal rows
+
+
+def spanned(values: torch.Tensor, mean: torch.Tensor, count: int) -> torch.Tensor:
+    """Which directions the rows span at all, and not rounding error alone. Shape: ``(D,)`` → ``(D,)`` bool.
+
+    Rows that are all the same have a moment of rounding errors, of which each is as large as the others.
+
+    Args:
+        values: eigenvalues of the centred second moment of ``count`` rows.
+        mean: their mean.
+        count: number of rows.
+    """
+    return values > torch.maximum(RANK_TOLERANCE * values.abs().max(), count * (ROUNDING * mean).square().sum())
+
+
+def filled(parts: Iterable[PairStatistics]) -> list[PairStatistics]:
+    """The parts that hold pairs. Raises CompatError for fewer than two: one is left out, another is fitted on."""
+    found = [part for part in parts if part.count]
+    if len(found) < 2:
+        rule = "a strength is chosen by leaving one part out: at least two must hold pairs"
+        raise CompatError("parts of the statistics", value=len(found), rule=rule, fix="give a strength")
+    return found
+
+
 def merged(parts: Iterable[PairStatistics]) -> PairStatistics:
     """All pairs of several statistics together; the parts stay as they are."""
     first, *rest = parts

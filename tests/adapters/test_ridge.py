@@ -5,7 +5,8 @@ from sklearn.linear_model import Ridge
 
 from compat_core.adapters import ADAPTERS, Pairs, collect, merged
 from compat_core.adapters.ridge import STRENGTHS, absolute_penalty, choose_strength
-from compat_core.adapters.statistics import fold_of
+from compat_core.adapters.statistics import PairStatistics, fold_of
+from compat_core.errors import CompatError
 from tests.adapters.views import mapped, two_views
 
 ENTRY = ADAPTERS.get("ridge")
@@ -80,3 +81,36 @@ def test_a_linear_relation_is_recovered():
     x, weight = rng.normal(size=(400, 16)), rng.normal(size=(16, 24))
     fitted = ENTRY.fit(Pairs(x, x @ weight + 5))
     assert np.abs(mapped(fitted, x) - (x @ weight + 5)).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["ridge", "low-rank", "cca"])
+def test_rows_that_are_all_the_same_tell_nothing_of_their_targets(name):
+    """Their moment is rounding error: taken for a direction, it is stretched until it explains the targets' noise."""
+    entry = ADAPTERS.get(name)
+    target = np.random.default_rng(0).normal(size=(40, 6))
+    for value in (1.5, 0.1, 1e4 / 3):
+        fitted = entry.fit(Pairs(np.full((40, 6), value), target), entry.config(normalise=True))
+        assert not fitted.matrix().any()
+        expected = (target / np.linalg.norm(target, axis=1, keepdims=True)).mean(0)
+        np.testing.assert_allclose(mapped(fitted, np.full((3, 6), value)), np.tile(expected, (3, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ridge", "low-rank", "cca"])
+def test_a_small_spread_around_a_long_mean_is_no_rounding_error(name):
+    entry, rng = ADAPTERS.get(name), np.random.default_rng(0)
+    x = rng.normal(size=(200, 5))
+    y = x @ rng.normal(size=(5, 4))
+    fitted = entry.fit(Pairs(1e6 + 1e-3 * x, y))
+    assert np.abs(1e-3 * (x - x.mean(0)) @ fitted.matrix().numpy().T + y.mean(0) - y).max() < 1e-2
+
+
+@pytest.mark.parametrize("name", ["ridge", "low-rank", "cca"])
+def test_pairs_that_are_all_in_one_part_leave_nothing_to_choose_a_strength_by(name):
+    entry, pairs = ADAPTERS.get(name), two_views(40)
+    (whole,) = collect(pairs.batches())
+    empty = [PairStatistics(pairs.source_dim, pairs.target_dim) for _ in range(entry.folds - 1)]
+    with pytest.raises(CompatError, match="at least two must hold pairs"):
+        entry.from_statistics((whole, *empty))
+    fitted = entry.from_statistics((whole, *empty), entry.config(strength=0.1))
+    expected = entry.fit(pairs, entry.config(strength=0.1)).matrix()
+    np.testing.assert_allclose(fitted.matrix(), expected, atol=1e-6)
