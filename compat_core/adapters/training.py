@@ -81,7 +81,7 @@ class PairTraining:
     ) -> None:
         self.module, self.pairs, self.config, self.job, self.codes = module, pairs, config, job, codes
         held = _held_out(len(pairs), config)
-        self.training, self.held_out = np.flatnonzero(~held), np.flatnonzero(held)[:HELD_OUT_ROWS]
+        self.training, self.held_out = np.flatnonzero(~held), _looked_at(np.flatnonzero(held))
         self.num_items = len(self.training)
         self.best: tuple[float, dict[str, torch.Tensor]] | None = None
 
@@ -164,6 +164,15 @@ def _held_out(count: int, config: TrainedConfig) -> np.ndarray:
     """Which of ``count`` pairs are kept back ``(count,)``; none where fewer than two would be left."""
     held = fold_of(np.arange(count), HASH_PARTS) < round(config.held_out * HASH_PARTS)
     return held if count - held.sum() >= 2 else np.zeros_like(held)
+
+
+def _looked_at(held: np.ndarray) -> np.ndarray:
+    """Those of the rows held out ``(H,)`` that the loss is taken on: at most HELD_OUT_ROWS, from all over the file.
+
+    The first ones would be of the first classes alone where a file is sorted by class.
+    """
+    most = min(len(held), HELD_OUT_ROWS)
+    return held[np.arange(most) * len(held) // max(most, 1)]
 
 
 class NetworkMap(VectorMap):

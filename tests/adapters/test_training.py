@@ -68,6 +68,14 @@ def test_the_best_state_is_kept():
     assert not torch.equal(training.states[1], training.states[2])
 
 
+def test_the_pairs_looked_at_come_from_all_over_a_long_file(monkeypatch):
+    whole = made(count=400).held_out
+    monkeypatch.setattr("compat_core.adapters.training.HELD_OUT_ROWS", 20)
+    few = made(count=400).held_out
+    assert len(few) == 20 < len(whole) and set(few) < set(whole)
+    assert np.abs(np.diff(np.searchsorted(whole, few)) - len(whole) / 20).max() <= 1
+
+
 def test_without_held_out_pairs_the_last_state_is_kept():
     training = made(held_out=0.0)
     training.run("x")
