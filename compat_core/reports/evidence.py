@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -116,7 +117,8 @@ class Evidence:
         return np.array([[row[metric] for row in one] for one in by_seed])
 
     def differences(self, better: Side, worse: Side, metric: str) -> list[Measurement]:
-        """``better − worse`` for every pair of matching methods.
+        """``better − worse`` for every pair of matching methods; two variants of one method are a pair where nothing
+        but what the sides name tells them apart.
 
         Cells that do not depend on the method (``old/old``, ``paragon``) are taken from the better side's own method
         and the other way round, so a claim may name either side's method there. A chain of versions offers its own
@@ -133,13 +135,23 @@ class Evidence:
             same = worse.method == better.method and worse.params in ({}, better.params)
             seconds = [first] if same else self.labels(worse)
             for second in seconds:
-                if first == second and better.cell == worse.cell:
+                if (first == second and better.cell == worse.cell) or not self._alike(first, second, better, worse):
                     continue
                 gap = self.values(first, better.cell, metric) - self.values(second, worse.cell, metric)
                 what = f"{first} {better.cell} − {second} {worse.cell}" + (f", {metric}" if metric != "mAP" else "")
                 unit = "classes" if self.by_class else "queries"
                 found.append(Measurement(self.run.id, what, gap, unit))
         return found
+
+    def _alike(self, first: str, second: str, better: Side, worse: Side) -> bool:
+        """Whether two labels are of two methods, or of one with the same values of all that no side names."""
+        one, other = (next(spec for spec in self.config.methods if spec.label == label) for label in (first, second))
+        if one.name != other.name:
+            return True
+        method = METHODS.get(one.name)
+        configs = method.configure(one), method.configure(other)
+        names = {entry.name for entry in dataclasses.fields(method.config)} - {*better.params, *worse.params}
+        return all(getattr(configs[0], name) == getattr(configs[1], name) for name in names)
 
     def backfill_differences(
         self, method: str, better: str, worse: str, metric: str, **params: Any

@@ -97,6 +97,21 @@ def test_differences_agree_with_the_result_rows(run):
     assert measured.gap.mean() == pytest.approx(np.mean([row["value"] for row in rows]), abs=1e-6)
 
 
+def test_variants_are_compared_where_only_what_the_claim_names_differs(monkeypatch):
+    variants = ({}, {"side": "none"}, {"epochs": 60}, {"epochs": 60, "side": "none"}, {"epochs": 90, "side": "none"})
+    methods = tuple(Spec("fct", params) for params in variants)
+    config = dataclasses.replace(FakeRun().config, methods=(*methods, Spec("bct-sys")))
+    monkeypatch.setattr(Evidence, "values", lambda self, label, cell, metric: np.zeros((1, 5)))
+    evidence = Evidence(FakeRun(), config)
+
+    def compared(better, worse):
+        return [one.what.replace(" new/migrated", "") for one in evidence.differences(better, worse, "mAP")]
+
+    simclr, none = (Side("fct", "new/migrated", {"side": side}) for side in ("simclr", "none"))
+    assert compared(simclr, none) == ["fct − fct:side=none", "fct:epochs=60 − fct:epochs=60,side=none"]
+    assert len(compared(simclr, Side("bct-sys", "new/migrated"))) == 2
+
+
 def test_sides_pick_by_resolved_parameters(run):
     evidence = Evidence(run, run.config)
     assert evidence.labels(Side("fct", "new/migrated", {"side": "none"})) == ["plain"]
