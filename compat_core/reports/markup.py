@@ -59,7 +59,9 @@ def summary_panels(
 ) -> list[Panel]:
     """One panel per metric, one line per method: every cell as percent ± std, recovered gain, cost, seeds, verdict.
 
-    A chain of versions has no single verdict: its answer is AC, the share of compatible pairs, in a column of its own.
+    A mean over fewer seeds than the line has, since a share of the gain needs a gain, says over how many, and is not
+    singled out beside means over all of them. A chain of versions has no single verdict: its answer is AC, the share of
+    compatible pairs, in a column of its own.
 
     Args:
         rows: tidy rows.
@@ -78,26 +80,28 @@ def summary_panels(
     shares = compatible_shares(chains)
     seeds = rows_frame(rows).groupby(["run", "dataset", "method"], sort=False)["seed"].nunique()
     several = [key for key in ("run", "dataset") if table[key].nunique() > 1]
-    values = {tuple(line[key] for key in GROUP): (line["mean"], line["std"]) for line in records(table)}
+    values = {tuple(line[key] for key in GROUP): (line["mean"], line["std"], line["n"]) for line in records(table)}
     panels = []
     for metric in metrics:
         part = of_metric(table, metric)
         known = list(dict.fromkeys(zip(part["run"], part["dataset"], part["method"], strict=True)))
         chained = {whose for whose in known if (*whose, metric) in shares}
-        found = values | {(*whose, "", f"AC({metric})"): shares[*whose, metric] for whose in chained}
+        answers = {whose: (*shares[*whose, metric], seeds[whose]) for whose in chained}
+        found = values | {(*whose, "", f"AC({metric})"): answer for whose, answer in answers.items()}
         wanted = _wanted(table, part, metric) + [("", f"AC({metric})", "AC ↑")] * bool(chained)
         lines: list[list[str]] = []
         means: list[tuple[str, list[float | None]]] = []
         compatible: set[int] = set()  # the lines that may be singled out for what they recover
         for run, dataset, method in known:
-            numbers = [found.get((run, dataset, method, cell, name), (None, None)) for cell, name, _ in wanted]
+            numbers = [found.get((run, dataset, method, cell, name), (None, None, 0)) for cell, name, _ in wanted]
+            count = int(seeds[run, dataset, method])
             names = [{"run": run, "dataset": dataset}[key] for key in several]
             word = MISSING if (run, dataset, method) in chained else words.get((run, method, metric), NOT_TESTED)
             compatible |= {len(lines)} if word == COMPATIBLE else set()
             verdict = f"{MARKS[word]} {word}" if marks and word in MARKS else word
-            texts = [percent_text(mean, std) for mean, std in numbers]
-            lines.append([*names, method, *texts, str(seeds[run, dataset, method]), verdict])
-            means.append((dataset, [mean for mean, _ in numbers]))
+            texts = [percent_text(mean, std) + _seeds_note(number, count) for mean, std, number in numbers]
+            lines.append([*names, method, *texts, str(count), verdict])
+            means.append((dataset, [mean if number == count else None for mean, _, number in numbers]))
         first = len(several) + 1
         bold: set[tuple[int, int]] = set()
         for place, (_, name, _) in enumerate(wanted):
@@ -110,6 +114,11 @@ def summary_panels(
         right = frozenset(range(first, first + len(wanted) + 1))
         panels.append(Panel(f"{metric} (%) {arrow(metric)}", header, lines, frozenset(bold), right))
     return panels
+
+
+def _seeds_note(number: int, count: int) -> str:
+    """Beside a mean over ``number`` of the line's ``count`` seeds; nothing where it is over all of them, or none."""
+    return f" ({number} of {count} seeds)" if 0 < number < count else ""
 
 
 def _wanted(table: pd.DataFrame, part: pd.DataFrame, metric: str) -> list[tuple[str, str, str]]:

@@ -174,9 +174,10 @@ class _Facts:
         if status_quo is not None and ceiling is not None and ceiling <= status_quo:
             parts.append(f"there is no gain to recover, the paragon has {_percent(ceiling)}")
         elif recovered is not None:
-            parts.append(
-                f"recovers {100 * recovered:.0f} % of the gain" if recovered > 0 else "recovers none of the gain"
-            )
+            what = f"recovers {100 * recovered:.0f} % of the gain" if recovered > 0 else "recovers none of the gain"
+            shares = self.part("new/migrated", f"recovered_gain({self.metric})")["value"]
+            partly = f", in the {shares.count()} of {len(shares)} seeds with a gain" if shares.isna().any() else ""
+            parts.append(what + partly)
         parts += self.cost()
         worse, better = self.mean("new/migrated", "negative_flips"), self.mean("new/migrated", "positive_flips")
         if worse is not None and better is not None:

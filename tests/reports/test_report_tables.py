@@ -28,7 +28,7 @@ from compat_core.reports.tables import (
     summary_table,
     to_format,
 )
-from tests.reports.sample import sample_results
+from tests.reports.sample import sample_results, without_a_gain
 
 DERIVED = ("gain", "update_gain", "recovered_gain", "naive_gain", "cost_to_new")
 NASTY = r"a_b%c&d#e$f{g}\h~i^j<k>"
@@ -318,3 +318,16 @@ def test_config_diff_shows_only_what_differs():
     }
     assert config_diff({"a": a, "b": a}).empty
     assert config_diff({"a": {"x": 1}, "b": {}}).to_dict("records") == [{"key": "x", "a": "1", "b": "–"}]
+
+
+@pytest.mark.parametrize("format", ["md", "latex"])
+def test_a_mean_over_fewer_seeds_says_so_and_is_not_the_best(format):
+    whole = sample_results(methods=("independent", "fct", "other"))["rows"]
+    gainless = without_a_gain(whole, 1)
+    rows = [lost if row["method"] == "fct" else row for row, lost in zip(whole, gainless, strict=True)]
+    text = to_format(rows, format, metrics=("mAP",)).decode()
+    fct, other = (next(line for line in text.splitlines() if f"{name} " in line) for name in ("fct", "other"))
+    shown = "79.5 (1 of 2 seeds)"
+    assert shown in fct and "of 2 seeds" not in other
+    bold = "**79.5" if format == "md" else r"\textbf{79.5"
+    assert bold in other and bold not in fct
