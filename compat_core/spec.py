@@ -46,15 +46,20 @@ class Spec:
         The key ``as`` gives the alias: ``fct:side=none,as=fct-plain``.
 
         Raises:
-            CompatError: when a parameter is not of the form ``key=value``.
+            CompatError: when a parameter is not of the form ``key=value`` or is given twice, or the name holds ``=``.
         """
         name, _, rest = text.strip().partition(":")
+        if "=" in name:
+            raise CompatError("name", value=name, rule="must not hold =", fix=_put_right(name, rest))
         params: dict[str, Any] = {}
         for pair in filter(None, rest.split(",")):
             key, equals, value = pair.partition("=")
             if not equals or not key.strip():
                 raise CompatError("parameter", value=pair, rule="must be key=value", fix=f"write {name}:{pair}=VALUE")
-            params[key.strip()] = _value(value.strip())
+            key = key.strip()
+            if key in params:
+                raise CompatError(f"parameter {key}", value=text.strip(), rule="given twice", fix="give it once")
+            params[key] = _value(value.strip())
         alias = str(params.pop(ALIAS_KEY, ""))
         return cls(name, params, alias)
 
@@ -71,6 +76,15 @@ def parse_specs(text: str) -> tuple[Spec, ...]:
         else:
             groups.append(part)
     return tuple(Spec.parse(group) for group in groups)
+
+
+def _put_right(name: str, rest: str) -> str:
+    """What to write for ``bct,weight=3`` (no colon before the parameters) and ``plain=fct:side=none`` (an alias)."""
+    before, comma, pairs = name.partition(",")
+    if comma:
+        return f"parameters follow a colon: {before}:{pairs}"
+    alias, _, own = name.partition("=")
+    return f"an alias comes last: {own}:{f'{rest},' if rest else ''}{ALIAS_KEY}={alias}"
 
 
 def _value(text: str) -> Any:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Options of ``run`` that replace a value of the configuration: name → what it is.
 OVERRIDES: dict[str, dict[str, Any]] = {
     "dataset": {"metavar": "SPEC", "help": "data set name, or folder:PATH; see: datasets"},
-    "methods": {"metavar": "A,B,C", "help": "upgrade methods, e.g. bct,fct:side=none,epochs=40; see: methods"},
+    "methods": {"metavar": "A,B,C", "help": "e.g. bct,fct:side=none,epochs=40,as=plain (as: an alias); see: methods"},
     "epochs": {"type": whole, "metavar": "N", "help": "epochs of the old and the new model"},
     "train-limit": {"type": whole, "metavar": "N", "help": "most training images used; 0 = all"},
     "test-limit": {"type": whole, "metavar": "N", "help": "most evaluation images used; 0 = all"},
