@@ -114,7 +114,14 @@ class RunStore:
         """
         text = str(run_id)
         if not text or text.startswith(".") or set(text) & set("/\\\0") or Path(text).name != text:
-            raise CompatError("run", value=text, rule="must be an id from the run list", fix=_SEE)
+            home, name = os.path.split(os.path.abspath(text))  # only words: whether it is there is nobody's business
+            here = home == os.path.abspath(self.root) and not name.startswith(".")
+            raise CompatError(
+                "run",
+                value=text,
+                rule="must be an id from the run list, not a path",
+                fix=f"write {name}" if here else f"--runs-dir names the folder of runs; {_SEE}",
+            )
         if (run := Run(self.root / text)).exists():
             return run
         ids = [run.id for run in self.list()]

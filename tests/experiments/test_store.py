@@ -107,6 +107,14 @@ def test_an_id_is_never_a_path(store, config, text):
         store.get(text)
 
 
+def test_a_path_to_a_run_of_this_folder_is_answered_with_its_id(store, config):
+    run = store.create(config)
+    with pytest.raises(CompatError, match=f"write {run.id}$"):
+        store.get(f"{run.path}/")
+    with pytest.raises(CompatError, match="--runs-dir"):
+        store.get(f"elsewhere/{run.id}")
+
+
 def test_the_root_comes_from_the_environment_and_must_be_a_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPATBENCH_RUNS", str(tmp_path / "there"))
     assert RunStore().root == tmp_path / "there"
