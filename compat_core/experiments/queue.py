@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import shlex
 import shutil
 import signal
 import socket
@@ -24,7 +25,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments.advice import advise
 from compat_core.experiments.environment import SOURCE_ROOT
 from compat_core.experiments.locks import FileLock
-from compat_core.experiments.run import WORKER_LOG_FILE, Run
+from compat_core.experiments.run import CONFIG_FILE, WORKER_LOG_FILE, Run
 from compat_core.experiments.settling import settle, wait_out
 from compat_core.experiments.status import RunStatus, is_alive
 from compat_core.experiments.store import RunStore
@@ -85,7 +86,8 @@ def check_resumable(run: Run) -> None:
     """Raise CompatError, saying why, when ``run`` cannot be resumed now."""
     state = run.status.state
     if state not in RESUMABLE:
-        fix = "retry makes a fresh run" if state == "done" else "wait for it, or cancel it first"
+        fresh = shlex.join(["python", "-m", "compat_core", "run", str(run.path / CONFIG_FILE)])
+        fix = f"a fresh run: {fresh}" if state == "done" else "wait for it, or cancel it first"
         raise CompatError("run", value=run.id, rule=f"it is {state}; only {', '.join(RESUMABLE)} runs resume", fix=fix)
     if run.lock.is_held():  # lost by its heartbeat (a suspended process), but not dead
         raise CompatError("run", value=run.id, rule="its process still exists", fix="end that process first")

@@ -88,7 +88,7 @@ def test_kill_9_makes_a_run_lost_and_resume_goes_on_in_the_same_folder(store, co
     assert queue.queue_position(store, run) == 1
     assert serve() == 1
     assert run.status.state == "done" and (run.path / "stage-1-done").exists()
-    with pytest.raises(CompatError, match="it is done"):
+    with pytest.raises(CompatError, match=f"it is done.*compat_core run .*{run.id}/config.json"):
         queue.resume(store, run)
 
 
