@@ -122,6 +122,14 @@ def run_rows(
     return sorted(tell_apart(rows, "name"), key=lambda row: not row["_pinned"])
 
 
+def _headline_if_readable(run: Run) -> str:
+    """:func:`headline`, or that there is none: a run that left the list could not be looked into, or run again."""
+    try:
+        return headline(run)
+    except CompatError:
+        return "results cannot be read"
+
+
 def _row(store: RunStore, run: Run) -> dict[str, Any]:
     config, status, meta = run.config_dict(), run.status, run.meta
     ended = status.finished_at or status.heartbeat
@@ -132,11 +140,11 @@ def _row(store: RunStore, run: Run) -> dict[str, Any]:
         "state": STATE_MARKS[status.state] + (f", place {position}" if position else ""),
         "created": datetime.fromtimestamp(meta.created_at, UTC) if meta.created_at else None,
         "name": ("★ " if meta.pinned else "") + run_name(run),
-        "progress": 1.0 if status.state == "done" else status.progress,
+        "progress": 1.0 if status.state == "done" else round(status.progress, 2),
         "stage": status.stage if status.state == "running" else "",
         "took": (ended - status.started_at) / 60 if ended and status.started_at else None,
         "tags": ", ".join(meta.tags),
-        "verdicts (mAP, %)": headline(run),
+        "verdicts (mAP, %)": _headline_if_readable(run),
         "data": config.get("data", {}).get("dataset", ""),
         "seeds": len(config.get("seeds", [])),
         "methods": ", ".join(spec.get("alias") or spec["name"] for spec in specs),

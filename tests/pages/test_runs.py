@@ -199,3 +199,20 @@ def test_runs_of_one_name_are_told_apart_and_state_and_age_come_first(copied, vi
     for twin in twins:
         (label,) = [label for label in labels if f" · {twin.id[-4:]} · " in label]
         assert label.startswith(STATE_MARKS["queued"]), "a long name would cut it off"
+
+
+def test_a_run_with_damaged_results_stays_in_the_list_and_says_why(copied, visit):
+    (run,) = copied.list()
+    results = run.path / "results.json"
+    results.write_bytes(results.read_bytes()[:5000])
+    app = visit("runs")
+    (table,) = (frame.value for frame in app.dataframe if "-runs-table-" in frame.proto.id)
+    assert list(table["verdicts (mAP, %)"]) == ["results cannot be read"]
+    assert "not valid JSON" in words(select(app, 0))
+
+
+def test_progress_is_a_whole_percentage(copied, visit):
+    run = enqueue(copied, configure("demo", seeds=(9,)))
+    run.write_status(dataclasses.replace(run.status, state="cancelled", progress=0.63341))
+    (table,) = (frame.value for frame in visit("runs").dataframe if "-runs-table-" in frame.proto.id)
+    assert 0.63 in list(table["progress"])
