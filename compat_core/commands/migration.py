@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compat_core.commands.console import print_json, print_table
 from compat_core.commands.parser import Subparsers, whole
@@ -17,6 +17,7 @@ from compat_core.vectors.file_spec import FileSpec
 if TYPE_CHECKING:
     from compat_core.spec import Spec
 
+FITTED_ON = ("old", "new", "labels", "side", "ids", "new-ids")  # options that name what a map is fitted on
 QRELS_HELP = "relevance judgements by id, 'query 0 item relevance' per line"
 FILE_HELP = ".npy, .npz, .parquet or .csv; FILE:NAME picks an array or column"
 
@@ -156,7 +157,6 @@ def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False)
     from compat_core.vectors.given import fitted_rows
     from compat_core.vectors.inspection import inspect, refuse
     from compat_core.vectors.matching import matched
-    from compat_core.vectors.migrate import sha256
 
     spec = _one_adapter(arguments.adapter)
     adapter = ADAPTERS.get(spec.name)
@@ -172,9 +172,9 @@ def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False)
     if to_old:
         pairs, ends = pairs.swapped(), ends[::-1]
     fitted = adapter.fit(pairs, config, seed=arguments.seed)
-    files = {name: sha256(FileSpec.parse(getattr(arguments, name)).path) for name in ("old", "new")}
     manifest = {"old_model": ends[0], "new_model": ends[1], "adapter": spec.label, "seed": arguments.seed}
-    save_map(fitted, folder, manifest | {"pairs": len(pairs), "split": chosen, "sha256": files})
+    more = {"to_old": to_old, "pairs": len(pairs), "split": chosen, "sha256": _hashes(arguments)}
+    save_map(fitted, folder, manifest | more)
     print(f"{adapter.title}, {ends[0]} → {ends[1]}, on {len(pairs):,} pairs: {folder}")
 
 
@@ -189,6 +189,33 @@ def _split(arguments: argparse.Namespace) -> dict[str, int] | None:
     judged = DecisionConfig().judged if arguments.judged is None else arguments.judged
     config = DecisionConfig(pairs=arguments.pairs, judged=judged, seed=arguments.seed)  # which refuses what decide does
     return {"pairs": config.pairs, "judged": config.judged, "seed": config.seed}
+
+
+def _hashes(arguments: argparse.Namespace) -> dict[str, str]:
+    """Option -> SHA-256, of the files given to fit a map on."""
+    from compat_core.vectors.migrate import sha256
+
+    given = {name: getattr(arguments, name.replace("-", "_")) for name in FITTED_ON}
+    return {name: sha256(FileSpec.parse(spec).of_arrays().path) for name, spec in given.items() if spec}
+
+
+def _refuse_another(held: dict[str, Any], arguments: argparse.Namespace) -> None:
+    """Raise CompatError where the map that is there is not the one that would be fitted: it would be used unseen."""
+    there, fix = f"{arguments.map} already holds", "name another --map folder"
+    kept, wanted = held.get("adapter"), _one_adapter(arguments.adapter).label
+    if kept != wanted:
+        raise CompatError("--adapter", value=wanted, rule=f"{there} another map ({kept})", fix=fix)
+    if held.get("to_old"):
+        raise CompatError("--adapter", value=wanted, rule=f"{there} a map from new to old", fix=fix)
+    if held.get("split") != _split(arguments):
+        raise CompatError("--pairs", value=arguments.pairs, rule=f"{there} a map fitted on other pairs", fix=fix)
+    if held.get("seed") != arguments.seed:
+        raise CompatError("--seed", value=arguments.seed, rule=f"{there} a map of seed {held.get('seed')}", fix=fix)
+    fitted_on = held.get("sha256", {})
+    for name, found in _hashes(arguments).items():
+        if fitted_on.get(name) != found:
+            value = getattr(arguments, name.replace("-", "_"))
+            raise CompatError(f"--{name}", value=value, rule=f"{there} a map fitted on another file", fix=fix)
 
 
 def _one_adapter(text: str) -> Spec:
@@ -208,14 +235,7 @@ def _migrate(arguments: argparse.Namespace) -> int:
     there = (arguments.map / MANIFEST_FILE).is_file()
     check_writable("--out", arguments.out.parent)
     if arguments.adapter and there:
-        held = read_manifest(arguments.map)
-        kept, wanted = held.get("adapter"), _one_adapter(arguments.adapter).label
-        if kept != wanted:
-            rule = f"{arguments.map} already holds another map ({kept})"
-            raise CompatError("--adapter", value=wanted, rule=rule, fix="name another --map folder")
-        if held.get("split") != _split(arguments):
-            rule = f"{arguments.map} already holds a map fitted on other pairs"
-            raise CompatError("--pairs", value=arguments.pairs, rule=rule, fix="name another --map folder")
+        _refuse_another(read_manifest(arguments.map), arguments)
     if arguments.adapter and not there:
         for name in ("old", "new"):
             if not getattr(arguments, name):

@@ -192,3 +192,29 @@ def test_check_looks_at_judgements_and_at_the_split(files, capsys):
         np.save(files / f"{name}.npy", np.load(files / f"{name}.npy")[:30])
     status, found = check()
     assert status == 0 and "needs at least 40" in found["split"]["sentence"]
+
+
+def test_a_map_that_is_there_is_used_only_where_it_is_the_one_that_would_be_fitted(files, capsys):
+    labels = ["--labels", str(files / "labels.npy")]
+    begun = ["migrate", "--map", str(files / "map"), "--adapter", "ridge", "--vectors", str(files / "old.npy")]
+    assert main([*begun, *pair(files), *labels, "--out", str(files / "moved.npy")]) == 0
+    again = [*begun, "--out", str(files / "again.npy")]
+    assert main([*again, *pair(files), *labels, "--seed", "1"]) == 2
+    assert "already holds a map of seed 0" in capsys.readouterr().err
+    np.save(files / "labels.npy", np.load(files / "labels.npy")[::-1])
+    assert main([*again, *pair(files), *labels]) == 2
+    assert "--labels" in capsys.readouterr().err
+    np.save(files / "old.npy", np.load(files / "old.npy")[:, ::-1].copy())
+    assert main([*again, *pair(files)]) == 2
+    said = capsys.readouterr().err
+    assert "--old" in said and "already holds a map fitted on another file" in said
+    assert not (files / "again.npy").exists()
+    assert main(again) == 0  # nothing is said about what it was fitted on
+
+
+def test_a_map_for_queries_is_not_taken_for_one_of_the_gallery(files, capsys):
+    fitted = ["--adapter", "ridge", *pair(files)]
+    assert main(["fit-map", *fitted, "--to-old", "--out", str(files / "map")]) == 0
+    moved = ["--vectors", str(files / "old.npy"), "--out", str(files / "moved.npy")]
+    assert main(["migrate", "--map", str(files / "map"), *fitted, *moved]) == 2
+    assert "already holds a map from new to old" in capsys.readouterr().err
