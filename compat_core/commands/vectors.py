@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compat_core.commands.console import print_json, print_table
 from compat_core.commands.parser import Subparsers
 from compat_core.commands.summary import percent
 
+if TYPE_CHECKING:
+    import numpy as np
+
 FINDS_ITSELF = (
-    "query and gallery hold the same rows and no ids are given: every query finds itself, which makes any vectors look "
-    "good; give --query-ids and --gallery-ids, and an item is left out of its own search"
+    "query and gallery hold the same {what} and no ids are given: {then}, which makes any vectors look good; give "
+    "--query-ids and --gallery-ids, and an item is left out of its own search"
 )
 
 
@@ -49,13 +52,17 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         missing = "--gallery-ids" if arguments.query_ids else "--query-ids"
         raise CompatError(given, rule="ids of both sides are needed to find equal items", fix=f"add {missing}")
     query_emb, gallery_emb = load_vectors(arguments.query), load_vectors(arguments.gallery)
+    query_labels, gallery_labels = load_labels(arguments.query_labels), load_labels(arguments.gallery_labels)
     if not arguments.query_ids and np.array_equal(query_emb, gallery_emb):
-        print(f"warning: {FINDS_ITSELF}", file=sys.stderr)
+        print(f"warning: {FINDS_ITSELF.format(what='rows', then='every query finds itself')}", file=sys.stderr)
+    elif not arguments.query_ids and _same_items(query_labels, gallery_labels):
+        then = "if row i of both is one item, every query finds itself"
+        print(f"warning: {FINDS_ITSELF.format(what='labels row by row', then=then)}", file=sys.stderr)
     scores = evaluate_retrieval(
         query_emb,
-        load_labels(arguments.query_labels),
+        query_labels,
         gallery_emb,
-        load_labels(arguments.gallery_labels),
+        gallery_labels,
         query_ids=load_ids(arguments.query_ids) if arguments.query_ids else None,
         gallery_ids=load_ids(arguments.gallery_ids) if arguments.gallery_ids else None,
         distance=arguments.distance,
@@ -67,6 +74,16 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     else:
         _print(summary)
     return 0
+
+
+def _same_items(query_labels: np.ndarray, gallery_labels: np.ndarray) -> bool:
+    """Whether row i of both seems to be one item, as with new queries and migrated rows: the labels agree row by row,
+    and not because both are sorted by class."""
+    import numpy as np
+
+    if len(query_labels) < 2 or not np.array_equal(query_labels, gallery_labels):
+        return False
+    return bool((query_labels[1:] != query_labels[:-1]).sum() >= len(np.unique(query_labels)))
 
 
 def _print(summary: dict[str, Any]) -> None:

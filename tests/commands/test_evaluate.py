@@ -51,6 +51,19 @@ def test_evaluate_warns_of_queries_that_find_themselves(vectors, tmp_path, capsy
     assert main([*vectors, *ids]) == 0 and capsys.readouterr().err == ""
 
 
+def test_evaluate_warns_where_migrated_rows_seem_to_be_the_items_that_query(vectors, tmp_path, capsys):
+    mixed = np.random.default_rng(1).permutation(np.load(tmp_path / "query-labels.npy"))
+    for side in ("query", "gallery"):
+        np.save(tmp_path / f"{side}-labels.npy", mixed)
+    assert main(vectors) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("warning: query and gallery hold the same labels row by row") and said.count("\n") == 1
+    ids = [part for side in ("query", "gallery") for part in (f"--{side}-ids", str(tmp_path / f"{side}-ids.npy"))]
+    assert main([*vectors, *ids]) == 0 and capsys.readouterr().err == ""
+    np.save(tmp_path / "gallery-labels.npy", mixed[::-1])
+    assert main(vectors) == 0 and capsys.readouterr().err == ""
+
+
 def test_evaluate_refuses_bad_files(vectors, tmp_path, capsys):
     assert main([*vectors, "--query-ids", str(tmp_path / "query-ids.npy")]) == 2
     assert "--gallery-ids" in one_error_line(capsys)
