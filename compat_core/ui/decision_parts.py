@@ -120,7 +120,8 @@ def _decided(job: DecisionJob) -> None:
     _budget(studies)
     _plan(studies, decided)
     _deployment(studies, decided)
-    _harm(job, studies, document)
+    with shown_errors():  # what needs nothing of the numbers per query is shown without them
+        _harm(job, studies, document)
     migrate(job, decided, studies)
     _take_along(job, _at_prices(job, document, decided))
 
@@ -259,10 +260,11 @@ def _take_along(job: DecisionJob, document: Mapping[str, Any]) -> None:
     """Page, document and numbers per query to download; ``document`` is at the prices that are on the screen."""
     st.subheader("Take along")
     files: list[tuple[str, str, Callable[[], bytes]]] = [
-        (PAGE_FILE, "text/html", lambda: report.page_of_folder(document, job.per_query(), job.path).encode()),
-        (DECISION_FILE, "application/json", lambda: json_text(document).encode()),
-        (QUERIES_FILE, "application/octet-stream", (job.path / QUERIES_FILE).read_bytes),
+        (DECISION_FILE, "application/json", lambda: json_text(document).encode())
     ]
+    if (job.path / QUERIES_FILE).is_file():  # the page is made of it
+        page = (PAGE_FILE, "text/html", lambda: report.page_of_folder(document, job.per_query(), job.path).encode())
+        files = [page, *files, (QUERIES_FILE, "application/octet-stream", (job.path / QUERIES_FILE).read_bytes)]
     if (job.path / ORDER_FILE).is_file():
         files.append((ORDER_FILE, "text/csv", (job.path / ORDER_FILE).read_bytes))
     with st.container(horizontal=True):

@@ -150,7 +150,10 @@ class DecisionJob:
         return read_decision(self.path / DECISION_FILE)
 
     def per_query(self) -> dict[str, np.ndarray]:
-        """The arrays of :func:`compat_core.vectors.studies.per_query`."""
+        """The arrays of :func:`compat_core.vectors.studies.per_query`. Raises CompatError where they were deleted."""
+        if not (self.path / QUERIES_FILE).is_file():
+            rule = f"{QUERIES_FILE} is gone, and with it who gets worse"
+            raise CompatError("decision", value=self.id, rule=rule, fix="decide again")
         with np.load(self.path / QUERIES_FILE) as stored:
             return {name: stored[name] for name in stored.files}
 

@@ -124,6 +124,14 @@ def test_the_rows_in_the_order_of_a_backfill_can_be_taken_along(decided, visit, 
     assert any("compat_core migrate" in code.value for code in app.code)
 
 
+def test_the_rest_is_shown_when_the_numbers_per_query_were_deleted(decided, visit):
+    (decided.path / "per_query.npz").unlink()
+    app = visit("vectors", decision=decided.id)
+    assert not app.exception
+    assert any("is gone, and with it who gets worse" in error.value for error in app.error)
+    assert "The same from the command line" in texts(app), "what stands below is shown all the same"
+
+
 def test_a_link_holds_the_inputs_of_the_bill(decided, visit):
     price = f"bill-{decided.id}-gpu_price"
     app = visit("vectors", **{"decision": decided.id, price: "0.0", f"bill-{decided.id}-items": "1000000"})

@@ -59,6 +59,8 @@ def test_state_follows_the_files(tmp_path):
     whole = {"rows": [], "recommended": "", "reason": "", "config": {}}
     (job.path / "decision.json").write_text(json.dumps({"decision": whole, "schema_version": 1}))
     assert job.document()["decision"] == whole
+    with pytest.raises(CompatError, match="npz is gone"):
+        job.per_query()
     assert store.get(job.id) == job
     job.delete()
     assert store.list() == []
