@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from compat_core.adapters import Adapter, Pairs, VectorMap
+from compat_core.errors import CompatError
 from compat_core.vectors import options as ways
+from compat_core.vectors.checks import counted
 from compat_core.vectors.decision_config import DecisionConfig
 from compat_core.vectors.deployment import MapLatency, map_latency
 from compat_core.vectors.given import Given, Split, held_out, split_rows
@@ -20,7 +22,7 @@ from compat_core.vectors.labels import for_orders, labelled
 from compat_core.vectors.option_maker import LeftOut, OptionMaker, Orderable
 from compat_core.vectors.options import Option
 from compat_core.vectors.outcome import Billing, Row, outcome_rows, recommend
-from compat_core.vectors.relevance import Relevance
+from compat_core.vectors.relevance import NothingRelevant, Relevance
 from compat_core.vectors.space import Judging
 
 TIMED_ROWS = 20_000
@@ -107,7 +109,7 @@ def decide(
     judging, relevance = held_out(given, pairs, split.judged, split.queries, config.distance)
     # The pairs set apart have labels or nothing: judgements and weights are of the given items.
     chosen_by = given if fitted_on is None else dataclasses.replace(given, judgements=None, ids=None, weights=None)
-    validation = held_out(chosen_by, source, split.validate, np.arange(len(split.validate)), config.distance)
+    validation = _validation(chosen_by, source, split.validate, config.distance)
     options = OptionMaker(
         judging,
         fit,
@@ -139,6 +141,16 @@ def decide(
         tuple(options.left_out), config, given.doubt,
     )  # fmt: skip
     return decision, Evidence(split, fit, judging, relevance, tuple(judged), options.best)
+
+
+def _validation(given: Given, pairs: Pairs, rows: np.ndarray, distance: str) -> tuple[Judging, Relevance]:
+    """The items that options are chosen by, every one a query. Raises CompatError where they are too few for that."""
+    try:
+        return held_out(given, pairs, rows, np.arange(len(rows)), distance)
+    except NothingRelevant as error:
+        rule = "none of them has a relevant one among the others: nothing can be chosen by them"
+        value = f"{counted(len(rows), 'items')} to choose between maps by"
+        raise CompatError("vectors", value=value, rule=rule, fix="give more items of the same labels") from error
 
 
 def split_of(given: Given, config: DecisionConfig) -> Split:

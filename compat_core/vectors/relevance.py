@@ -41,13 +41,16 @@ class Relevance:
         return np.diff(self.start)
 
 
+class NothingRelevant(CompatError):
+    """No query has a relevant item."""
+
+
 def _relevance(lists: list[np.ndarray], itself: np.ndarray, source: str, independent: bool) -> Relevance:
     start = np.concatenate([[0], np.cumsum([len(part) for part in lists])]).astype(np.int64)
     items = np.concatenate(lists).astype(np.int64) if lists else np.empty(0, dtype=np.int64)
     if not len(items):
-        raise CompatError(
-            "relevance", rule=f"no query has a relevant item ({source})", fix="check labels or judgements"
-        )
+        rule = f"no query has a relevant item ({source})"
+        raise NothingRelevant("relevance", rule=rule, fix="check labels or judgements")
     return Relevance(start, items, itself, source, independent)
 
 

@@ -203,6 +203,12 @@ def test_judgements_need_ids_and_too_few_items_are_refused():
         decide(Given(given.old[:30], given.new[:30], given.labels[:30]), quick())
 
 
+def test_too_few_items_to_choose_by_are_called_so_and_not_a_fault_of_the_labels():
+    given = better_new()
+    with pytest.raises(CompatError, match=r"5 items to choose between maps by.*none of them has a relevant one"):
+        decide(Given(given.old[:50], given.new[:50], np.arange(50) % 24), quick())
+
+
 def by_label(ids, given):
     """Relevance judgements that say what the labels say."""
     return {name: dict.fromkeys(ids[given.labels == label], 1.0) for name, label in zip(ids, given.labels, strict=True)}
