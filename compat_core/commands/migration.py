@@ -260,6 +260,9 @@ def _stamp(arguments: argparse.Namespace) -> int:
     from compat_core.vectors.migrate import SpaceManifest, manifest_path, sha256, write_manifest
     from compat_core.vectors.sources import read_vectors
 
+    for option, version in (("--model", arguments.model), ("--space", arguments.space)):
+        if version is not None and not version.strip():  # an unset variable of a script, say
+            raise CompatError(option, value=version, rule="must name a model", fix="for example v2")
     path = FileSpec.parse(arguments.vectors).of_arrays().path
     check_writable("FILE.manifest.json", path.parent)
     emb = read_vectors(arguments.vectors).emb

@@ -218,3 +218,10 @@ def test_a_map_for_queries_is_not_taken_for_one_of_the_gallery(files, capsys):
     moved = ["--vectors", str(files / "old.npy"), "--out", str(files / "moved.npy")]
     assert main(["migrate", "--map", str(files / "map"), *fitted, *moved]) == 2
     assert "already holds a map from new to old" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("versions", [["--model", ""], ["--model", "v1", "--space", " "]])
+def test_a_stamp_names_a_model(versions, files, capsys):
+    assert main(["stamp", str(files / "old.npy"), *versions]) == 2
+    assert "must name a model" in capsys.readouterr().err
+    assert not (files / "old.npy.manifest.json").exists()
