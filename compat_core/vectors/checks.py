@@ -16,6 +16,7 @@ NAMED = 5  # rows named in a sentence
 UNIT = 1e-3  # a norm this close to 1 counts as normalised
 LEAKED = 0.9999  # cosine from which two vectors count as the same item
 COMPARED = 2_000
+FAR_LONGER = 1e4  # times the median length: no model's doing
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,14 @@ def _one_side(name: str, emb: np.ndarray) -> list[Finding]:
     if zero:
         sentence = f"{name}: {_named(zero)} all zero: without a direction, they answer no query under cosine"
         found.append(Finding(WARN, f"zero rows ({name})", sentence, tuple(zero)))
+    usual = float(np.median(norm[norm > 0])) if norm.any() else 0.0
+    far = np.flatnonzero(norm > FAR_LONGER * usual)
+    if len(far):
+        sentence = (
+            f"{name}: {_named(far)} more than {FAR_LONGER:,.0f} times as long as the median row: broken? Such a row "
+            "can bend every map that is fitted on it"
+        )
+        found.append(Finding(WARN, f"long rows ({name})", sentence, _rows(far)))
     copies = _copies(emb, np.concatenate(keys))
     copies = copies[~np.isin(copies, zero)]
     if len(copies):

@@ -123,3 +123,12 @@ def test_leakage_counts_near_identical_vectors(pair):
     judged[:25] = old[:25] * 1.5  # the same direction is the same item under cosine
     (found,) = leakage(old[:250], judged)
     assert found.rows == tuple(range(25)) and "10.0 %" in found.sentence
+
+
+def test_a_row_far_longer_than_the_others_is_warned_of():
+    old, new = (np.random.default_rng(seed).standard_normal((50, 4)).astype(np.float32) for seed in (0, 1))
+    old[3] *= 1e6
+    long = [finding for finding in check_vectors(old, new) if finding.what.startswith("long rows")]
+    assert [(finding.severity, finding.what, finding.rows) for finding in long] == [("warn", "long rows (old)", (3,))]
+    old[3] *= 1e-4  # lengths differ as they may
+    assert not [finding for finding in check_vectors(old, new) if finding.what.startswith("long rows")]
