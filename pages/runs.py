@@ -42,14 +42,14 @@ elif chosen:
         active = run.status.state in ACTIVE
         live_view(run, "runs-live", curves=active)
         controls(run, "runs-live")
-        results_summary(run)
+        with shown_errors():  # of damaged results: what can be done about them is below
+            results_summary(run)
         if not active:
             with st.expander("Training"):
                 training_curves(run, "runs-live")
         notebook(run)
-        if run.results():
-            with st.expander("Data set"):
-                data_card(run)
+        if not run.has_damaged_results():
+            data_card(run)
         with st.expander("Log", expanded=run.status.state == "failed"):
             st.code(run.log_tail(60) or "nothing yet", language=None)
             if run.status.error and run.status.error.traceback:

@@ -65,7 +65,8 @@ def enqueue(store: RunStore, config: ExperimentConfig, title: str | None = None)
 
 
 def resume(store: RunStore, run: Run) -> Run:
-    """Put a lost, failed or cancelled run back into the queue: same folder, going on from what is there.
+    """Put a lost, failed or cancelled run, or one with damaged results, back into the queue: same folder, going on
+    from what is there.
 
     Raises:
         CompatError: for a run in another state.
@@ -83,9 +84,12 @@ def retry(store: RunStore, run: Run) -> Run:
 
 
 def check_resumable(run: Run) -> None:
-    """Raise CompatError, saying why, when ``run`` cannot be resumed now."""
+    """Raise CompatError, saying why, when ``run`` cannot be resumed now.
+
+    A run that is done can be where its results cannot be read: they are written anew from the models that are there.
+    """
     state = run.status.state
-    if state not in RESUMABLE:
+    if state not in RESUMABLE and not run.has_damaged_results():
         fresh = shlex.join(["python", "-m", "compat_core", "run", str(run.path / CONFIG_FILE)])
         fix = f"a fresh run: {fresh}" if state == "done" else "wait for it, or cancel it first"
         raise CompatError("run", value=run.id, rule=f"it is {state}; only {', '.join(RESUMABLE)} runs resume", fix=fix)

@@ -179,6 +179,16 @@ class Run:
         with self.while_there():
             return results_file.load(self.path)
 
+    def has_damaged_results(self) -> bool:
+        """Whether the run is done and its results cannot be read."""
+        if self.status.state != "done":
+            return False
+        try:
+            self.results()
+        except CompatError:
+            return True
+        return False
+
     def derive(self, make: Callable[[dict[str, Any]], Answer]) -> Answer | None:
         """``make(results)``, worked out once per version of the file; None without results.
 

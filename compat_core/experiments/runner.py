@@ -29,7 +29,7 @@ from compat_core.experiments.two_versions import two_version_seed
 from compat_core.losses import LOSSES, build_loss
 from compat_core.methods import METHODS, Upgrade
 from compat_core.methods.base import Setting
-from compat_core.metrics import check_metrics
+from compat_core.metrics import FEWEST, check_metrics
 from compat_core.models import BACKBONES, check_image_size
 
 
@@ -115,6 +115,10 @@ def execute(run: Run, tracker: Tracker | None = None) -> dict[str, Any]:
             tracker.log(f"CPU threads: {threads}, {precision} (images of {train_images.size} px)")
             tracker.computes_with(threads, precision)
         found = [one_seed(stages, seed, dataset, train_images) for seed in config.seeds]
+    if found[0].num_queries < FEWEST:
+        tracker.log(
+            f"note: too few queries for an interval or a verdict: {found[0].num_queries}, {FEWEST} at the least"
+        )
     results = _results(run, dataset, found) | {
         "elapsed_s": round(time.monotonic() - started, 3),
         "stages": tracker.stage_seconds(),

@@ -2,6 +2,7 @@
 
 from compat_core.metrics.base import Metric
 from compat_core.metrics.bootstrap import (
+    FEWEST,
     Interval,
     bootstrap_difference,
     bootstrap_mean,
@@ -33,6 +34,7 @@ from compat_core.metrics.verification import VerificationScores, verify
 from compat_core.registry import import_modules
 
 __all__ = [
+    "FEWEST",
     "METRICS",
     "PROTOCOL_METRICS",
     "Flips",

@@ -11,7 +11,7 @@ import streamlit as st
 
 from compat_core.experiments.run import Run
 from compat_core.methods import METHODS
-from compat_core.metrics import METRICS
+from compat_core.metrics import FEWEST, METRICS
 from compat_core.reports import figures
 from compat_core.reports.alt import alt_text
 from compat_core.reports.backfill import CURVES_NOTE, backfill_figure, backfill_table
@@ -72,7 +72,9 @@ def metric_help(metric: str, results: Results) -> None:
             f"{one['num_skipped']:,} skipped (nothing relevant in the gallery)" if one.get("num_skipped") else "",
             f"{one['distance']} distance",
             f"chance {100 * chance:.1f} %" if chance is not None else "",
-            "intervals: paired bootstrap over queries, 95 %",
+            "intervals: paired bootstrap over queries, 95 %"
+            if one["num_queries"] >= FEWEST
+            else f"too few queries for an interval or a verdict: {FEWEST} at the least",
         ]
         st.caption(" · ".join(filter(None, parts)))
 

@@ -120,7 +120,8 @@ def controls(run: Run, key: str) -> None:
             queue.cancel(run)
             st.toast("Asked to stop; it ends at its next step.")
             st.rerun()
-        if state in queue.RESUMABLE and st.button("Resume", icon=":material/play_arrow:", key=f"{key}-resume"):
+        resumable = state in queue.RESUMABLE or run.has_damaged_results()
+        if resumable and st.button("Resume", icon=":material/play_arrow:", key=f"{key}-resume"):
             queue.resume(store(), run)
             st.rerun()
         if state not in ACTIVE and st.button("Run again as a new run", icon=":material/replay:", key=f"{key}-retry"):

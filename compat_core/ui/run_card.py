@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
@@ -79,8 +81,12 @@ def _delete(run: Run) -> None:
 def data_card(run: Run) -> None:
     """What was learnt from and what was asked: counts, split, overlap of the classes, checksum."""
     card = (run.results() or {}).get("dataset_card")
-    if not card:
-        return
+    if card:
+        with st.expander("Data set"):
+            _card(run, card)
+
+
+def _card(run: Run, card: dict[str, Any]) -> None:
     trained, asked, shared = card["train_classes"], card["test_classes"], card["shared_classes"]
     old = old_model_saw(run.config.scenario, trained)
     lines = {

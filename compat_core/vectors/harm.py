@@ -13,7 +13,6 @@ from compat_core.vectors.options import STATUS_QUO
 
 AGE_GROUPS = 5
 GROUP = "group "  # begins the name of a stored grouping
-FEWEST = 10  # queries of a group that still give an interval: one of two queries leaves zero out half of the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class GroupChange:
         num_queries: of the group that have a relevant item.
         before, after: share of them whose first item is right, status quo and option.
         lost, won: share whose first item was right and is wrong now, and the reverse.
-        change: mean change in average precision, with its 95 % interval; None for fewer than FEWEST queries.
+        change: mean change in average precision, with its 95 % interval; None for fewer than ten queries.
     """
 
     grouping: str
@@ -65,16 +64,14 @@ def group_changes(
             rows = np.flatnonzero(valid & (codes == code))
             if not len(rows):
                 continue
-            low = high = None
-            if len(rows) >= FEWEST:
-                drawn = bootstrap_means(gain[rows, None], resamples, seed)[:, 0]
-                bounds = interval(float(gain[rows].mean()), drawn)
-                low, high = bounds.low, bounds.high
+            drawn = bootstrap_means(gain[rows, None], resamples, seed)[:, 0]
+            bounds = interval(float(gain[rows].mean()), drawn).row()
             first, then = before.top_1[rows], after.top_1[rows]
             changes.append(
                 GroupChange(
                     grouping, str(name), len(rows), float(first.mean()), float(then.mean()),
-                    float((first > then).mean()), float((first < then).mean()), float(gain[rows].mean()), low, high,
+                    float((first > then).mean()), float((first < then).mean()), float(gain[rows].mean()),
+                    bounds["ci_low"], bounds["ci_high"],
                 )
             )  # fmt: skip
         found += sorted(changes, key=lambda change: change.change)

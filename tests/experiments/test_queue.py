@@ -92,6 +92,17 @@ def test_kill_9_makes_a_run_lost_and_resume_goes_on_in_the_same_folder(store, co
         queue.resume(store, run)
 
 
+def test_a_finished_run_is_resumed_where_its_results_are_damaged(store, config, serve):
+    run = store.create(config)
+    run.write_status(RunStatus(state="done"))
+    (run.path / "results.json").write_text("{}")
+    with pytest.raises(CompatError, match="it is done"):
+        queue.resume(store, run)
+    (run.path / "results.json").write_text('{"rows": [')
+    queue.resume(store, run)
+    assert serve() == 1 and run.status.state == "done"
+
+
 def test_a_queued_run_is_cancelled_at_once_and_can_be_resumed(store, config, serve):
     run = queue.enqueue(store, config)
     assert queue.cancel(run) == "cancelled"

@@ -21,6 +21,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.presets import PRESETS, command_line, configure
+from compat_core.experiments.queue import check_resumable
 from compat_core.experiments.reporting import NullTracker
 from compat_core.experiments.runner import execute, run_experiment
 from compat_core.experiments.store import RunStore
@@ -266,7 +267,8 @@ def test_damaged_files_are_named_and_their_stages_made_anew(copy, finished):
     (files.model_dir(0, "old") / "head.safetensors").write_bytes(b"")
     with pytest.raises(CompatError, match=r"method.*damaged"):
         files.load_upgrade(0, "fct")
-    (copy.path / "results.json").unlink()
+    (copy.path / "results.json").write_text("{")
+    check_resumable(copy)
     copy.request_cancel()  # an earlier request ends the run no second time
     run_experiment(copy.config, resume=copy)
     assert values(copy) == values(finished)

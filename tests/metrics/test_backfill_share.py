@@ -48,11 +48,12 @@ def test_no_gain_has_no_share():
 
 
 def test_a_doubtful_gain_has_a_share_and_no_interval():
-    # Two queries, one gains 0.3 and one loses 0.1: only drawing the loser twice, 1 in 4, shows no gain.
-    curve = BackfillCurve("mAP", np.array([0.0, 1.0]), np.array([[0.4, 0.5], [0.7, 0.4]]))
+    # Of ten queries five gain 0.3 and five lose 0.1: only drawing eight losers or more, 56 in 1024, shows no gain.
+    values = np.repeat([[0.4, 0.5], [0.7, 0.4]], 5, axis=1)
+    curve = BackfillCurve("mAP", np.array([0.0, 1.0]), values)
     (found,) = shares_for_gains(curve, [0.9], resamples=4000)
     assert found.share == 1.0 and found.low is None and found.high is None
-    assert found.without_gain == pytest.approx(0.25, abs=0.03)
+    assert found.without_gain == pytest.approx(56 / 1024, abs=0.015)
 
 
 @pytest.mark.parametrize(

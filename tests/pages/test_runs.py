@@ -208,7 +208,11 @@ def test_a_run_with_damaged_results_stays_in_the_list_and_says_why(copied, visit
     app = visit("runs")
     (table,) = (frame.value for frame in app.dataframe if "-runs-table-" in frame.proto.id)
     assert list(table["verdicts (mAP, %)"]) == ["results cannot be read"]
-    assert "not valid JSON" in words(select(app, 0))
+    app = select(app, 0)
+    assert "not valid JSON" in words(app)
+    labels = [button.label for button in app.button]
+    assert "Resume" in labels and "Delete this run …" in labels
+    assert any("Log" in expander.label for expander in app.expander)
 
 
 def test_progress_is_a_whole_percentage(copied, visit):

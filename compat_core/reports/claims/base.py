@@ -67,8 +67,8 @@ class Finding:
     """What one run says about one claim.
 
     ``budget`` says what the run could spend, since a claim holds at a budget; ``value``, ``ci_low`` and ``ci_high`` are
-    the mean difference over queries and seeds with its interval; ``per_seed`` its value for every seed; ``num_queries``
-    what was resampled, by ``unit``: queries, or classes.
+    the mean difference over queries and seeds with its interval, None of too few; ``per_seed`` its value for every
+    seed; ``num_queries`` what was resampled, by ``unit``: queries, or classes.
     """
 
     run: str
@@ -76,8 +76,8 @@ class Finding:
     budget: str
     outcome: str
     value: float
-    ci_low: float
-    ci_high: float
+    ci_low: float | None
+    ci_high: float | None
     per_seed: tuple[float, ...]
     num_queries: int
     unit: str = "queries"
@@ -161,7 +161,8 @@ def _judge(claim: Claim, measurement: Measurement, resamples: int, budget: str) 
         outcome = "holds"
     else:
         outcome = "does not hold" if number.high <= claim.margin else "undecided"
+    bounds = number.row()
     return Finding(
-        measurement.run, measurement.what, budget, outcome, number.estimate, number.low, number.high,
+        measurement.run, measurement.what, budget, outcome, number.estimate, bounds["ci_low"], bounds["ci_high"],
         tuple(float(value) for value in seeds), len(gap), measurement.unit,
     )  # fmt: skip
