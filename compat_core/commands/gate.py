@@ -82,7 +82,7 @@ def add(commands: Subparsers) -> None:
         help="hold a decision against a rule",
         description="Exit with 0 when an option of a decision meets every rule given, with 3 when it does not.",
     )
-    gate.add_argument("decision", metavar="decision.json", type=Path, help="what decide wrote")
+    gate.add_argument("decision", metavar="decision.json", type=Path, help="what decide wrote, or its folder")
     gate.add_argument("--option", metavar="NAME", help="default: the recommended option")
     for rule in RULES:
         gate.add_argument(rule.option, type=float, metavar="X", help=rule.help)
@@ -91,16 +91,17 @@ def add(commands: Subparsers) -> None:
 
 
 def _gate(arguments: argparse.Namespace) -> int:
-    from compat_core.vectors.jobs import read_decision
+    from compat_core.vectors.jobs import DECISION_FILE, read_decision
 
     limits = {rule: getattr(arguments, rule.key) for rule in RULES if getattr(arguments, rule.key) is not None}
     if not limits:
         raise CompatError("gate", rule="needs at least one rule", fix="for example --min-gain 0 --max-lost 0.05")
     for rule, limit in limits.items():
         rule.check(limit)
-    if not arguments.decision.is_file():
-        raise CompatError("decision", value=str(arguments.decision), rule="no such file", fix="write it with decide")
-    decided = read_decision(arguments.decision)["decision"]
+    file = arguments.decision / DECISION_FILE if arguments.decision.is_dir() else arguments.decision
+    if not file.is_file():
+        raise CompatError("decision", value=str(file), rule="no such file", fix="write it with decide")
+    decided = read_decision(file)["decision"]
     metric, name = decided["config"]["metric"], arguments.option or decided["recommended"]
     rows = {row["name"]: row for row in decided["rows"]}
     if name and name not in rows:

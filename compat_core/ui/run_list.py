@@ -62,11 +62,12 @@ def _table(rows: list[dict[str, Any]], named: list[str]) -> list[str]:
         column_config={
             "verdicts (mAP, %)": st.column_config.TextColumn("verdicts (mAP, %)", width="medium"),
             "name": st.column_config.TextColumn("name", width="medium"),
+            "stage": st.column_config.TextColumn("stage", width="medium"),
             "created": st.column_config.DatetimeColumn("created", format="distance"),
             "took": st.column_config.NumberColumn("took", format="%.1f min"),
             "progress": st.column_config.ProgressColumn("progress", format="percent", min_value=0, max_value=1),
         },
-        alt="All runs with their state and verdicts",
+        placeholder="–", alt="All runs with their state and verdicts",
     )  # fmt: skip
     st.caption("Select one row for its details, several for what differs between them.")
     return [rows[place]["id"] for place in event["selection"]["rows"] if place < len(rows)]

@@ -189,6 +189,7 @@ def test_numbers_without_end_and_an_out_that_is_a_file_are_refused(files, tmp_pa
 def test_gate_opens_and_shuts(decided, capsys):
     path = str(decided[0] / "decision.json")
     assert main(["gate", path, "--min-gain", "0"]) == 0
+    assert main(["gate", str(decided[0]), "--min-gain", "0"]) == 0, "its folder will do"
     assert main(["gate", path, "--min-gain", "0.9"]) == 3
     assert main(["gate", path, "--option", "status quo", "--min-gain", "0.001"]) == 3
     assert "FAILED" in capsys.readouterr().out

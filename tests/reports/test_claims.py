@@ -203,6 +203,18 @@ def test_command_line(run, capsys):
     assert main(["claims", "nope", "--runs-dir", root]) == 2
 
 
+def test_a_damaged_run_is_left_out_by_name(run, tmp_path, capsys):
+    root = tmp_path / "runs"
+    for name in ("whole", "broken"):
+        shutil.copytree(run.path, root / name)
+    (root / "broken" / RESULTS_FILE).write_text("{")
+    assert main(["claims", "broken", "whole", "--runs-dir", str(root)]) == 0
+    shown = capsys.readouterr()
+    assert "run broken is left out" in shown.err and "HOLDS" in shown.out
+    assert main(["claims", "broken", "--runs-dir", str(root)]) == 2
+    assert "not valid JSON" in capsys.readouterr().err
+
+
 def test_a_run_from_before_the_metrics_per_query_is_passed_over_and_named(run, monkeypatch, capsys):
     real = Artefacts.ranking
 
