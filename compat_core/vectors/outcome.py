@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from compat_core.adapters import VectorMap
-from compat_core.metrics import bootstrap_means, interval
+from compat_core.metrics import FEWEST, bootstrap_means, interval
 from compat_core.metrics.bootstrap import LEVEL, ratio_interval
 from compat_core.vectors import options as ways
 from compat_core.vectors.bill import FLOAT_BYTES, Bill, CostConfig, Work, bill
@@ -29,7 +29,7 @@ class Row:
 
     Attributes:
         gain: M(option) − M(status quo), by metric, with its interval; ``adjusted_low`` is the lower bound of the
-            chosen metric's gain when the error is shared between all options (Bonferroni).
+            chosen metric's gain when the error is shared between all options (Bonferroni), 0 of too few queries.
         recovered: gain / (ceiling − status quo), by metric; None where the ceiling does not beat the status quo.
         lost, won: queries whose first item was right under the status quo and is wrong now, and the reverse.
         work, bill: what somebody has to do for it, and what that costs.
@@ -100,7 +100,7 @@ def outcome_rows(
             gain = drawn[:, own] - drawn[:, base]
             gains[name] = interval(float(means[own] - means[base]), gain).row()
             if name == metric:
-                low = interval(float(means[own] - means[base]), gain, shared_level).low
+                low = float(np.nan_to_num(interval(float(means[own] - means[base]), gain, shared_level).low))
             recovered[name] = _share(means[[own, base, top]], drawn[:, [own, base, top]])
         before, after = (one.top_1[valid] for one in (by_name[STATUS_QUO], found))
         work = billing.work(option)
@@ -150,18 +150,16 @@ def _answer(rows: Sequence[Row], metric: str, target: float, independent: bool) 
     if not independent:
         return _closest(rows, metric)
     ceiling = next(row for row in rows if row.name == CEILING)
+    gain = ceiling.gain[metric]
+    if gain["ci_high"] is None:
+        few = f"fewer than {FEWEST} queries have a relevant item, too few to tell the options apart"
+        return Answer("", "", f"Nothing can be recommended: {few}.")
     if ceiling.adjusted_low <= 0:
-        gain = ceiling.gain[metric]
-        worse = (gain["ci_high"] or 0.0) < 0
+        worse = gain["ci_high"] < 0
         why = "is worse than the old one" if worse else "does not measurably beat the old one"
-        return Answer(
-            "",
-            "",
-            (
-                f"Keep the old model: even with every item embedded again the new model {why} "
-                f"({metric} {_points(gain['value'])} points)."
-            ),
-        )
+        keep = f"Keep the old model: even with every item embedded again the new model {why}"
+        check = " Were the old and the new file swapped?" if worse else ""
+        return Answer("", "", f"{keep} ({metric} {_points(gain['value'])} points).{check}")
     enough = [
         row for row in rows if row.adjusted_low > 0 and ((row.recovered[metric] or {}).get("value") or 0.0) >= target
     ]

@@ -1,6 +1,7 @@
 """Decisions whose right answer is known, and what they rest on."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ def test_a_worse_new_model_is_not_worth_it():
     decision, _ = decide(Given(given.new, given.old, given.labels), quick())
     assert decision.recommended == ""
     assert decision.reason.startswith("Keep the old model") and "is worse" in decision.reason
+    assert decision.reason.endswith("Were the old and the new file swapped?")
 
 
 def test_a_better_new_model_is_recommended_with_its_interval_above_zero():
@@ -322,3 +324,15 @@ def test_side_information_that_is_not_finite_is_refused():
     given = better_new()
     with pytest.raises(CompatError, match="side-information: NaN"):
         decide(dataclasses.replace(given, side=np.full((500, 2), np.nan)), quick())
+
+
+def test_of_too_few_queries_nothing_is_said_with_certainty():
+    given = better_new()
+    labels = np.arange(500) + 100
+    labels[np.random.default_rng(2).permutation(500)[:40]] = 0  # all others have nothing relevant to find
+    decision, _ = decide(Given(given.old, given.new, labels), quick(queries=40))
+    assert 0 < decision.num_queries < 10
+    assert decision.recommended == "" and "too few" in decision.reason
+    row = decision.row("full backfill")
+    assert row.gain["mAP"]["ci_low"] is None and row.adjusted_low == 0
+    json.dumps(decision.to_dict(), allow_nan=False)
