@@ -74,11 +74,14 @@ def tell_apart(rows: list[dict[str, Any]], column: str) -> list[dict[str, Any]]:
 
 
 def headline(run: Run) -> str:
-    """The run's mAP verdicts in a few characters, best first: ``fct ✓ 92.9, bct ✗ 56.0``; empty without results."""
+    """The run's mAP verdicts in a few characters, best first: ``fct ✓ 92.9, bct ✗ 56.0``, of a chain ``bct-sys AC
+    100.0``; empty without results."""
     return run.derive(_verdicts_in_short) or ""
 
 
 def _verdicts_in_short(results: dict[str, Any]) -> str:
+    if results.get("chain"):
+        return _chains_in_short(results["chain"])
     table = verdict_table(results)
     table = table[table["metric"] == "mAP"]
     cross: dict[str, list[float]] = {}
@@ -93,6 +96,17 @@ def _verdicts_in_short(results: dict[str, Any]) -> str:
         f"{row['method']} {MARKS.get(row['verdict'], '?')} {percent_text(means.get(row['method']))}"
         for row in best_first
     )
+
+
+def _chains_in_short(entries: list[dict[str, Any]]) -> str:
+    """A chain has no single verdict: the share of its pairs of versions that are compatible, best first."""
+    shares: dict[str, list[float]] = {}
+    for entry in entries:
+        if entry["metric"] == "mAP":
+            shares.setdefault(entry["method"], []).append(entry["AC"])
+    means = {method: sum(values) / len(values) for method, values in shares.items()}
+    best_first = sorted(means, key=lambda method: means[method], reverse=True)
+    return ", ".join(f"{method} AC {percent_text(means[method])}" for method in best_first)
 
 
 def run_rows(

@@ -8,6 +8,7 @@ import pytest
 
 from compat_core.experiments.store import RunStore
 from compat_core.reports.chains import chain_cells, chain_entries, chain_matrix
+from compat_core.ui.overview import headline
 from tests.pages.test_pages import texts
 
 
@@ -100,3 +101,11 @@ def test_cells_in_numbers_are_those_of_the_matrix(chain):
             pair["outcome"] for pair in entries[0]["pairs"] if pair["cell"] == "v3/v1"
         )
         assert cells.loc[("v1", "v1"), ["outcome", "difference"]].isna().all()
+
+
+def test_the_list_of_runs_names_the_share_of_compatible_pairs(chain_root):
+    (run,) = RunStore(chain_root).list()
+    shares = {entry["method"]: entry["AC"] for entry in run.results()["chain"] if entry["metric"] == "mAP"}
+    said = dict(part.rsplit(" AC ", 1) for part in headline(run).split(", "))
+    assert said == {method: f"{100 * share:.1f}" for method, share in shares.items()}
+    assert list(said) == sorted(said, key=lambda method: -shares[method])
