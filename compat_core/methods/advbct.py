@@ -32,6 +32,12 @@ class AdvBctConfig:
     threshold: float = param(
         1.0, "T, the distance that radii are drawn towards (unit vectors)", low=0.0, high=2.0, paper="1 (code)"
     )
+    seen: str = param(
+        "apart",
+        "how the discriminator sees new and old vectors: apart, each side's as they are, or unit vectors in one batch",
+        choices=("apart", "together"),
+        paper="apart (code)",
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "advbct")
@@ -69,21 +75,24 @@ class AdversarialTerm(Term):
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         with torch.no_grad():
-            old = F.normalize(self.old(batch.images).float())  # (B, D), of the same augmented views
+            old = self.old(batch.images).float()  # (B, D), of the same augmented views
         new = F.normalize(batch.emb)
+        sides = (batch.emb, old) if self.config.seen == "apart" else (new, F.normalize(old))
         epoch = int(batch.progress * self.epochs + 1e-6) + 1  # e = 1 … E: the weight falls from 1 to 1/E
         fading = (self.epochs - epoch + 1) / self.epochs
         return {
-            "adversarial": self.config.adversarial * fading * self.adversarial(new, old, batch.progress),
+            "adversarial": self.config.adversarial * fading * self.adversarial(*sides, batch.progress),
             "boundary": self.config.boundary * self.boundary(new, batch.labels),
         }
 
     def adversarial(self, new: torch.Tensor, old: torch.Tensor, progress: float) -> torch.Tensor:
-        """The discriminator's loss on unit vectors ``(B, D)`` each, with the gradient of ``new`` reversed."""
+        """The discriminator's loss on vectors ``(B, D)`` each, with the gradient of ``new`` reversed."""
         strength = 2 / (1 + math.exp(-10 * progress)) - 1
         reversed_new = (1 + strength) * new.detach() - strength * new  # the value of new, −strength times its gradient
-        # one pass over both: apart, each side's own batch norm would hide a difference of their means
-        answers = self.discriminator(torch.cat([reversed_new, old])).float()  # (2B, 2)
+        if self.config.seen == "apart":
+            answers = torch.cat([self.discriminator(reversed_new), self.discriminator(old)]).float()
+        else:  # one pass over both: apart, each side's own batch norm hides a difference of their means
+            answers = self.discriminator(torch.cat([reversed_new, old])).float()  # (2B, 2)
         truth = torch.arange(2, device=new.device).repeat_interleave(len(new))
         return 2 * F.cross_entropy(answers, truth)  # the sum of two means
 
@@ -141,9 +150,9 @@ METHODS.add(
         config=AdvBctConfig,
         needs=("labels", "old model at training time", "equal dimensions"),
         departs=(
-            "The discriminator sees unit vectors, as a cosine search does, and both models' vectors in one pass; the "
-            "released code feeds them apart as they are, so that its batch norm hides a difference of their means. "
-            "Radii come from the old embeddings of the new training set."
+            "Radii come from the old embeddings of the new training set. As in the released code, the discriminator is "
+            "fed each side's vectors apart, so that its batch norm hides where a side lies; with seen=together it sees "
+            "that, and the new model pays for it (docs/reproduction.md)."
         ),
         fit=fit,
         accepts=equal_dimensions,

@@ -152,7 +152,7 @@ def test_radii_leave_outliers_out():
 
 @pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
 def test_discriminator_descends_what_the_embedding_climbs(context, progress):
-    term = adversarial_term(context, torch.ones(6))
+    term = adversarial_term(context, torch.ones(6), seen="together")
     new, old = F.normalize(draw(5, 16, seed=1)).requires_grad_(), F.normalize(draw(5, 16, seed=2))
     value = term.adversarial(new, old, progress)
     answers = [softmax(row) for row in term.discriminator(torch.cat([new, old])).tolist()]
@@ -167,8 +167,25 @@ def test_discriminator_descends_what_the_embedding_climbs(context, progress):
     torch.testing.assert_close(given[1], plain[1])
 
 
+def test_apart_the_discriminator_does_not_see_where_each_side_lies(context):
+    new, old = draw(8, 16, seed=1), draw(8, 16, seed=2)
+    for seen in ("together", "apart"):
+        term = adversarial_term(context, torch.ones(6), seen=seen)
+        term.discriminator.train()  # batch norm by batch, as in training
+        values = [term.adversarial(new + shift, old, 0.5).item() for shift in (0.0, 5.0)]
+        assert (values[0] == pytest.approx(values[1], rel=1e-4)) == (seen == "apart")
+
+
+def test_apart_it_is_given_vectors_as_they_are(context):
+    term, batch = adversarial_term(context, torch.ones(6), seen="apart"), batch_of(context, INDICES)
+    old = context.old_emb()[torch.tensor(INDICES)]
+    expected = (10 - 6 + 1) / 10 * term.adversarial(batch.emb, old, 0.5).item()
+    assert term(batch)["adversarial"].item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_the_discriminators_weight_fades(context):
-    term, batch = adversarial_term(context, torch.ones(6), adversarial=2.0), batch_of(context, INDICES)
+    term = adversarial_term(context, torch.ones(6), adversarial=2.0, seen="together")
+    batch = batch_of(context, INDICES)
     new, old = F.normalize(batch.emb), F.normalize(context.old_emb()[torch.tensor(INDICES)])
     expected = 2 * (10 - 6 + 1) / 10 * term.adversarial(new, old, 0.5).item()  # the sixth of 10 epochs begins
     assert term(batch)["adversarial"].item() == pytest.approx(expected, rel=1e-4)
@@ -179,7 +196,9 @@ def test_adversarial_training_brings_the_two_distributions_together(context):
     old = F.normalize(context.old_emb())
     gaps = []
     for weight in (0.0, 1.0):
-        new = F.normalize(embed(fit(context, "advbct", adversarial=weight, boundary=0.0).new, images, CPU))
+        new = F.normalize(
+            embed(fit(context, "advbct", adversarial=weight, boundary=0.0, seen="together").new, images, CPU)
+        )
         gaps.append((new.mean(0) - old.mean(0)).norm().item())
     assert gaps[1] < 0.8 * gaps[0]
 
