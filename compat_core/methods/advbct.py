@@ -77,11 +77,11 @@ class AdversarialTerm(Term):
         with torch.no_grad():
             old = self.old(batch.images).float()  # (B, D), of the same augmented views
         new = F.normalize(batch.emb)
-        sides = (batch.emb, old) if self.config.seen == "apart" else (new, F.normalize(old))
+        seen_new, seen_old = (batch.emb, old) if self.config.seen == "apart" else (new, F.normalize(old))
         epoch = int(batch.progress * self.epochs + 1e-6) + 1  # e = 1 … E: the weight falls from 1 to 1/E
         fading = (self.epochs - epoch + 1) / self.epochs
         return {
-            "adversarial": self.config.adversarial * fading * self.adversarial(*sides, batch.progress),
+            "adversarial": self.config.adversarial * fading * self.adversarial(seen_new, seen_old, batch.progress),
             "boundary": self.config.boundary * self.boundary(new, batch.labels),
         }
 

@@ -149,8 +149,13 @@ def _known(config: ExperimentConfig) -> None:
 def _methods(start: ExperimentConfig, key: str) -> list[dict[str, Any]]:
     by_label = {spec.label: spec for spec in start.methods}
     options = list(by_label) + [name for name in METHODS.names() if name not in by_label]
-    chosen = st.multiselect("Methods", options, default=list(by_label), key=f"{key}-methods", persist_state="session")
-    specs = [by_label.get(label, Spec(label)) for label in chosen]
+    chosen = st.multiselect(
+        "Methods", options, default=list(by_label), key=f"{key}-methods", persist_state="session",
+        accept_new_options=True,
+        help="Choose, or type a variant as on the command line: fct:side=none, or bct-sys:weight=2,as=heavy",
+    )  # fmt: skip
+    read = {label: by_label.get(label) or _spec(label) for label in chosen}
+    specs = [spec for spec in read.values() if spec is not None]
     adjustable = [spec for spec in specs if METHODS.get(spec.name).configure(spec).__dataclass_fields__]
     changed = {spec.label: spec for spec in specs}
     if adjustable:
@@ -164,7 +169,19 @@ def _methods(start: ExperimentConfig, key: str) -> list[dict[str, Any]]:
                     if params != spec.params:
                         alias = spec.label if params and spec.label != Spec(spec.name, params).label else ""
                         changed[spec.label] = Spec(spec.name, params, alias)
-    return [{"name": spec.name, "params": spec.params, "alias": spec.alias} for spec in changed.values()]
+    wrong = [Spec(label) for label, spec in read.items() if spec is None]  # for the check to refuse: nothing starts
+    return [{"name": spec.name, "params": spec.params, "alias": spec.alias} for spec in (*changed.values(), *wrong)]
+
+
+def _spec(text: str) -> Spec | None:
+    """The method that was chosen by name or typed with parameters; None, and why on the page, for none."""
+    try:
+        spec = Spec.parse(text)
+        METHODS.get(spec.name).configure(spec)
+    except CompatError as error:
+        error_box(f"methods: {error}")
+        return None
+    return spec
 
 
 def _differing(entry: Any, spec: Spec, key: str, columns: int = 3) -> dict[str, Any]:

@@ -198,3 +198,17 @@ def test_help_states_the_range_and_labels_do_not_repeat_the_unit(monkeypatch):
     config_fields(configure("demo").old.train, "y")
     assert "From 100 to 1e+06" in seen["resamples"]
     assert "epochs" in seen and "epochs (epochs)" not in seen
+
+
+def test_a_variant_is_typed_as_on_the_command_line(empty, visit):
+    app = visit("launch", preset="demo")
+    chosen = app.multiselect(key="demo-methods")
+    chosen.set_value(["fct", "fct:side=none,as=plain", "bct-sys:weight=2"]).run()
+    assert not app.error and not app.exception
+    (command,) = [code.value for code in app.code if "compat_core run" in code.value]
+    assert "fct:side=none,as=plain" in command and "bct-sys:weight=2" in command
+    app.multiselect(key="demo-methods").set_value(["fct", "fctt:side=none"]).run()
+    assert "did you mean 'fct'" in app.error[0].value
+    assert not [button for button in app.button if button.label == "Start" and not button.disabled]
+    app.multiselect(key="demo-methods").set_value(["fct", "fct:sied=none"]).run()
+    assert "sied" in app.error[0].value
