@@ -13,7 +13,7 @@ from compat_core.spec import Spec
 from compat_core.vectors.backfill_list import ORDER_FILE
 from compat_core.vectors.decision_config import DecisionConfig
 from compat_core.vectors.file_spec import FileSpec
-from compat_core.vectors.options import order_of
+from compat_core.vectors.options import CEILING, MERGE, SLERP, order_of
 
 FORWARD, BACKWARD, JOINED = " old→new", " new→old", " + "
 PAIR = ("old", "new", "labels", "ids", "new-ids")  # options of decide that a fit takes too
@@ -55,7 +55,7 @@ def migration(option: str, files: Mapping[str, str], config: Config, map_folder:
 def next_steps(
     option: str, files: Mapping[str, str], folder: Path, config: Config, listed: Mapping[str, Any] | None = None
 ) -> list[Step]:
-    """What carries an option out, in order; nothing where no command of this program does.
+    """What carries an option out, in order; nothing where nothing is to be done, or an option was made elsewhere.
 
     Args:
         option: the name of one, or empty.
@@ -71,6 +71,24 @@ def next_steps(
         return [first, *_backfill(option, folder, listed)]
     if BACKWARD in option:
         return _mapped_queries(option.partition(BACKWARD)[0], files, folder, config)
+    return [Step(say, []) for say in _by_hand(option)]
+
+
+def _by_hand(option: str) -> list[str]:
+    """What no command of this program does, in words."""
+    if option == CEILING:
+        return ["Embed every item again with the new model, then move the queries to it; nothing is mapped."]
+    if option == SLERP:
+        return [
+            "Fit a procrustes map new → old, and keep both models for queries: map each query's new vector, and turn "
+            "its old one towards it by the share of the angle that the option's summary names. The gallery stays."
+        ]
+    merged = re.match(rf"{MERGE} (\w+), (\d+) % backfilled$", option)
+    if merged:
+        return [
+            f"Embed {merged[2]} % of the items with the new model, and keep both models for queries: search each part "
+            f"with its own model's query, and merge the two lists by {merged[1]}."
+        ]
     return []
 
 

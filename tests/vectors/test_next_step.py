@@ -54,8 +54,27 @@ def test_what_was_changed_for_the_decision_is_changed_for_the_fit():
     assert "--adapter fct --pairs" in " ".join(words("fct old→new", config=CONFIG | {"steps": 10**6})[0])
 
 
-@pytest.mark.parametrize("option", ["", "status quo", "full backfill", "rank merge by rank, 20 % backfilled", "slerp"])
-def test_nothing_where_no_command_does_it(option):
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("full backfill", "every item again"),
+        ("rank merge by score, 20 % backfilled", "merge the two lists by score"),
+        ("slerp", "both models for queries"),
+    ],
+)
+def test_what_no_command_does_is_said_in_words(option, said):
+    (step,) = next_steps(option, FILES, Path("out"), CONFIG)
+    assert said in step.say and not step.words
+
+
+def test_every_option_of_a_decision_that_changes_something_has_a_step():
+    decision, _ = decide(better_new(), quick(shares=(0.25,)))
+    idle = {row.name for row in decision.rows if not next_steps(row.name, FILES, Path("out"), CONFIG)}
+    assert idle == {"status quo", "naive swap"}
+
+
+@pytest.mark.parametrize("option", ["", "status quo", "a model of one's own"])
+def test_nothing_where_there_is_nothing_to_do(option):
     assert next_steps(option, FILES, Path("out"), CONFIG) == []
     assert next_steps("ridge old→new", {}, Path("out"), CONFIG) == [], "a run's vectors have no file"
 
