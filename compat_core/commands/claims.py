@@ -51,6 +51,8 @@ def _claims(arguments: argparse.Namespace) -> int:
     for one in answers:
         print(f"{one.outcome.upper():14} {one.claim.statement}")
         print(f"{'':14} {one.claim.source}")
+        if not one.findings and one.claim.takes:
+            print(f"{'':14} it takes {one.claim.takes}")
         for finding in one.findings:
             value = change_text(finding.value, finding.ci_low, finding.ci_high)
             print(f"{'':14} {finding.outcome}: {finding.what} = {value} points; {finding.budget}; {finding.run}")

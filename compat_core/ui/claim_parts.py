@@ -77,6 +77,8 @@ def detail(entry: dict[str, Any]) -> None:
     with st.container(border=True):
         st.markdown(f"**{MARKS[entry['outcome']]}** · {entry['statement']}")
         st.caption(f"{entry['source']} · refuted by: {entry['refuted_by']}")
+        if not entry["findings"] and entry["takes"]:
+            st.caption(literal(f"It takes {entry['takes']}."))
         for finding in entry["findings"]:
             decimals = decimals_for(finding["ci_low"], finding["ci_high"])
             seeds = ", ".join(points_text(value, decimals) for value in finding["per_seed"])

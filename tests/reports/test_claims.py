@@ -203,6 +203,16 @@ def test_command_line(run, capsys):
     assert main(["claims", "nope", "--runs-dir", root]) == 2
 
 
+def test_a_claim_says_what_it_takes(run, capsys):
+    takes = CLAIMS.get("sys-beats-beta").takes
+    assert "bct-sys:rows=new,weight=1.0 and bct:weight=1.0" in takes
+    assert "the new model knows classes that the old one does not" in takes
+    assert main(["claims", run.id, "--runs-dir", str(run.path.parent)]) == 0
+    said = capsys.readouterr().out
+    assert f"it takes {CLAIMS.get('lce-costs-less').takes}" in said
+    assert f"it takes {CLAIMS.get('fct-untouched').takes}\n" not in said, "it was tested"
+
+
 def test_a_damaged_run_is_left_out_by_name(run, tmp_path, capsys):
     root = tmp_path / "runs"
     for name in ("whole", "broken"):

@@ -57,9 +57,14 @@ class Claim:
             except Misnamed as error:
                 raise CompatError(f"claim {self.name}: {error}") from error
 
+    @property
+    def takes(self) -> str:
+        """What a run needs to speak to it, in words; empty where the measure does not say."""
+        return getattr(self.measure, "takes", "")
+
     def to_dict(self) -> dict[str, Any]:
         """What it says, in JSON types."""
-        return {key: getattr(self, key) for key in ("name", "statement", "source", "refuted_by", "margin")}
+        return {key: getattr(self, key) for key in ("name", "statement", "source", "refuted_by", "margin", "takes")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,14 @@ class Difference:
         found = [evidence.differences(self.better, self.worse, metric) for metric in self.metrics]
         return [measurement for of_metric in found for measurement in of_metric]
 
+    @property
+    def takes(self) -> str:
+        """What a run needs to speak to it, in words: its methods with the parameters that count, and the conditions."""
+        methods = dict.fromkeys(Spec(side.method, dict(side.params)).text for side in (self.better, self.worse))
+        conditions = [(holds.__doc__ or "").partition(".")[0].partition(":")[0] for holds in self.where]
+        lowered = (words[:1].lower() + words[1:] for words in conditions)
+        return "; ".join([f"a run with {' and '.join(methods)}", *lowered])
+
     def check(self) -> None:
         """Raises Misnamed where it names a method, a parameter or a metric that there is not."""
         for metric in self.metrics:
