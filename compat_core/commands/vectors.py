@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compat_core.commands.console import print_json, print_table
 from compat_core.commands.parser import Subparsers
 from compat_core.commands.summary import percent
+from compat_core.errors import CompatError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,13 +26,16 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="metrics of any vectors",
-        description="Retrieval metrics of query vectors against gallery vectors, given as .npy files.",
+        description="Retrieval metrics of query vectors against gallery vectors, from .npy, .npz, Parquet or CSV "
+        "files: FILE, or FILE:NAME for one array or column.",
     )
     for side in ("query", "gallery"):
-        parser.add_argument(f"--{side}", metavar="FILE.npy", required=True, help=f"{side} vectors, (N, D) numbers")
-        parser.add_argument(f"--{side}-labels", metavar="FILE.npy", required=True, help="their labels, (N,)")
+        parser.add_argument(f"--{side}", metavar="FILE", required=True, help=f"{side} vectors, (N, D) numbers")
+        parser.add_argument(f"--{side}-labels", metavar="FILE", help="their labels, unless that file holds some")
         parser.add_argument(
-            f"--{side}-ids", metavar="FILE.npy", help="their ids, (N,): an equal id is the same item and is left out"
+            f"--{side}-ids",
+            metavar="FILE",
+            help="their ids, unless that file holds some: an equal id is the same item and is left out",
         )
     parser.add_argument("--distance", default="cosine", choices=("cosine", "l2", "dot"), help="default: cosine")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
@@ -39,32 +44,39 @@ def add(commands: Subparsers) -> None:
     parser.set_defaults(handler=_evaluate)
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One side of an evaluation."""
+
+    emb: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray | None
+
+
 def _evaluate(arguments: argparse.Namespace) -> int:
     import numpy as np
 
-    from compat_core.errors import CompatError
     from compat_core.metrics import evaluate_retrieval
     from compat_core.metrics.report import evaluation_summary
-    from compat_core.retrieval.vectors import load_ids, load_labels, load_vectors
 
     if bool(arguments.query_ids) != bool(arguments.gallery_ids):
         given = "--query-ids" if arguments.query_ids else "--gallery-ids"
         missing = "--gallery-ids" if arguments.query_ids else "--query-ids"
         raise CompatError(given, rule="ids of both sides are needed to find equal items", fix=f"add {missing}")
-    query_emb, gallery_emb = load_vectors(arguments.query), load_vectors(arguments.gallery)
-    query_labels, gallery_labels = load_labels(arguments.query_labels), load_labels(arguments.gallery_labels)
-    if not arguments.query_ids and np.array_equal(query_emb, gallery_emb):
+    query, gallery = _side(arguments, "query"), _side(arguments, "gallery")
+    told_apart = query.ids is not None and gallery.ids is not None
+    if not told_apart and np.array_equal(query.emb, gallery.emb):
         print(f"warning: {FINDS_ITSELF.format(what='rows', then='every query finds itself')}", file=sys.stderr)
-    elif not arguments.query_ids and _same_items(query_labels, gallery_labels):
+    elif not told_apart and _same_items(query.labels, gallery.labels):
         then = "if row i of both is one item, every query finds itself"
         print(f"warning: {FINDS_ITSELF.format(what='labels row by row', then=then)}", file=sys.stderr)
     scores = evaluate_retrieval(
-        query_emb,
-        query_labels,
-        gallery_emb,
-        gallery_labels,
-        query_ids=load_ids(arguments.query_ids) if arguments.query_ids else None,
-        gallery_ids=load_ids(arguments.gallery_ids) if arguments.gallery_ids else None,
+        query.emb,
+        query.labels,
+        gallery.emb,
+        gallery.labels,
+        query_ids=query.ids if told_apart else None,
+        gallery_ids=gallery.ids if told_apart else None,
         distance=arguments.distance,
         device=arguments.device,
     )
@@ -74,6 +86,19 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     else:
         _print(summary)
     return 0
+
+
+def _side(arguments: argparse.Namespace, name: str) -> _Side:
+    """Vectors, labels and ids of a side: the files that are named, or else what the file of vectors holds."""
+    from compat_core.vectors.sources import ID_COLUMN, LABEL_COLUMN, read_column, read_vectors
+
+    file, labels, ids = (getattr(arguments, option) for option in (name, f"{name}_labels", f"{name}_ids"))
+    found = read_vectors(file)
+    own = read_column(labels, LABEL_COLUMN) if labels else found.labels
+    if own is None:
+        rule = "holds vectors and no labels"
+        raise CompatError(f"--{name}", value=file, rule=rule, fix=f"give --{name}-labels FILE")
+    return _Side(found.emb, own, read_column(ids, ID_COLUMN).astype(str) if ids else found.ids)
 
 
 def _same_items(query_labels: np.ndarray, gallery_labels: np.ndarray) -> bool:

@@ -20,9 +20,13 @@ WITHOUT_OBJECTS = (
 def open_array(path: Path) -> np.ndarray:
     """An ``.npy`` file, memory-mapped, whatever it holds. Raises CompatError when it is broken or holds objects."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        found: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise _unreadable(path, error, "write it with numpy.save") from error
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise CompatError(str(path), rule="is an archive of arrays (.npz)", fix="call it .npz, or save the one array")
+    return found
 
 
 def archived_array(path: Path, name: str, usual: str = "") -> np.ndarray:
@@ -111,7 +115,7 @@ def _reason(path: Path, message: str) -> str:
         return "is empty (0 bytes)"
     with path.open("rb") as file:
         begin = file.read(6)
-    known = begin == b"\x93NUMPY" or begin.startswith(b"PK")
+    known = begin.startswith(b"PK") if path.suffix.lower() == ".npz" else begin == b"\x93NUMPY"
     if known and "object" in message.lower():
         return OBJECTS
     if not known:

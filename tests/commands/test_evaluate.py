@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from compat_core.cli import main
@@ -79,3 +80,94 @@ def test_evaluate_refuses_blank_labels(vectors, tmp_path, capsys):
     assert main(vectors) == 2
     line = one_error_line(capsys)
     assert "gallery-labels.npy" in line and "4 empty, the first in row 0; every item needs a value" in line
+
+
+@pytest.mark.parametrize("ending", ["npz", "parquet", "csv"])
+def test_evaluate_reads_what_the_other_commands_read(ending, vectors, tmp_path, capsys):
+    named = [part for side in ("query", "gallery") for part in (f"--{side}-ids", str(tmp_path / f"{side}-ids.npy"))]
+    assert main([*vectors, *named, "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)
+    whole = ["evaluate", "--device", "cpu", "--json"]
+    for side in ("query", "gallery"):
+        emb, labels, ids = (np.load(tmp_path / f"{side}{more}.npy") for more in ("", "-labels", "-ids"))
+        file = tmp_path / f"{side}.{ending}"
+        if ending == "npz":
+            np.savez(file, emb=emb, labels=labels, ids=ids)
+        else:
+            frame = pd.DataFrame(emb, columns=[f"d{column}" for column in range(emb.shape[1])])
+            frame = frame.assign(id=ids, label=labels)
+            frame.to_parquet(file) if ending == "parquet" else frame.to_csv(file, index=False)
+        whole += [f"--{side}", f"{file}:emb" if ending == "npz" else str(file)]
+    assert main(whole) == 0
+    assert json.loads(capsys.readouterr().out)["mAP"]["value"] == pytest.approx(expected["mAP"]["value"], abs=1e-6)
+
+
+def test_evaluate_without_labels_says_which_to_give(vectors, tmp_path, capsys):
+    bare = [
+        part for place, part in enumerate(vectors) if "--query-labels" not in vectors[max(0, place - 1) : place + 1]
+    ]
+    assert main(bare) == 2
+    assert "--query-labels" in one_error_line(capsys)
+
+
+def write(path, kind):
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "object":
+        np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    elif kind == "text":
+        path.write_text("1,2,3")
+    elif kind == "empty file":
+        path.write_bytes(b"")
+    elif kind == "truncated":
+        np.save(path, np.ones((100, 10)))
+        path.write_bytes(path.read_bytes()[:500])
+    elif kind == "truncated header":
+        np.save(path, np.ones((100, 10)))
+        path.write_bytes(path.read_bytes()[:20])
+    elif kind == "archive":
+        with path.open("wb") as file:
+            np.savez(file, a=np.ones(3))
+    elif kind == "broken archive":
+        path.write_bytes(b"PK\x03\x04 nothing")
+    elif kind == "cube":
+        np.save(path, np.ones((2, 2, 2)))
+    elif kind == "nan":
+        np.save(path, np.array([[1.0, 2.0], [np.nan, 1.0]]))
+    elif kind == "texts":
+        np.save(path, np.array([["a"]]))
+
+
+BAD = {
+    "missing": "no such file",
+    "directory": "is a folder",
+    "object": "Python objects",
+    "text": "not an .npy file",
+    "empty file": "is empty (0 bytes)",
+    "truncated": "truncated",
+    "truncated header": "truncated",
+    "archive": "archive",
+    "broken archive": "not an .npy",
+    "cube": "dimension",
+    "nan": "in 1 of 2 rows, first in row 1",
+    "texts": "real numbers",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("option", ["--query", "--query-labels"])
+def test_evaluate_says_what_is_wrong_with_a_file(option, kind, vectors, tmp_path, capsys):
+    bad = tmp_path / "bad.npy"
+    write(bad, kind)
+    vectors[vectors.index(option) + 1] = str(bad)
+    assert main(vectors) == 2
+    line = one_error_line(capsys)
+    if option == "--query":
+        assert BAD[kind] in line
+
+
+@pytest.mark.parametrize("values", [np.array([0.5]), np.array([]), np.array([np.nan]), np.array([1j])])
+def test_labels_that_are_no_labels(values, vectors, tmp_path, capsys):
+    np.save(tmp_path / "query-labels.npy", values)
+    assert main(vectors) == 2
+    assert "query-labels.npy" in one_error_line(capsys)
