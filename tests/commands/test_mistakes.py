@@ -77,7 +77,7 @@ def test_help_lists_the_commands_for_people(capsys):
         (["report", "x"], ["--out"]),
         (["work", "nothing"], ["unknown run"]),
         (["dispatch", "--device-key", "tpu"], ["--device-key", "tpu"]),
-        (["evaluate", "--query", "q.npy"], ["required", "--query-labels"]),
+        (["evaluate", "--query", "q.npy"], ["required", "--gallery"]),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_status_2(store, capsys, arguments, parts):
