@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compat_core.adapters.labels import labelled
 from compat_core.vectors.foreign import BLOCK_ROWS, blocks, foreign_rows
-from compat_core.vectors.labels import labelled
 
 SEE_CHECK = "see: check"  # where a command line refuses; the app has no such command
 STOP, WARN, INFO = "stop", "warn", "info"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from compat_core.adapters import Adapter, Pairs, VectorMap
+from compat_core.adapters.labels import labelled
 from compat_core.errors import CompatError
 from compat_core.vectors import options as ways
 from compat_core.vectors.checks import counted
@@ -18,7 +19,7 @@ from compat_core.vectors.decision_config import DecisionConfig
 from compat_core.vectors.deployment import MapLatency, map_latency
 from compat_core.vectors.given import Given, Split, held_out, split_rows
 from compat_core.vectors.judge import Judged, judge
-from compat_core.vectors.labels import for_orders, labelled
+from compat_core.vectors.labels import for_orders
 from compat_core.vectors.option_maker import LeftOut, OptionMaker, Orderable
 from compat_core.vectors.options import Option
 from compat_core.vectors.outcome import Billing, Row, outcome_rows, recommend

@@ -1,12 +1,10 @@
-"""Labels of items of which some have none, see :mod:`compat_core.adapters.labels`."""
+"""Which labels a backfill may be ordered by."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from compat_core.adapters.labels import labelled, named_apart
-
-__all__ = ["for_orders", "labelled", "named_apart"]
+from compat_core.adapters.labels import labelled
 
 
 def for_orders(labels: np.ndarray | None) -> np.ndarray | None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from compat_core.adapters import ADAPTERS, Adapter, Pairs, VectorMap
+from compat_core.adapters.labels import class_codes
 from compat_core.errors import Cancelled, CompatError
 from compat_core.vectors import options as ways
 from compat_core.vectors.decision_config import DecisionConfig
@@ -43,7 +44,7 @@ class Orderable:
     def of(cls, rows: np.ndarray, labels: Any, weights: Any) -> Orderable:
         """The columns of the items in ``rows (G,)``."""
         return cls(
-            None if labels is None else as_codes(labels)[rows],
+            None if labels is None else class_codes(labels)[0][rows],
             None if weights is None else np.asarray(weights, dtype=np.float64)[rows],
         )
 
@@ -205,11 +206,6 @@ class OptionMaker:
         """Mean average precision on the validation items."""
         judging, relevance = self.validation
         return float(np.nanmean(judge(option.scorer, relevance, len(judging.old)).average_precision))
-
-
-def as_codes(labels: Any) -> np.ndarray:
-    """Labels as whole numbers from 0. Shape: ``(N,)`` → ``(N,)`` int64."""
-    return np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def unsure_rows(fitted: VectorMap, rows: torch.Tensor, side: torch.Tensor | None) -> np.ndarray | None:

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from compat_core.adapters.labels import named_apart
 from compat_core.errors import CompatError, unknown_name
 from compat_core.retrieval.inputs import check_keys, refuse_empty
 from compat_core.vectors.arrays import archived_array, beside, open_array
 from compat_core.vectors.csv_table import csv_columns, csv_keys, csv_values, csv_vectors, numbers_if_exact
 from compat_core.vectors.dimensions import Dimensions
 from compat_core.vectors.file_spec import FileSpec, SpecLike
-from compat_core.vectors.labels import named_apart
 from compat_core.vectors.parquet import open_parquet, parquet_vectors
 
 ID_COLUMN, LABEL_COLUMN = "id", "label"

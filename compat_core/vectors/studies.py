@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from compat_core.adapters.labels import class_codes
 from compat_core.vectors import options as ways
 from compat_core.vectors.decision import Decision, Evidence
 from compat_core.vectors.deployment import index_effects, threshold_shifts
 from compat_core.vectors.given import Given
 from compat_core.vectors.harm import GROUP, age_groups, group_changes
 from compat_core.vectors.labels import for_orders
-from compat_core.vectors.option_maker import as_codes, unsure_rows
+from compat_core.vectors.option_maker import unsure_rows
 from compat_core.vectors.options import CEILING, STATUS_QUO
 from compat_core.vectors.pair_budget import pair_budget
 from compat_core.vectors.plan import plan_backfill
@@ -53,7 +54,7 @@ def studies(
         )
         tell("closer look 2 of 5: backfill plan")
         classes = for_orders(given.labels)
-        labels = None if classes is None else as_codes(classes)[evidence.split.judged]
+        labels = None if classes is None else class_codes(classes)[0][evidence.split.judged]
         weights = None if given.weights is None else np.asarray(given.weights)[evidence.split.judged]
         migrated = ways.mapped_rows(best[0].vector_map, judging.old, judging.side)
         unsure = unsure_rows(best[0].vector_map, judging.old, judging.side)

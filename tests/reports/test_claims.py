@@ -10,44 +10,13 @@ import pytest
 from compat_core.cli import main
 from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
-from compat_core.experiments.files import write_json
-from compat_core.experiments.presets import configure
 from compat_core.experiments.results import RESULTS_FILE
-from compat_core.experiments.runner import run_experiment
 from compat_core.experiments.store import RunStore
 from compat_core.reports.claims import CLAIMS, OUTCOMES, Claim, answer
 from compat_core.reports.claims.measures import Difference
-from compat_core.reports.evidence import Evidence, Measurement, NotKept, Side
+from compat_core.reports.evidence import Evidence, Measurement, Side
 from compat_core.spec import Spec, parse_specs
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    fct = {"width": 32, "epochs": 20, "side_dim": 8, "side_epochs": 2, "views": 1, "batch_size": 128, "lr": 2e-3}
-    methods = (
-        *parse_specs("independent,bct-sys,l2"), Spec("fct", fct, "fct"), Spec("fct", fct | {"side": "none"}, "plain"),
-    )  # fmt: skip
-    config = configure("demo", epochs=8, seeds=(0, 1)).replace(methods=methods, resamples=200)
-    return run_experiment(config, RunStore(tmp_path_factory.mktemp("runs")))
-
-
-class Whole:
-    """A folder in which nothing is missing."""
-
-    def __truediv__(self, name):
-        return self
-
-    def is_dir(self):
-        return True
-
-
-class FakeRun:
-    id = "fake"
-    path = Whole()
-    config = configure("demo")
-
-    def results(self):
-        return {"dataset_card": {"name": "toy", "train_images": 1234}}
+from tests.reports.claimed import FakeRun, without_rankings
 
 
 def claim_of(values, per_seed, **changes):
@@ -87,36 +56,6 @@ def test_one_refuting_run_is_enough_and_silence_is_not_consent():
     assert answer(both, [FakeRun()], resamples=200).outcome == "does not hold"
     silent = dataclasses.replace(good, measure=lambda evidence: [])
     assert answer(silent, [FakeRun()]).outcome == "not tested"
-
-
-def test_differences_agree_with_the_result_rows(run):
-    evidence = Evidence(run, run.config)
-    (measured,) = evidence.differences(Side("bct-sys", "new/migrated"), Side("bct-sys", "old/old"), "mAP")
-    rows = [row for row in run.rows() if (row["method"], row["metric"]) == ("bct-sys", "gain(mAP)")]
-    assert measured.gap.mean(axis=1) == pytest.approx([row["value"] for row in rows], abs=1e-6)
-    assert measured.gap.mean() == pytest.approx(np.mean([row["value"] for row in rows]), abs=1e-6)
-
-
-def test_variants_are_compared_where_only_what_the_claim_names_differs(monkeypatch):
-    variants = ({}, {"side": "none"}, {"epochs": 60}, {"epochs": 60, "side": "none"}, {"epochs": 90, "side": "none"})
-    methods = tuple(Spec("fct", params) for params in variants)
-    config = dataclasses.replace(FakeRun().config, methods=(*methods, Spec("bct-sys")))
-    monkeypatch.setattr(Evidence, "values", lambda self, label, cell, metric: np.zeros((1, 5)))
-    evidence = Evidence(FakeRun(), config)
-
-    def compared(better, worse):
-        return [one.what.replace(" new/migrated", "") for one in evidence.differences(better, worse, "mAP")]
-
-    simclr, none = (Side("fct", "new/migrated", {"side": side}) for side in ("simclr", "none"))
-    assert compared(simclr, none) == ["fct − fct:side=none", "fct:epochs=60 − fct:epochs=60,side=none"]
-    assert len(compared(simclr, Side("bct-sys", "new/migrated"))) == 2
-
-
-def test_sides_pick_by_resolved_parameters(run):
-    evidence = Evidence(run, run.config)
-    assert evidence.labels(Side("fct", "new/migrated", {"side": "none"})) == ["plain"]
-    assert evidence.labels(Side("fct", "new/migrated", {"side": "simclr"})) == ["fct"]
-    assert evidence.labels(Side("lce", "new/migrated")) == []
 
 
 def test_what_must_hold_by_construction(run):
@@ -241,17 +180,6 @@ def test_a_run_from_before_the_metrics_per_query_is_passed_over_and_named(run, m
     assert "keeps no mAP per query" in capsys.readouterr().err
 
 
-def without_rankings(run, tmp_path, size=None):
-    """A copy of the run without its ranked lists; ``size`` is how many queries each class is then said to have."""
-    shutil.copytree(run.path, tmp_path / "slim", ignore=shutil.ignore_patterns("rankings"))
-    slim = RunStore(tmp_path).get("slim")
-    results = slim.results()
-    for row in results["per_class"]:
-        row["num_queries"] = size or row["num_queries"]
-    write_json(slim.path / RESULTS_FILE, results)
-    return slim
-
-
 def test_a_run_without_its_ranked_lists_is_judged_by_its_classes(run, tmp_path):
     slim = without_rankings(run, tmp_path, size=36)
     evidence, rows = Evidence(slim, slim.config), slim.results()["per_class"]
@@ -264,13 +192,6 @@ def test_a_run_without_its_ranked_lists_is_judged_by_its_classes(run, tmp_path):
     assert (finding.num_queries, finding.unit) == (10, "classes")
     assert finding.ci_low <= finding.value <= finding.ci_high
     assert "intervals over classes" not in Evidence(run, run.config).budget()
-
-
-def test_orders_cannot_be_compared_without_areas_per_query(run, tmp_path):
-    slim = without_rankings(run, tmp_path, size=36)
-    with pytest.raises(NotKept, match="without its backfill's areas per query"):
-        Evidence(slim, slim.config).backfill_differences("fct", "oracle", "random", "mAP")
-    assert Evidence(slim, slim.config).backfill_differences("fct", "sigma", "random", "mAP") == []
 
 
 def test_a_copy_without_models_says_so(run, tmp_path):
@@ -322,20 +243,6 @@ def test_a_weaker_new_model_is_recognised_by_its_results(run, monkeypatch):
     first = claim.measure(evidence)[0]
     expected = values(evidence, "fct", "paragon", "mAP") - values(evidence, "fct", "new/migrated", "mAP")
     assert first.gap == pytest.approx(expected)
-
-
-def test_orders_are_compared_by_the_area_under_their_curves(run):
-    evidence = Evidence(run, run.config)
-    assert evidence.backfill_differences("fct", "sigma", "random", "mAP") == []  # fct predicts no uncertainty
-    first, _ = evidence.backfill_differences("fct", "oracle", "random", "mAP")
-    areas = {
-        (entry["order"], entry["seed"]): entry["auc"]
-        for entry in run.results()["backfill"]
-        if (entry["method"], entry["metric"]) == ("fct", "mAP")
-    }
-    assert first.gap.mean(axis=1) == pytest.approx(
-        [areas["oracle", seed] - areas["random", seed] for seed in (0, 1)], abs=1e-6
-    )
 
 
 @pytest.mark.parametrize(

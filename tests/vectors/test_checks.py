@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from compat_core.adapters.labels import named_apart
 from compat_core.vectors.checks import check_vectors, leakage, row_fault
-from compat_core.vectors.labels import named_apart
 from tests.vectors.worlds import better_new, clustered, rotation
 
 

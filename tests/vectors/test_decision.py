@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from compat_core.adapters import ADAPTERS, Pairs
+from compat_core.adapters.labels import named_apart
 from compat_core.errors import CompatError
 from compat_core.reports.decision import storage_note
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide, split_of
 from compat_core.vectors.given import Candidate, Given, split_rows
-from compat_core.vectors.labels import named_apart
 from compat_core.vectors.plan import choosable
 from compat_core.vectors.studies import studies
 from tests.vectors.worlds import better_new, quick, rotated, unrelated

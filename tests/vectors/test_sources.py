@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from compat_core.adapters.labels import labelled
 from compat_core.errors import CompatError
 from compat_core.retrieval.streamed import let_go
 from compat_core.vectors import parquet
-from compat_core.vectors.labels import labelled
 from compat_core.vectors.sources import (
     read_ages,
     read_column,
