@@ -18,7 +18,7 @@ from compat_core.retrieval import compiled
 from compat_core.retrieval.backfill_kernel import backfill_counts
 from compat_core.retrieval.inputs import check_embeddings, check_ids, check_keys, check_pair, shared_codes
 from compat_core.retrieval.rank_kernel import WORTH_COMPILING
-from compat_core.retrieval.ranking import relate, relevant_columns, rows_per_block
+from compat_core.retrieval.ranking import each_block, relate, relevant_columns
 from compat_core.retrieval.scores import prepare
 
 STEPS = 20
@@ -197,7 +197,7 @@ def _followed(
     )
     relevance = relate(*labels, check_ids(query_ids, gallery_ids, len(query), count))
     source = prepare(query, torch.cat([old, new]), distance, torch.device("cpu"))
-    step_of = np.empty((len(orders), count), dtype=np.int16)
+    step_of = np.empty((len(orders), count), dtype=np.uint16)
     for place, order in enumerate(orders):
         step_of[place, order] = np.searchsorted(points, np.arange(count), side="right")
     valid = np.flatnonzero(relevance.counts > 0)
@@ -206,17 +206,17 @@ def _followed(
     by_count = valid[np.argsort(relevance.counts[valid], kind="stable")]
     shape = (len(orders), len(points), len(relevance.counts))
     precision, first = np.empty(shape), np.empty(shape, dtype=np.int64)
-    rows = rows_per_block(source, None)
-    room = source.room(min(rows, len(by_count)))
-    for begin in range(0, len(by_count), rows):
-        chosen = by_count[begin : begin + rows]
+
+    def follow(chosen: np.ndarray, room: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         scores = source.block(torch.from_numpy(chosen), room).numpy()
         position, column = relevance.excluded(chosen)
         scores[position, column] = scores[position, column + count] = -np.inf
         columns, own = relevant_columns(relevance, chosen)
-        precision[:, :, chosen], first[:, :, chosen] = backfill_counts(
-            scores[:, :count], scores[:, count : 2 * count], columns, own, step_of, len(points)
-        )
+        before, after = scores[:, :count], scores[:, count : 2 * count]
+        return chosen, *backfill_counts(before, after, columns, own, step_of, len(points))
+
+    for chosen, precisions, firsts in each_block(source, by_count, follow, use_lanes=True):
+        precision[:, :, chosen], first[:, :, chosen] = precisions, firsts
     return [(precision[place][:, valid], first[place][:, valid]) for place in range(len(orders))]
 
 

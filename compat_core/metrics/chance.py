@@ -27,8 +27,9 @@ def chance_levels(
     Returns:
         Metric name -> mean expectation over the queries, in [0, 1].
     """
-    pairs, weight = np.unique(np.stack([num_relevant, num_candidates], axis=1), axis=0, return_counts=True)
-    relevant, candidates = pairs.astype(np.float64).T
+    most = int(num_candidates.max()) + 1
+    pairs, weight = np.unique(num_relevant.astype(np.int64) * most + num_candidates, return_counts=True)
+    relevant, candidates = (pairs // most).astype(np.float64), (pairs % most).astype(np.float64)
     harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, int(candidates.max()) + 1))])
     others = (relevant - 1) / np.maximum(candidates - 1, 1)  # chance that another item is relevant, given one is
 

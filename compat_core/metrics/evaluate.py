@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from compat_core.metrics.catalogue import METRICS
 from compat_core.metrics.chance import chance_levels
 from compat_core.metrics.scores import PerQuery, RetrievalScores
 from compat_core.retrieval.inputs import check_embeddings, check_ids, check_keys, check_pair, shared_codes
-from compat_core.retrieval.ranking import RankBlock, iter_rank_blocks, relate, where_ranks_are
+from compat_core.retrieval.ranking import RankBlock, of_rank_blocks, relate, where_ranks_are
 from compat_core.retrieval.scores import BlockScores, prepare
 from compat_core.retrieval.streamed import StreamedSource, is_streamed
 
@@ -93,8 +94,8 @@ def evaluate_retrieval(
             fix="check that both label files belong together",
         )
     tally = _Tally(len(query), places, curves, where_ranks_are(place))
-    for block in iter_rank_blocks(source, relevance, block_rows):
-        tally.add(block)
+    for measured in of_rank_blocks(source, relevance, tally.measure, block_rows):
+        tally.keep(measured)
     found = tally.per_query(valid, relevance.counts)
     return RetrievalScores(
         cmc={k: float(found.hit_within(k)[valid].mean()) for k in places},
@@ -120,6 +121,20 @@ def _chance(counts: np.ndarray, candidates: np.ndarray, places: tuple[int, ...])
     return levels | {name: float(values.mean()) for name, values in expected.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A block's numbers, one per query ``(B,)`` each, and its queries' precisions at 101 levels of recall."""
+
+    rows: torch.Tensor
+    first: torch.Tensor
+    average_precision: torch.Tensor
+    ap_at_r: torch.Tensor
+    r_precision: torch.Tensor
+    precision: dict[int, torch.Tensor]
+    others: dict[str, torch.Tensor]
+    curves: torch.Tensor | None  # (B, 101)
+
+
 class _Tally:
     """Per-query numbers filled in block by block, where the blocks are.
 
@@ -133,34 +148,49 @@ class _Tally:
         self.average_precision, self.ap_at_r, self.r_precision = empty.clone(), empty.clone(), empty.clone()
         self.precision = {k: empty.clone() for k in ks}
         self.curve = torch.zeros(RECALL_LEVELS, dtype=torch.float64, device=device)
-        self.others = {metric.name: (metric.from_ranks, empty.clone()) for metric in METRICS if metric.from_ranks}
+        self.others = {metric.name: empty.clone() for metric in METRICS if metric.from_ranks}
 
-    def add(self, block: RankBlock) -> None:
-        ranks, counts, rows = block.ranks, block.counts, block.queries
+    def measure(self, block: RankBlock) -> _Measured:
+        """What a block's ranks come to; changes nothing here, so that blocks may be measured side by side."""
+        ranks, counts = block.ranks, block.counts
         number = torch.arange(1, ranks.shape[1] + 1, device=self.device)
         own = number <= counts[:, None]  # (B, P)
         precision = torch.where(own, number / ranks.clamp_min(1).double(), 0.0)  # at each relevant item
         within_r = own & (ranks <= counts[:, None])
-        self.first[rows] = ranks[:, 0]
-        self.average_precision[rows] = precision.cumsum(1)[:, -1] / counts
-        self.ap_at_r[rows] = (precision * within_r).cumsum(1)[:, -1] / counts
-        self.r_precision[rows] = within_r.sum(1).double() / counts
-        for k, values in self.precision.items():
-            values[rows] = (own & (ranks <= k)).sum(1).double() / k
-        for name, (from_ranks, values) in self.others.items():
-            found = from_ranks(block)
-            if not isinstance(found, torch.Tensor) or found.shape != rows.shape:
-                given = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
-                raise CompatError(
-                    f"metric {name}", value=given, rule=f"must give a tensor ({len(rows)},), one per query"
-                )
-            values[rows] = found.double()
+        curves = None
         if self.curves:
             # Interpolated: the best precision at this recall or any higher one.
             best = precision.flip(1).cummax(1).values.flip(1)
             level = torch.arange(RECALL_LEVELS, device=self.device)
             needed = torch.div(level * counts[:, None] + 99, 100, rounding_mode="floor").clamp_min(1)  # relevant items
-            self.curve = torch.cat([self.curve[None], best.gather(1, needed - 1)]).cumsum(0)[-1]
+            curves = best.gather(1, needed - 1)
+        return _Measured(
+            rows=block.queries,
+            first=ranks[:, 0],
+            average_precision=precision.cumsum(1)[:, -1] / counts,
+            ap_at_r=(precision * within_r).cumsum(1)[:, -1] / counts,
+            r_precision=within_r.sum(1).double() / counts,
+            precision={k: (own & (ranks <= k)).sum(1).double() / k for k in self.precision},
+            others={
+                metric.name: _checked(metric.name, metric.from_ranks(block), len(counts))
+                for metric in METRICS
+                if metric.from_ranks
+            },
+            curves=curves,
+        )
+
+    def keep(self, found: _Measured) -> None:
+        rows = found.rows
+        self.first[rows] = found.first
+        self.average_precision[rows] = found.average_precision
+        self.ap_at_r[rows] = found.ap_at_r
+        self.r_precision[rows] = found.r_precision
+        for k, values in found.precision.items():
+            self.precision[k][rows] = values
+        for name, values in found.others.items():
+            self.others[name][rows] = values
+        if found.curves is not None:
+            self.curve = torch.cat([self.curve[None], found.curves]).cumsum(0)[-1]
 
     def per_query(self, valid: np.ndarray, counts: np.ndarray) -> PerQuery:
         return PerQuery(
@@ -171,8 +201,15 @@ class _Tally:
             ap_at_r=self.ap_at_r.cpu().numpy(),
             r_precision=self.r_precision.cpu().numpy(),
             precision={k: values.cpu().numpy() for k, values in self.precision.items()},
-            others={name: values.cpu().numpy() for name, (_, values) in self.others.items()},
+            others={name: values.cpu().numpy() for name, values in self.others.items()},
         )
+
+
+def _checked(name: str, values: Any, num_queries: int) -> torch.Tensor:
+    if not isinstance(values, torch.Tensor) or values.shape != (num_queries,):
+        given = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
+        raise CompatError(f"metric {name}", value=given, rule=f"must give a tensor ({num_queries},), one per query")
+    return values.double()
 
 
 def _cmc_curve(found: PerQuery) -> np.ndarray:

@@ -7,6 +7,8 @@ Ties are ties of float32. On a processor a compiled kernel counts where numba is
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import torch
 
@@ -78,10 +80,7 @@ def fill(pairs: ScoredPairs, sweep: Sweep, allowances: list[int]) -> list[tuple[
     Every pair is counted, and the genuine ones, which are few, are taken off again.
     """
     device = pairs.source.query.device
-    all_bins, genuine_bins = (torch.zeros(BINS, dtype=torch.int64, device=device) for _ in range(2))
-    for scores, genuine in pairs.blocks():
-        all_bins += count_bins(scores, pairs.compiled)
-        genuine_bins += torch.bincount(bin_of(genuine), minlength=BINS)
+    all_bins, genuine_bins = _bins(pairs)
     impostor_bins = all_bins - genuine_bins
     lowest = int(bin_of(torch.tensor([float("-inf")]))[0])
     without_pair, impostor_bins[lowest] = int(all_bins[lowest]), 0  # places that hold no pair score −inf
@@ -90,17 +89,49 @@ def fill(pairs: ScoredPairs, sweep: Sweep, allowances: list[int]) -> list[tuple[
     stretch = genuine_bins.clamp_max(BINS).cumsum(0) // HELD_VALUES
     for number in sorted(stretch[genuine_bins > 0].unique().tolist(), reverse=True):
         values, counts = _gather(pairs, stretch == number)
-        slots = torch.zeros(2 * len(values) + 1, dtype=torch.int64, device=device)
-        slots[0] = -without_pair
-        for scores, genuine in pairs.blocks():
-            wanted = [] if select.done else list(select.fine)
-            at_once, fine = place_among(scores, values, wanted, pairs.compiled)
-            slots += at_once - place_among(genuine[None], values, [], compiled=False)[0]
-            for place, bin_number in enumerate(wanted):
-                select.fine[bin_number] += fine[place] - inside_bin(genuine, bin_number)
+        slots = _place(pairs, values, {} if select.done else select.fine)
+        slots[0] -= without_pair
         select.done = True
         sweep.add(counts.cpu().numpy(), slots.cpu().numpy())
     return select.thresholds()
+
+
+def _bins(pairs: ScoredPairs) -> torch.Tensor:
+    """All scores and the genuine ones in each coarse bin: (2, BINS) int64."""
+    found = torch.zeros(2, BINS, dtype=torch.int64, device=pairs.source.query.device)
+    adding = threading.Lock()
+
+    def add(scores: torch.Tensor, genuine: torch.Tensor) -> None:
+        at_once, own = count_bins(scores, pairs.compiled), torch.bincount(bin_of(genuine), minlength=BINS)
+        with adding:
+            found[0] += at_once
+            found[1] += own
+
+    for _ in pairs.of_blocks(add):
+        pass
+    return found
+
+
+def _place(pairs: ScoredPairs, values: torch.Tensor, fine: dict[int, torch.Tensor]) -> torch.Tensor:
+    """Impostor scores below, at and between ``values`` (m,): (2m + 1,); those in the bins of ``fine`` are added to it.
+
+    Added up where the block is: the counts may be larger than the scores, so none are kept until their turn.
+    """
+    slots = torch.zeros(2 * len(values) + 1, dtype=torch.int64, device=values.device)
+    wanted, adding = list(fine), threading.Lock()
+
+    def add(scores: torch.Tensor, genuine: torch.Tensor) -> None:
+        at_once, inside = place_among(scores, values, wanted, pairs.compiled)
+        own, _ = place_among(genuine[None], values, [], compiled=False)
+        own_inside = [inside_bin(genuine, number) for number in wanted]
+        with adding:
+            slots.add_(at_once).sub_(own)
+            for place, number in enumerate(wanted):
+                fine[number] += inside[place] - own_inside[place]
+
+    for _ in pairs.of_blocks(add):
+        pass
+    return slots
 
 
 class _Select:
@@ -127,9 +158,12 @@ class _Select:
 
 def _gather(pairs: ScoredPairs, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The distinct genuine scores (m,) in the bins ``wanted`` (BINS,) bool, ascending, and how often each occurs."""
-    found = []
-    for _, genuine in pairs.blocks():
-        found.append(torch.unique(genuine[wanted[bin_of(genuine)]], return_counts=True))
+
+    def distinct(_: torch.Tensor, genuine: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values, counts = torch.unique(genuine[wanted[bin_of(genuine)]], return_counts=True)
+        return values, counts
+
+    found = list(pairs.of_blocks(distinct))
     values, place = torch.unique(torch.cat([part for part, _ in found]), return_inverse=True)
     counts = torch.cat([number for _, number in found])
     return values, torch.zeros(len(values), dtype=torch.int64, device=values.device).index_add_(0, place, counts)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,41 +12,46 @@ import torch
 from compat_core.device import pick_device
 from compat_core.errors import CompatError
 from compat_core.retrieval.inputs import check_embeddings, check_ids, check_keys, check_pair, shared_codes
-from compat_core.retrieval.ranking import Relevance, exclude, is_compiled, relate, relevant_columns, rows_per_block
+from compat_core.retrieval.ranking import Relevance, each_block, exclude, is_compiled, relate, relevant_columns
 from compat_core.retrieval.scores import ScoreSource, prepare
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredPairs:
-    """All pairs' scores, block by block; the same blocks with the same scores every time."""
+    """All pairs' scores, block by block; the same scores every time."""
 
     source: ScoreSource
     relevance: Relevance
     ids: tuple[np.ndarray, np.ndarray] | None
-    step: int
+    block_rows: int | None
     compiled: bool
 
-    def padded_blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Scores (B, Ng padded) of all pairs and (B, P) of the genuine ones, −inf where there is no pair.
+    def of_padded_blocks(self, work: Callable[[torch.Tensor, torch.Tensor], Result]) -> Iterator[Result]:
+        """``work`` of every block: scores (B, Ng padded) of all its pairs and (B, P) of the genuine ones.
 
-        They are overwritten by the next block.
+        Both hold −inf where there is no pair. The scores are overwritten once ``work`` is done; several blocks may be
+        worked on at a time.
         """
-        device, num_queries = self.source.query.device, len(self.relevance.counts)
-        room = self.source.room(min(self.step, num_queries))
-        for begin in range(0, num_queries, self.step):
-            queries = np.arange(begin, min(begin + self.step, num_queries))
+        device = self.source.query.device
+
+        def scored(queries: np.ndarray, room: torch.Tensor) -> Result:
             rows = torch.from_numpy(queries).to(device)
             scores = self.source.block(rows, room)
             exclude(scores, self.relevance, queries)
             scores = self.source.public(scores, rows).add_(0.0)  # turns −0.0 into 0.0, which is the same score
             columns, own = relevant_columns(self.relevance, queries)
             genuine = scores.gather(1, torch.from_numpy(columns).to(device))
-            yield scores, genuine.masked_fill_(~torch.from_numpy(own).to(device), float("-inf"))
+            return work(scores, genuine.masked_fill_(~torch.from_numpy(own).to(device), float("-inf")))
 
-    def blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Scores (B, Ng padded), −inf where there is no pair, and the genuine ones among them (N,)."""
-        for scores, genuine in self.padded_blocks():
-            yield scores, genuine[genuine > float("-inf")]
+        return each_block(
+            self.source, np.arange(len(self.relevance.counts)), scored, self.compiled, self.block_rows
+        )  # fmt: skip
+
+    def of_blocks(self, work: Callable[[torch.Tensor, torch.Tensor], Result]) -> Iterator[Result]:
+        """The same with the genuine scores as a list (N,) of those that there are."""
+        return self.of_padded_blocks(lambda scores, genuine: work(scores, genuine[genuine > float("-inf")]))
 
 
 def all_pairs(
@@ -80,5 +85,4 @@ def all_pairs(
         )
     source = prepare(query, gallery, distance, pick_device(device).device)
     compiles = is_compiled(source.query.device, len(query) * len(gallery))
-    pairs = ScoredPairs(source, relevance, ids, rows_per_block(source, block_rows), compiles)
-    return pairs, num_genuine, num_pairs
+    return ScoredPairs(source, relevance, ids, block_rows, compiles), num_genuine, num_pairs

@@ -168,7 +168,8 @@ def accepted_genuine(
     pairs, *_ = all_pairs(
         query_emb, query_labels, gallery_emb, gallery_labels, query_ids, gallery_ids, distance, device, block_rows
     )
-    return np.concatenate([
-        torch.stack([(genuine > cut).sum(dim=1) for cut in thresholds], dim=1).cpu().numpy()
-        for _, genuine in pairs.padded_blocks()
-    ])  # fmt: skip
+
+    def above(_: torch.Tensor, genuine: torch.Tensor) -> np.ndarray:
+        return torch.stack([(genuine > cut).sum(dim=1) for cut in thresholds], dim=1).cpu().numpy()
+
+    return np.concatenate(list(pairs.of_padded_blocks(above)))

@@ -25,7 +25,7 @@ def backfill_counts(
             what a query must not find.
         columns: ``(B, P)`` int64 relevant items, ascending in each row.
         own: ``(B, P)`` bool, False for padding.
-        steps: ``(R, G)`` int16, for every ordering the step from which on an item is backfilled, in [1, T).
+        steps: ``(R, G)`` uint16, for every ordering the step from which on an item is backfilled, in [1, T).
         num_steps: T; at step 0 nothing is backfilled.
 
     Returns:
@@ -54,8 +54,12 @@ def _follow(  # a plain function until numba compiles it
     is_after = np.empty(most, np.bool_)
     start = np.empty(BUCKETS + 3, np.int32)
     slot = np.empty(width, np.uint16)
-    beaten = np.empty((2, width), np.int32)
-    changed = np.empty(width, np.int32)
+    turn = np.empty(most, np.uint16)
+    origin = np.empty(width, np.uint32)
+    target = np.empty(width, np.uint32)
+    # Numbers without a sign: a signed index is looked at for counting from the end.
+    beaten = np.empty((2, width), np.uint32)
+    changed = np.empty(width, np.uint32)
     for b in range(num_rows):
         # The thresholds: by score, and among equal scores the later item first, which an earlier one beats.
         count = 0
@@ -90,32 +94,43 @@ def _follow(  # a plain function until numba compiles it
                 while m < count and (value[m] < score or (value[m] == score and owner[m] > i)):
                     m += 1
                 beaten[side, i] = m
-        above = np.zeros(count + 1, np.int32)  # items that beat exactly so many thresholds, nothing backfilled
+        # Items that beat exactly so many thresholds, nothing backfilled; in four tables, because most beat none, and
+        # each addition would wait for the one before.
+        above = np.zeros((4, count + 1), np.int32)
         num_changed = 0
         for i in range(width):
-            above[beaten[0, i]] += 1
-            changed[num_changed] = i
+            above[i & 3, beaten[0, i]] += 1
+            changed[num_changed] = i  # without a branch: what has not changed is overwritten
             num_changed += beaten[0, i] != beaten[1, i]
         base = np.empty(count, np.int32)  # items above each threshold
         higher = 0
         for m in range(count - 1, -1, -1):
-            higher += above[m + 1]
+            higher += above[0, m + 1] + above[1, m + 1] + above[2, m + 1] + above[3, m + 1]
             base[m] = higher
+        for q in range(num_changed):
+            origin[q], target[q] = beaten[0, changed[q]], beaten[1, changed[q]]
         for r in range(num_orders):
+            step_of = steps[r]
             moved = np.zeros((num_steps, count + 1), np.int32)
             for q in range(num_changed):
-                i = changed[q]
-                moved[steps[r, i], beaten[1, i]] += 1
-                moved[steps[r, i], beaten[0, i]] -= 1
+                t = step_of[changed[q]]
+                moved[t, target[q]] += 1
+                moved[t, origin[q]] -= 1
+            for m in range(count):
+                turn[m] = step_of[owner[m]]
             standing = base.copy()
             for t in range(num_steps):
                 higher, hits, total = 0, 0, 0.0
-                for m in range(count - 1, -1, -1):
+                for m in range(
+                    count - 1, -1, -1
+                ):  # without a branch: which of an item's two thresholds counts is chance
                     higher += moved[t, m + 1]
                     standing[m] += higher
-                    if late[m] == (steps[r, owner[m]] <= t):
-                        hits += 1
-                        total += hits / (standing[m] + 1)
-                        if hits == 1:
-                            first[r, t, b] = standing[m] + 1
+                    counts = late[m] == (turn[m] <= t)
+                    hits += counts
+                    total += counts * (hits / (standing[m] + 1))
                 precision[r, t, b] = total / hits
+                m = count - 1
+                while late[m] != (turn[m] <= t):
+                    m -= 1
+                first[r, t, b] = standing[m] + 1

@@ -12,9 +12,10 @@ import numpy as np
 from compat_core.retrieval.compiled import over_rows
 
 WORTH_COMPILING = 3e7  # scores below which the torch path is done before the kernel is loaded
-BUCKETS_FROM = 64  # relevant items of a row
+BUCKETS_FROM = 36  # relevant items of a row
 FEWEST_BUCKETS, MOST_BUCKETS = 1024, 32768  # a table of four counters each stays in cache; numbers fit into 16 bits
 SORT_FROM = 64  # comparisons per gallery item from which sorting the row is faster
+NO_RANK = np.iinfo(np.int64).max
 LARGEST_SCALE = 1e30  # where all relevant items score the same, anything else falls outside their bucket
 
 
@@ -29,13 +30,15 @@ def sorted_ranks(scores: np.ndarray, columns: np.ndarray, own: np.ndarray) -> np
     Returns:
         ``(B, P)`` int64; zeros behind the ranks of the items that are own and may be found.
     """
-    ranks = np.zeros(columns.shape, dtype=np.int64)
+    ranks = np.full(columns.shape, NO_RANK)
     most = int(own.sum(axis=1).max(initial=0))
     if most < BUCKETS_FROM:
         over_rows(_by_comparing, len(scores), lambda part: (scores[part], columns[part], own[part], ranks[part]))
-        return ranks
-    buckets = int(min(MOST_BUCKETS, max(FEWEST_BUCKETS, 2 ** (4 * most).bit_length())))
-    over_rows(_by_buckets, len(scores), lambda part: (scores[part], columns[part], own[part], ranks[part], buckets))
+    else:
+        buckets = int(min(MOST_BUCKETS, max(FEWEST_BUCKETS, 2 ** (4 * most).bit_length())))
+        over_rows(_by_buckets, len(scores), lambda part: (scores[part], columns[part], own[part], ranks[part], buckets))
+    ranks.sort(axis=1)
+    ranks[ranks == NO_RANK] = 0
     return ranks
 
 
@@ -82,7 +85,6 @@ def _by_comparing(  # a plain function until numba compiles it: loops are what i
                     bar[k] = row[items[first + k]]
             for k in range(min(4, chosen - first)):
                 ranks[b, first + k] = 1 + count[k]
-        ranks[b, :chosen].sort()
 
 
 def _by_buckets(  # a plain function until numba compiles it
@@ -90,11 +92,18 @@ def _by_buckets(  # a plain function until numba compiles it
 ) -> None:
     num_rows, width = scores.shape
     size = buckets + 2  # 0: below every relevant item; buckets + 1: rounding and above
+    top = np.float32(buckets + 1)
     slot = np.empty(width, np.uint16)
     near = np.empty(width, np.int32)
+    members = np.empty(width, np.int32)
     items = np.empty(columns.shape[1], np.int64)
-    place = np.empty(size, np.int32)
+    slots = np.empty(columns.shape[1], np.uint16)
+    wanted = np.zeros(size, np.uint8)
+    # Four tables in turn: most items share the lowest bucket, and each addition would wait for the one before.
+    table = np.zeros((4, size), np.int32)
+    total = np.empty(size, np.int32)
     above = np.empty(size, np.int32)
+    place = np.empty(size, np.int32)
     for b in range(num_rows):
         row = scores[b]
         low, high = np.float32(np.inf), np.float32(-np.inf)
@@ -114,30 +123,31 @@ def _by_buckets(  # a plain function until numba compiles it
         # A bucket number never falls while the score grows, whatever is rounded: other buckets need no comparing.
         for i in range(width):
             place_of = (row[i] - low) * scale + np.float32(1)
-            slot[i] = np.uint16(np.int32(min(max(place_of, np.float32(0)), np.float32(buckets + 1))))
-        wanted = np.zeros(size, np.uint8)
+            slot[i] = np.uint16(np.int32(min(max(place_of, np.float32(0)), top)))
         for p in range(chosen):
-            wanted[slot[items[p]]] = 1
-        # Four tables in turn: most items share the lowest bucket, and each addition would wait for the one before.
-        table = np.zeros((4, size), np.int32)
+            slots[p] = slot[items[p]]
+            wanted[slots[p]] = 1
         found = 0
         for i in range(width):
             s = slot[i]
             table[i & 3, s] += 1
             near[found] = i  # without a branch: what is not wanted is overwritten
             found += wanted[s]
-        higher, num_near = 0, 0
+        for s in range(size):
+            total[s] = table[0, s] + table[1, s] + table[2, s] + table[3, s]
+            table[0, s] = table[1, s] = table[2, s] = table[3, s] = 0
+        higher = 0
         for s in range(size - 1, -1, -1):
-            count = table[0, s] + table[1, s] + table[2, s] + table[3, s]
             above[s] = higher
-            higher += count
-            place[s] = num_near
-            if wanted[s]:
-                num_near += count
-        comparisons = 0
+            higher += total[s]
+        comparisons, filled = 0, 0
         for p in range(chosen):
-            s = slot[items[p]]
-            comparisons += table[0, s] + table[1, s] + table[2, s] + table[3, s]
+            s = slots[p]
+            comparisons += total[s]
+            if wanted[s]:
+                wanted[s] = 0
+                place[s] = filled
+                filled += total[s]
         if comparisons > SORT_FROM * width:
             order = np.argsort(-row, kind="mergesort")
             position = np.empty(width, np.int32)
@@ -145,18 +155,15 @@ def _by_buckets(  # a plain function until numba compiles it
                 position[order[i]] = i + 1
             for p in range(chosen):
                 ranks[b, p] = position[items[p]]
-            ranks[b, :chosen].sort()
             continue
-        members = np.empty(num_near, np.int32)  # the items of crowded buckets, bucket by bucket
-        for q in range(num_near):
+        for q in range(found):  # the items of crowded buckets, bucket by bucket
             s = slot[near[q]]
             members[place[s]] = near[q]
             place[s] += 1
         for p in range(chosen):
-            item = items[p]
-            s, score, rank = slot[item], row[item], above[slot[item]] + 1
-            for q in range(place[s] - (table[0, s] + table[1, s] + table[2, s] + table[3, s]), place[s]):
+            item, s = items[p], slots[p]
+            score, rank = row[item], above[s] + 1
+            for q in range(place[s] - total[s], place[s]):
                 other = row[members[q]]
                 rank += np.int32((other > score) | ((other == score) & (members[q] < item)))
             ranks[b, p] = rank
-        ranks[b, :chosen].sort()

@@ -12,18 +12,24 @@ torch code here is what GPUs run, and the oracle of the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from compat_core.errors import CompatError
 from compat_core.retrieval import compiled, rank_kernel
+from compat_core.retrieval.lanes import in_lanes
 from compat_core.retrieval.scores import BlockScores
+
+Result = TypeVar("Result")
 
 BLOCK_ROWS_CPU = 128  # larger blocks fall out of the processor's cache
 CACHED_BYTES = 24 * 2**20  # a block of scores that a processor's last cache still holds
+LANE_ROWS = 512  # so many repay reading the gallery, on one thread
+LANES_BYTES = 256 * 2**20  # of all lanes' blocks of scores
 BLOCK_ROWS_MOST = 4096  # what a GPU takes at a time, and the limit of any block: bucket numbers are 32-bit
 SORT_SHARE = 0.4  # with more of a block than this to be looked at one by one, sorting its rows is faster
 
@@ -110,13 +116,58 @@ def iter_rank_blocks(source: BlockScores, relevance: Relevance, block_rows: int 
     Raises:
         CompatError: for ``block_rows`` below 1.
     """
-    step = rows_per_block(source, block_rows)
+    return of_rank_blocks(source, relevance, lambda block: block, block_rows)
+
+
+def of_rank_blocks(
+    source: BlockScores, relevance: Relevance, work: Callable[[RankBlock], Result], block_rows: int | None = None
+) -> Iterator[Result]:
+    """``work`` of every block that :func:`iter_rank_blocks` gives, where the block is made: maybe on another thread."""
     order = np.argsort(relevance.counts, kind="stable")
     order = order[np.searchsorted(relevance.counts[order], 1) :]
     use_kernel = is_compiled(source.query.device, len(order) * source.num_gallery)
-    room = source.room(min(step, len(order)))
-    for begin in range(0, len(order), step):
-        yield _rank_block(source, relevance, order[begin : begin + step], room, use_kernel)
+
+    def ranked(rows: np.ndarray, room: torch.Tensor) -> Result:
+        return work(_rank_block(source, relevance, rows, room, use_kernel))
+
+    return each_block(source, order, ranked, use_kernel, block_rows)
+
+
+def each_block(
+    source: BlockScores,
+    query_rows: np.ndarray,
+    work: Callable[[np.ndarray, torch.Tensor], Result],
+    use_lanes: bool,
+    block_rows: int | None = None,
+) -> Iterator[Result]:
+    """What ``work`` makes of one block of queries after another, in order.
+
+    Args:
+        source: the prepared vectors.
+        query_rows: (Q,) rows of the query set.
+        work: given a block's rows (B,) and memory for its scores, of ``source.room``.
+        use_lanes: several blocks at a time where the source allows it, each on one thread (:mod:`.lanes`).
+        block_rows: most queries of a block; None chooses.
+    """
+    step = rows_per_block(source, block_rows)
+    use_lanes = use_lanes and source.has_lanes
+    if use_lanes and block_rows is None:
+        step = _rows_per_lane(source, len(query_rows))
+    step = min(step, max(1, len(query_rows)))
+    blocks = (query_rows[begin : begin + step] for begin in range(0, len(query_rows), step))
+    if use_lanes:
+        yield from in_lanes(work, blocks, lambda: source.room(step))
+    else:
+        room = source.room(step)
+        yield from (work(rows, room) for rows in blocks)
+
+
+def _rows_per_lane(source: BlockScores, num_queries: int) -> int:
+    """As many rows as memory allows, such that every lane gets as many blocks as the others."""
+    lanes = torch.get_num_threads()
+    most = min(LANE_ROWS, max(1, LANES_BYTES // (lanes * 4 * source.width)))
+    rounds = -(-num_queries // (lanes * most))
+    return max(1, -(-num_queries // (lanes * rounds)))
 
 
 def relevant_ranks(source: BlockScores, relevance: Relevance, block_rows: int | None = None) -> list[np.ndarray]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from compat_core.errors import CompatError, unknown_name
@@ -59,6 +61,11 @@ class ScoreSource:
         """Bytes that a block of scores may have."""
         return BLOCK_BYTES_GPU if self.query.device.type == "cuda" else BLOCK_BYTES
 
+    @property
+    def has_lanes(self) -> bool:
+        """Whether blocks are best computed side by side, each on one thread."""
+        return self.query.device.type == "cpu"
+
     def room(self, rows: int) -> torch.Tensor:
         """Memory for blocks of up to ``rows`` queries: fresh pages for every block would cost as much as counting."""
         return queries_room(self.query, rows, self.width)
@@ -105,6 +112,9 @@ class BlockScores(Protocol):
     @property
     def block_bytes(self) -> int: ...
 
+    @property
+    def has_lanes(self) -> bool: ...
+
     def room(self, rows: int) -> torch.Tensor: ...
 
     def block(self, rows: torch.Tensor, room: torch.Tensor | None = None) -> torch.Tensor: ...
@@ -112,7 +122,11 @@ class BlockScores(Protocol):
 
 def queries_room(query: torch.Tensor, rows: int, width: int) -> torch.Tensor:
     """Uninitialised memory for the scores of ``rows`` queries, padded to whole tiles."""
-    return query.new_empty(-(-rows // ROW_TILE) * ROW_TILE, width)
+    shape = (-(-rows // ROW_TILE) * ROW_TILE, width)
+    if query.device.type == "cpu":
+        raw = np.empty(shape[0] * width + 16, np.float32)
+        return torch.from_numpy(raw)[-raw.ctypes.data % 64 // 4 :][: shape[0] * width].view(shape)
+    return query.new_empty(shape)
 
 
 def padded_queries(query: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -180,17 +194,40 @@ def similarity(query_emb: Any, gallery_emb: Any, distance: str = "cosine") -> to
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Float32 products in float32: no autocast, no TF32 or bfloat16 shortcuts, whatever the program around chose."""
-    cpu: Any = torch.backends.mkldnn
-    backends = (torch.backends.cuda.matmul, cpu.matmul)
-    before = [backend.fp32_precision for backend in backends]
+    _ieee.enter()
     try:
-        for backend in backends:
-            backend.fp32_precision = "ieee"
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        for backend, precision in zip(backends, before, strict=True):
-            backend.fp32_precision = precision
+        _ieee.leave()
+
+
+class _Ieee:
+    """Turns the process's shortcuts off while any thread is in, and back to what they were when the last one leaves."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        cpu: Any = torch.backends.mkldnn
+        self._backends: tuple[Any, ...] = (torch.backends.cuda.matmul, cpu.matmul)
+        self._before: list[str] = []
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = [backend.fp32_precision for backend in self._backends]
+                for backend in self._backends:
+                    backend.fp32_precision = "ieee"
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                for backend, precision in zip(self._backends, self._before, strict=True):
+                    backend.fp32_precision = precision
+
+
+_ieee = _Ieee()
 
 
 def normalise(vectors: torch.Tensor) -> tuple[torch.Tensor, int]:

@@ -56,6 +56,7 @@ class StreamedSource:
     """
 
     block_bytes = 256 * 2**20  # each block reads the whole file: fewer, larger ones
+    has_lanes = False  # for the same reason
 
     def __init__(self, query: torch.Tensor, gallery: np.memmap, distance: str) -> None:
         if distance not in DISTANCES:
