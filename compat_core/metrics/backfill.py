@@ -215,7 +215,7 @@ def _followed(
         before, after = scores[:, :count], scores[:, count : 2 * count]
         return chosen, *backfill_counts(before, after, columns, own, step_of, len(points))
 
-    for chosen, precisions, firsts in each_block(source, by_count, follow, use_lanes=True):
+    for chosen, precisions, firsts in each_block(source, relevance, by_count, follow, use_lanes=True):
         precision[:, :, chosen], first[:, :, chosen] = precisions, firsts
     return [(precision[place][:, valid], first[place][:, valid]) for place in range(len(orders))]
 

@@ -45,9 +45,8 @@ class ScoredPairs:
             genuine = scores.gather(1, torch.from_numpy(columns).to(device))
             return work(scores, genuine.masked_fill_(~torch.from_numpy(own).to(device), float("-inf")))
 
-        return each_block(
-            self.source, np.arange(len(self.relevance.counts)), scored, self.compiled, self.block_rows
-        )  # fmt: skip
+        every = np.arange(len(self.relevance.counts))
+        return each_block(self.source, self.relevance, every, scored, self.compiled, self.block_rows)
 
     def of_blocks(self, work: Callable[[torch.Tensor, torch.Tensor], Result]) -> Iterator[Result]:
         """The same with the genuine scores as a list (N,) of those that there are."""

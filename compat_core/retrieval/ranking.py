@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 BLOCK_ROWS_CPU = 128  # larger blocks fall out of the processor's cache
 CACHED_BYTES = 24 * 2**20  # a block of scores that a processor's last cache still holds
 LANE_ROWS = 512  # so many repay reading the gallery, on one thread
+LANE_RELEVANT = 2**20  # relevant items of a lane's block: numbers for each of them, and these stay in cache
 LANES_BYTES = 256 * 2**20  # of all lanes' blocks of scores
 BLOCK_ROWS_MOST = 4096  # what a GPU takes at a time, and the limit of any block: bucket numbers are 32-bit
 SORT_SHARE = 0.4  # with more of a block than this to be looked at one by one, sorting its rows is faster
@@ -130,11 +131,12 @@ def of_rank_blocks(
     def ranked(rows: np.ndarray, room: torch.Tensor) -> Result:
         return work(_rank_block(source, relevance, rows, room, use_kernel))
 
-    return each_block(source, order, ranked, use_kernel, block_rows)
+    return each_block(source, relevance, order, ranked, use_kernel, block_rows)
 
 
 def each_block(
     source: BlockScores,
+    relevance: Relevance,
     query_rows: np.ndarray,
     work: Callable[[np.ndarray, torch.Tensor], Result],
     use_lanes: bool,
@@ -144,6 +146,7 @@ def each_block(
 
     Args:
         source: the prepared vectors.
+        relevance: of the same queries and gallery.
         query_rows: (Q,) rows of the query set.
         work: given a block's rows (B,) and memory for its scores, of ``source.room``.
         use_lanes: several blocks at a time where the source allows it, each on one thread (:mod:`.lanes`).
@@ -154,12 +157,23 @@ def each_block(
     if use_lanes and block_rows is None:
         step = _rows_per_lane(source, len(query_rows))
     step = min(step, max(1, len(query_rows)))
-    blocks = (query_rows[begin : begin + step] for begin in range(0, len(query_rows), step))
     if use_lanes:
+        blocks = _cut(query_rows, relevance.counts[query_rows], step)
         yield from in_lanes(work, blocks, lambda: source.room(step))
     else:
         room = source.room(step)
-        yield from (work(rows, room) for rows in blocks)
+        for begin in range(0, len(query_rows), step):
+            yield work(query_rows[begin : begin + step], room)
+
+
+def _cut(query_rows: np.ndarray, counts: np.ndarray, step: int) -> Iterator[np.ndarray]:
+    """Blocks of up to ``step`` rows, of fewer where those have very many relevant items."""
+    begin = 0
+    while begin < len(query_rows):
+        most = max(1, int(counts[begin : begin + step].max()))
+        end = begin + min(step, max(1, LANE_RELEVANT // most))
+        yield query_rows[begin:end]
+        begin = end
 
 
 def _rows_per_lane(source: BlockScores, num_queries: int) -> int:
