@@ -20,9 +20,10 @@ import numpy as np
 import torch
 
 from compat_core.errors import CompatError
-from compat_core.retrieval import compiled, rank_kernel
+from compat_core.retrieval import compiled, rank_kernel, wide_ranks
 from compat_core.retrieval.lanes import in_lanes
 from compat_core.retrieval.scores import BlockScores
+from compat_core.retrieval.streamed import StreamedSource
 
 Result = TypeVar("Result")
 
@@ -127,11 +128,25 @@ def of_rank_blocks(
     order = np.argsort(relevance.counts, kind="stable")
     order = order[np.searchsorted(relevance.counts[order], 1) :]
     use_kernel = is_compiled(source.query.device, len(order) * source.num_gallery)
+    if use_kernel and isinstance(source, StreamedSource) and block_rows is None:
+        return (work(block) for block in _wide_blocks(source, relevance, order))
 
     def ranked(rows: np.ndarray, room: torch.Tensor) -> Result:
         return work(_rank_block(source, relevance, rows, room, use_kernel))
 
     return each_block(source, relevance, order, ranked, use_kernel, block_rows)
+
+
+def _wide_blocks(source: StreamedSource, relevance: Relevance, order: np.ndarray) -> Iterator[RankBlock]:
+    begin = 0
+    while begin < len(order):
+        most = int(relevance.counts[order[begin : begin + wide_ranks.MOST_QUERIES]].max())
+        rows = order[begin : begin + wide_ranks.group_size(most, torch.get_num_threads())]
+        group = wide_ranks.Group(rows, *relevant_columns(relevance, rows), relevance.excluded(rows))
+        counts = relevance.counts[rows]
+        ranks = wide_ranks.ranks_of(source, group)[:, : int(counts.max())]
+        yield RankBlock(torch.from_numpy(rows), torch.from_numpy(ranks), torch.from_numpy(counts))
+        begin += len(rows)
 
 
 def each_block(

@@ -110,15 +110,39 @@ class StreamedSource:
         with full_precision(query.device):
             for begin, part in self._chunks():
                 part = self._ready(part)
-                columns = scores[:, begin : begin + len(part)]
-                if self.distance == "l2":
-                    torch.addmm(-0.5 * part.square().sum(dim=1), query, part.T, out=columns)
-                else:
-                    torch.mm(query, part.T, out=columns)
+                self._products(query, part, scores[:, begin : begin + len(part)])
         scores[:, self.num_gallery :] = float("-inf")
         return scores[: len(rows)]
 
+    @property
+    def chunk_starts(self) -> range:
+        """The gallery item that each chunk of the file begins with."""
+        return range(0, self.num_gallery, CHUNK_ROWS)
+
+    @property
+    def chunk_width(self) -> int:
+        """Columns of memory for a chunk's scores."""
+        return min(CHUNK_ROWS, self.width)
+
+    def chunk_scores(self, query: torch.Tensor, begin: int, room: torch.Tensor) -> torch.Tensor:
+        """Row scores (B, C) of padded queries against the chunk that begins there, in ``room``: no padding columns."""
+        part = self._gallery[begin : begin + CHUNK_ROWS]
+        ready = self._ready(torch.from_numpy(np.array(part, dtype=np.float32)))
+        self._products(query, ready, room[:, : len(ready)])
+        return room[:, : len(part)]
+
+    def let_go_after(self, chunks: int) -> None:
+        """Give back what a walk has read, every so many chunks."""
+        if (chunks + 1) % max(1, KEPT_BYTES // self._gallery[:CHUNK_ROWS].nbytes) == 0:
+            let_go(self._gallery)
+
     public = ScoreSource.public
+
+    def _products(self, query: torch.Tensor, part: torch.Tensor, out: torch.Tensor) -> None:
+        if self.distance == "l2":
+            torch.addmm(-0.5 * part.square().sum(dim=1), query, part.T, out=out)
+        else:
+            torch.mm(query, part.T, out=out)
 
     def _ready(self, part: torch.Tensor) -> torch.Tensor:
         if self.distance == "cosine":
