@@ -154,9 +154,9 @@ def _fit(arguments: argparse.Namespace) -> int:
 
 def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False) -> None:
     from compat_core.adapters import ADAPTERS, Pairs, save_map
-    from compat_core.vectors.given import fitted_rows
     from compat_core.vectors.inspection import inspect, refuse
     from compat_core.vectors.matching import matched
+    from compat_core.vectors.split import fitted_rows
 
     spec = _one_adapter(arguments.adapter)
     adapter = ADAPTERS.get(spec.name)

@@ -136,11 +136,17 @@ def _amounts(costs: Mapping[str, float]) -> list[str]:
 def facts(decided: Decided) -> str:
     """What stands behind it, in one sentence."""
     skipped = f", {decided['num_skipped']:,} skipped without a relevant item" if decided["num_skipped"] else ""
+    gathered = ""
+    if decided.get("gathered"):
+        gathered = (
+            " What is relevant to the queries was looked for among all items, the others are there by chance: compare "
+            "the options, the levels are not those of the whole gallery."
+        )
     return (
         f"Fitted on {decided['num_pairs']:,} pairs, judged on {decided['num_judged']:,} other items with "
         f"{decided['num_queries']:,} queries{skipped}; truth: {decided['truth']}; "
         f"{decided['config']['distance']} distance. Intervals: 95 %, paired bootstrap over queries. A gain counts only "
-        "where its interval lies above zero with the error shared between all options."
+        f"where its interval lies above zero with the error shared between all options.{gathered}"
     )
 
 

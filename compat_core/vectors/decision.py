@@ -17,7 +17,7 @@ from compat_core.vectors import options as ways
 from compat_core.vectors.checks import counted
 from compat_core.vectors.decision_config import DecisionConfig
 from compat_core.vectors.deployment import MapLatency, map_latency
-from compat_core.vectors.given import Given, Split, held_out, split_rows
+from compat_core.vectors.given import Given, held_out
 from compat_core.vectors.judge import Judged, judge
 from compat_core.vectors.labels import for_orders
 from compat_core.vectors.option_maker import LeftOut, OptionMaker, Orderable
@@ -25,6 +25,7 @@ from compat_core.vectors.options import Option
 from compat_core.vectors.outcome import Billing, Row, outcome_rows, recommend
 from compat_core.vectors.relevance import NothingRelevant, Relevance
 from compat_core.vectors.space import Judging
+from compat_core.vectors.split import Mates, Split, split_rows
 
 TIMED_ROWS = 20_000
 
@@ -61,7 +62,7 @@ class Decision:
     ``truth`` says where relevance comes from, ``independent`` whether that is something else than the new model;
     ``num_items`` were given; ``latencies`` are of the maps alone, measured on this machine; ``left_out`` are the
     options that should have been among the rows and are not; ``doubt`` is what speaks against the rows of both files
-    being the same items.
+    being the same items; ``gathered`` says that what is relevant to the queries was looked for, see ``Split``.
     """
 
     rows: tuple[Row, ...]
@@ -79,6 +80,7 @@ class Decision:
     left_out: tuple[LeftOut, ...]
     config: DecisionConfig
     doubt: str = ""
+    gathered: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types."""
@@ -139,7 +141,7 @@ def decide(
     decision = Decision(
         tuple(rows), answer.recommended, answer.closest, answer.reason, relevance.source, relevance.independent,
         len(pairs), len(fit), len(judging.old), len(relevance) - skipped, skipped, tuple(latencies),
-        tuple(options.left_out), config, given.doubt,
+        tuple(options.left_out), config, given.doubt, split.gathered,
     )  # fmt: skip
     return decision, Evidence(split, fit, judging, relevance, tuple(judged), options.best)
 
@@ -159,8 +161,15 @@ def split_of(given: Given, config: DecisionConfig) -> Split:
     fitted_on = None if given.fit is None else len(given.fit)
     askable = _askable(given, len(given.old))
     return split_rows(
-        len(given.old), fitted_on, config.pairs, config.judged, config.queries, config.seed, askable, _strangers(given)
-    )
+        len(given.old), fitted_on, config.pairs, config.judged, config.queries, config.seed, askable, _strangers(given),
+        _mates(given),
+    )  # fmt: skip
+
+
+def _mates(given: Given) -> Mates | None:
+    if given.judgements is not None and given.ids is not None:
+        return Mates.by_judgement(given.judgements, np.asarray(given.ids).astype(str))
+    return None if given.labels is None else Mates.by_label(given.labels)
 
 
 def _strangers(given: Given) -> np.ndarray | None:

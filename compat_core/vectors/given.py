@@ -1,4 +1,4 @@
-"""What somebody brings: vectors of the same items under two models, what is known of them, and how they are split."""
+"""What somebody brings: vectors of the same items under two models, and what is known of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ from compat_core.errors import CompatError
 from compat_core.vectors.pictures import ItemPictures
 from compat_core.vectors.relevance import Relevance, from_judgements, from_labels, from_new_model
 from compat_core.vectors.space import Judging
-
-FEWEST = 40
-FEWEST_CLASSES = 4  # to set two of them apart
-FEWEST_QUERIES = 10
-VALIDATED = 2_000  # most items that choices between fitted options are made on
-
 
 # What an option made elsewhere takes: kind -> (whether the gallery's rows are rewritten, whether a model is trained).
 CANDIDATE_KINDS = {"retrain": (False, True), "map": (True, False), "query-map": (False, False)}
@@ -79,85 +73,6 @@ class Given:
     pictures: ItemPictures | None = None
     rows: np.ndarray | None = None
     doubt: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Disjoint sets of rows: ``fit`` adapters on, ``validate`` choices between them, ``judge`` every option.
-
-    ``fit`` and ``validate`` are rows of the pairs set apart where there are such, else of the given items; ``queries``
-    are positions among ``judged``.
-    """
-
-    fit: np.ndarray
-    validate: np.ndarray
-    judged: np.ndarray
-    queries: np.ndarray
-
-
-def split_rows(
-    count: int,
-    fitted: int | None,
-    pairs: int,
-    judged: int,
-    queries: int,
-    seed: int,
-    askable: np.ndarray | None = None,
-    classes: np.ndarray | None = None,
-) -> Split:
-    """A random but fixed split.
-
-    Choices are made on items as strange to the fit as the judged ones: with ``classes`` these are whole classes of
-    which nothing is fitted on, else single items. A map that knows its classes by heart would win among items of them.
-
-    Args:
-        count: given items.
-        fitted: items to fit on that are not among them; None: at most half of the given items are judged, the others
-            may be fitted on.
-        pairs: most items to fit on and choose by; judged, queries: most items judged, and querying.
-        seed: of the split.
-        askable: ``(count,)`` bool, items that may query; None: all.
-        classes: ``(fitted,)`` of the pairs to fit on, where none of these classes is judged.
-
-    Raises:
-        CompatError: for fewer than 40 items, or fewer than 10 that may query among those to be judged.
-    """
-    if count < FEWEST or (fitted is not None and fitted < FEWEST):
-        few = count if count < FEWEST else fitted
-        raise CompatError(
-            "vectors", value=f"{few} items", rule=f"needs at least {FEWEST}: some to fit on, others to judge on"
-        )
-    order = np.random.default_rng(seed).permutation(count)
-    chosen = np.sort(order[: min(judged, count if fitted is not None else count // 2)])
-    rest = order[len(chosen) :] if fitted is None else np.random.default_rng(seed + 2).permutation(fitted)
-    rest = rest[:pairs]
-    chosen_by = _set_apart(rest, min(VALIDATED, len(rest) // 5), classes, seed)
-    asking = np.random.default_rng(seed + 1).permutation(len(chosen))
-    if askable is not None:
-        asking = asking[askable[chosen[asking]]]
-        if len(asking) < FEWEST_QUERIES:
-            rule = f"needs at least {FEWEST_QUERIES} with judgements or a label among the {len(chosen):,} to judge on"
-            raise CompatError("queries", value=f"{len(asking)} items", rule=rule, fix="judge or label more of them")
-    asking = asking[:queries]
-    return Split(np.sort(rest[~chosen_by]), np.sort(rest[chosen_by]), chosen, np.sort(asking))
-
-
-def fitted_rows(count: int, pairs: int, judged: int, seed: int) -> np.ndarray:
-    """The rows of ``count`` given items that a decision fits on, ascending: with them its maps can be fitted again.
-
-    Which items may query, and how many do, changes nothing about them. Raises CompatError as :func:`split_rows`.
-    """
-    return split_rows(count, None, pairs, judged, 0, seed).fit
-
-
-def _set_apart(rows: np.ndarray, most: int, classes: np.ndarray | None, seed: int) -> np.ndarray:
-    """Which of ``rows (R,)`` choices are made on ``(R,)`` bool: the first ``most``, or whole classes, two at least."""
-    if classes is not None:
-        names, codes, sizes = np.unique(classes[rows], return_inverse=True, return_counts=True)
-        if len(names) >= FEWEST_CLASSES:
-            drawn = np.random.default_rng(seed + 3).permutation(len(names))
-            return np.isin(codes, drawn[: max(2, int((sizes[drawn].cumsum() <= most).sum()))])
-    return np.arange(len(rows)) < most
 
 
 def held_out(

@@ -12,7 +12,7 @@ from compat_core.errors import CompatError
 from compat_core.reports.decision import storage_note
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide, split_of
-from compat_core.vectors.given import Candidate, Given, split_rows
+from compat_core.vectors.given import Candidate, Given
 from compat_core.vectors.plan import choosable
 from compat_core.vectors.studies import studies
 from tests.vectors.worlds import better_new, quick, rotated, unrelated
@@ -144,12 +144,6 @@ def test_the_same_seed_gives_the_same_decision():
         for row in found["rows"]:
             del row["bill"], row["work"]["mapped_per_s"]
     assert first == second
-
-
-def test_nothing_judged_was_fitted_on():
-    split = split_rows(500, None, pairs=200, judged=150, queries=40, seed=3)
-    assert not set(split.judged) & (set(split.fit) | set(split.validate)) and not set(split.fit) & set(split.validate)
-    assert (len(split.judged), len(split.fit) + len(split.validate), len(split.queries)) == (150, 200, 40)
 
 
 def test_where_strange_classes_are_judged_choices_are_made_on_classes_nothing_was_fitted_on():
