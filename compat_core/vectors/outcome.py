@@ -159,13 +159,23 @@ def _answer(rows: Sequence[Row], metric: str, target: float, independent: bool) 
         why = "is worse than the old one" if worse else "does not measurably beat the old one"
         keep = f"Keep the old model: even with every item embedded again the new model {why}"
         check = " Were the old and the new file swapped?" if worse else ""
-        return Answer("", "", f"{keep} ({metric} {_points(gain['value'])} points).{check}")
+        return Answer("", "", f"{keep} ({metric} {_points(gain['value'])} points).{check}{_better(rows, metric)}")
     enough = [
         row for row in rows if row.adjusted_low > 0 and ((row.recovered[metric] or {}).get("value") or 0.0) >= target
     ]
     chosen = min(enough, key=lambda row: (row.bill.money, row.bill.days, -(row.gain[metric]["value"] or 0.0)))
     why = f"The cheapest option that keeps at least {100 * target:.0f} % of the possible gain in {metric}."
     return Answer(chosen.name, "", why)
+
+
+def _better(rows: Sequence[Row], metric: str) -> str:
+    """What helps although the new model alone does not: both models asked, say."""
+    able = [row for row in rows if row.adjusted_low > 0]
+    if not able:
+        return ""
+    best = max(able, key=lambda row: row.gain[metric]["value"] or 0.0)
+    gained = _points(best.gain[metric]["value"])
+    return f" What does measurably beat it is {best.name} ({gained} points)"
 
 
 def _closest(rows: Sequence[Row], metric: str) -> Answer:

@@ -15,7 +15,7 @@ from compat_core.vectors.decision import decide, split_of
 from compat_core.vectors.given import Candidate, Given
 from compat_core.vectors.plan import choosable
 from compat_core.vectors.studies import studies
-from tests.vectors.worlds import better_new, quick, rotated, unrelated
+from tests.vectors.worlds import better_new, clustered, quick, rotated, unrelated
 
 
 def test_rotated_copies_are_recovered_in_full_and_nothing_is_recommended():
@@ -24,6 +24,15 @@ def test_rotated_copies_are_recovered_in_full_and_nothing_is_recommended():
     assert found.average_precision == pytest.approx(ceiling.average_precision, abs=1e-6, nan_ok=True)
     assert decision.row("naive swap").gain["mAP"]["ci_high"] < 0
     assert decision.recommended == "" and "does not measurably beat" in decision.reason
+
+
+def test_where_only_both_models_together_beat_the_old_one_the_reason_says_so():
+    rng = np.random.default_rng(4)
+    labels, centre = clustered(rng, noise=0.0)
+    old, new = (centre + 1.1 * rng.standard_normal(centre.shape).astype(np.float32) for _ in range(2))
+    decision, _ = decide(Given(old, new, labels), quick())
+    assert decision.recommended == "" and "does not measurably beat the old one" in decision.reason
+    assert "What does measurably beat it is slerp (+" in decision.reason
 
 
 @pytest.mark.parametrize("labels", [True, False])
