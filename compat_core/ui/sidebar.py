@@ -11,6 +11,7 @@ from compat_core.errors import CompatError
 from compat_core.experiments import queue
 from compat_core.ui.frame import PAGES, page_link, store
 from compat_core.ui.pickers import available_runs, duration
+from compat_core.ui.words import literal
 from compat_core.vectors.jobs import DecisionStore
 
 
@@ -49,7 +50,8 @@ def sidebar() -> None:
 def _activity() -> None:
     try:
         active = available_runs(store(), ("running", "queued"))
-        if not active:
+        judging = [job for job in DecisionStore(store().root).list() if job.state == "running"]
+        if not active and not judging:
             st.caption("Nothing is running.")
             return
         if any(run.status.state == "queued" for run in active):
@@ -63,7 +65,12 @@ def _activity() -> None:
             else:
                 position = queue.queue_position(store(), run)
                 st.caption(f"waiting, place {position}" if position else "waiting")
-        page_link("runs", "Show runs")
+        if active:
+            page_link("runs", "Show runs")
+        for job in judging:
+            st.caption(f"Judging {literal(job.title)}: {literal(job.steps) or 'reading the vectors'}")
+        if judging:
+            page_link("vectors", "Show decision")
     except CompatError as error:  # a run folder was deleted meanwhile
         st.caption(str(error))
 

@@ -20,8 +20,8 @@ from compat_core.vectors.jobs import DecisionJob, DecisionStore
 from compat_core.vectors.peek import InputFile, column_choices, peek_errors
 
 UPLOADS = {
-    "old": "Vectors of the old model, one row per item",
-    "new": "Vectors of the new model, in the same order",
+    "old": "Old vectors, one row per item",
+    "new": "New vectors, in the same order",
     "labels": "A label per item (optional)",
 }
 SUFFIXES = ["npy", "npz", "parquet", "csv"]

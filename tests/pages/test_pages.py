@@ -15,6 +15,7 @@ from compat_core.experiments.store import RunStore
 from compat_core.ui.claim_parts import answered
 from compat_core.ui.frame import PAGES
 from compat_core.ui.sidebar import served_queue
+from compat_core.vectors.jobs import DecisionJob, DecisionStore
 
 
 def table_with(app, column):
@@ -314,3 +315,13 @@ def test_methods_page_finds_by_word(empty, visit):
     app.text_input(key="find").set_value("2112.02805").run()
     assert not app.exception
     assert any("FCT" in heading.value for heading in app.subheader)
+
+
+def test_the_sidebar_says_that_a_decision_is_being_made(empty, visit, monkeypatch):
+    job = DecisionStore(empty.root).create("shop vectors", [])
+    assert any(caption.value == "Nothing is running." for caption in visit("start").sidebar.caption)
+    monkeypatch.setattr(DecisionJob, "state", "running")
+    app = visit("start")
+    assert any(caption.value.startswith(f"Judging {job.title}") for caption in app.sidebar.caption)
+    assert not any(caption.value == "Nothing is running." for caption in app.sidebar.caption)
+    assert [link.proto.label for link in app.sidebar.get("page_link")][-1] == "Show decision"
