@@ -31,7 +31,8 @@ BLOCK_ROWS_CPU = 128  # larger blocks fall out of the processor's cache
 CACHED_BYTES = 24 * 2**20  # a block of scores that a processor's last cache still holds
 LANE_ROWS = 512  # so many repay reading the gallery, on one thread
 LANE_RELEVANT = 2**20  # relevant items of a lane's block: numbers for each of them, and these stay in cache
-LANES_BYTES = 256 * 2**20  # of all lanes' blocks of scores
+LANES_BYTES = 256 * 2**20  # of all lanes' blocks of scores, or
+LANE_BYTES = 32 * 2**20  # of one, where there are many: fewer rows at a time would be spent on reading the gallery
 BLOCK_ROWS_MOST = 4096  # what a GPU takes at a time, and the limit of any block: bucket numbers are 32-bit
 SORT_SHARE = 0.4  # with more of a block than this to be looked at one by one, sorting its rows is faster
 
@@ -194,7 +195,7 @@ def _cut(query_rows: np.ndarray, counts: np.ndarray, step: int) -> Iterator[np.n
 def _rows_per_lane(source: BlockScores, num_queries: int) -> int:
     """As many rows as memory allows, such that every lane gets as many blocks as the others."""
     lanes = torch.get_num_threads()
-    most = min(LANE_ROWS, max(1, LANES_BYTES // (lanes * 4 * source.width)))
+    most = min(LANE_ROWS, max(1, max(LANES_BYTES // lanes, LANE_BYTES) // (4 * source.width)))
     rounds = -(-num_queries // (lanes * most))
     return max(1, -(-num_queries // (lanes * rounds)))
 

@@ -97,7 +97,14 @@ def test_metrics_do_not_depend_on_the_number_of_threads(monkeypatch):
 
 @pytest.mark.parametrize(
     ("queries", "width", "threads", "rows"),
-    [(10_000, 10_048, 2, 500), (1_000, 10_048, 2, 500), (513, 10_048, 2, 257), (5_000, 2**20, 2, 32), (3, 64, 4, 1)],
+    [
+        (10_000, 10_048, 2, 500),
+        (1_000, 10_048, 2, 500),
+        (513, 10_048, 2, 257),
+        (5_000, 2**20, 2, 32),
+        (3, 64, 4, 1),
+        (9_600, 50_048, 60, 160),
+    ],
 )
 def test_lanes_share_the_queries_evenly_within_memory(queries, width, threads, rows):
     source = type("Source", (), {"width": width})()
