@@ -29,7 +29,8 @@ def in_lanes(
     """``work(piece, room)`` of every piece, in the order of the pieces; as many at a time as torch has threads.
 
     Args:
-        work: computes on one thread; torch's own parallel loops are off in it. It may write to its room.
+        work: computes on one thread; torch's own parallel loops are off in it, gradients and inference mode are as
+            they are where the results are asked for. It may write to its room.
         pieces: what to work on.
         room: makes one lane's room, which is handed to one piece after another.
 
@@ -38,6 +39,8 @@ def in_lanes(
     """
     lanes = torch.get_num_threads()
     rooms: list[Room] = []
+    # A thread has modes of its own, and only inference mode may write to tensors that were made in it.
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def job(piece: Piece) -> Result:
         try:
@@ -45,7 +48,8 @@ def in_lanes(
         except IndexError:  # every other lane holds one
             mine = room()
         try:
-            return work(piece, mine)
+            with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
+                return work(piece, mine)
         finally:
             rooms.append(mine)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from compat_core.metrics import evaluate_retrieval
+from compat_core.metrics import evaluate_retrieval, verify
 from compat_core.retrieval import ranking
 from compat_core.retrieval.lanes import in_lanes
 from compat_core.retrieval.scores import full_precision
@@ -56,6 +56,24 @@ def test_no_two_pieces_share_a_room_at_a_time(three_threads):
 
     list(in_lanes(work, range(60), room))
     assert 1 <= len(made) <= 3
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_a_lane_has_the_modes_of_who_asks(three_threads, mode):
+    def modes(*_):
+        return torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    with mode():
+        assert set(in_lanes(modes, range(12), lambda: None)) == {modes()}
+
+
+def test_pairs_are_verified_in_inference_mode(three_threads, monkeypatch):
+    monkeypatch.setattr(ranking.rank_kernel, "WORTH_COMPILING", 0)
+    rng = np.random.default_rng(0)
+    labels, emb = rng.integers(0, 9, 300), rng.normal(size=(300, 6))
+    wanted = verify(emb, labels, emb, labels, device="cpu")
+    with torch.inference_mode():
+        assert verify(emb, labels, emb, labels, device="cpu").eer == wanted.eer
 
 
 @pytest.mark.parametrize("threads", [1, 3])
