@@ -74,6 +74,11 @@ class Relevance:
     excluded_row: np.ndarray
     excluded_column: np.ndarray
 
+    @property
+    def alike(self) -> np.ndarray:
+        """(Nq,) int64, gallery items of each query's label, excluded ones too: what is held for it while ranking."""
+        return self.stop - self.start
+
     def excluded(self, query_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (position within ``query_rows``, gallery item) that these queries must not find."""
         first = np.searchsorted(self.excluded_row, query_rows, side="left")
@@ -139,15 +144,12 @@ def of_rank_blocks(
 
 
 def _wide_blocks(source: StreamedSource, relevance: Relevance, order: np.ndarray) -> Iterator[RankBlock]:
-    begin = 0
-    while begin < len(order):
-        most = int(relevance.counts[order[begin : begin + wide_ranks.MOST_QUERIES]].max())
-        rows = order[begin : begin + wide_ranks.group_size(most, torch.get_num_threads())]
+    lanes = torch.get_num_threads()
+    for rows in _cut(order, relevance.alike[order], lambda most: wide_ranks.group_size(most, lanes)):
         group = wide_ranks.Group(rows, *relevant_columns(relevance, rows), relevance.excluded(rows))
         counts = relevance.counts[rows]
         ranks = wide_ranks.ranks_of(source, group)[:, : int(counts.max())]
         yield RankBlock(torch.from_numpy(rows), torch.from_numpy(ranks), torch.from_numpy(counts))
-        begin += len(rows)
 
 
 def each_block(
@@ -174,7 +176,7 @@ def each_block(
         step = _rows_per_lane(source, len(query_rows))
     step = min(step, max(1, len(query_rows)))
     if use_lanes:
-        blocks = _cut(query_rows, relevance.counts[query_rows], step)
+        blocks = _cut(query_rows, relevance.alike[query_rows], lambda most: min(step, LANE_RELEVANT // max(1, most)))
         yield from in_lanes(work, blocks, lambda: source.room(step))
     else:
         room = source.room(step)
@@ -182,14 +184,22 @@ def each_block(
             yield work(query_rows[begin : begin + step], room)
 
 
-def _cut(query_rows: np.ndarray, counts: np.ndarray, step: int) -> Iterator[np.ndarray]:
-    """Blocks of up to ``step`` rows, of fewer where those have very many relevant items."""
-    begin = 0
-    while begin < len(query_rows):
-        most = max(1, int(counts[begin : begin + step].max()))
-        end = begin + min(step, max(1, LANE_RELEVANT // most))
-        yield query_rows[begin:end]
-        begin = end
+def _cut(query_rows: np.ndarray, alike: np.ndarray, size: Callable[[int], int]) -> Iterator[np.ndarray]:
+    """Blocks that end before a query with so many items of its label that they would be too many together.
+
+    Args:
+        query_rows: (Q,) rows of the query set.
+        alike: (Q,) items of each one's label; a block is as wide as its largest.
+        size: most queries of a block of such a width; falls as the width grows.
+    """
+    begin, widest = 0, 0
+    for end, width in enumerate(alike.tolist()):
+        widest = max(widest, width)
+        if end > begin and end - begin >= size(widest):
+            yield query_rows[begin:end]
+            begin, widest = end, width
+    if begin < len(query_rows):
+        yield query_rows[begin:]
 
 
 def _rows_per_lane(source: BlockScores, num_queries: int) -> int:

@@ -12,7 +12,7 @@ import torch
 from compat_core.metrics import evaluate_retrieval, verify
 from compat_core.retrieval import ranking
 from compat_core.retrieval.lanes import in_lanes
-from compat_core.retrieval.scores import full_precision
+from compat_core.retrieval.scores import full_precision, prepare
 
 
 @pytest.fixture
@@ -161,3 +161,12 @@ def test_precision_comes_back_when_the_last_thread_leaves():
         assert (seen, matmul.fp32_precision) == (["ieee"], "bf16")
     finally:
         matmul.fp32_precision = before
+
+
+def test_a_large_class_makes_no_small_blocks_of_the_others(monkeypatch):
+    monkeypatch.setattr(ranking, "LANE_RELEVANT", 1_000)
+    labels = np.array([0] * 600 + list(range(1, 40)))
+    relevance = ranking.relate(labels[::-1], labels, None)
+    source = prepare(torch.rand(639, 3), torch.rand(639, 3), "cosine", torch.device("cpu"))
+    found = ranking.each_block(source, relevance, np.arange(42), lambda rows, room: rows.tolist(), True, 32)
+    assert list(found) == [list(range(32)), list(range(32, 39)), [39], [40], [41]]

@@ -88,3 +88,22 @@ def test_a_group_grows_with_memory_and_shrinks_with_relevant_items():
     assert wide_ranks.group_size(10, 2) == wide_ranks.MOST_QUERIES
     assert 1 <= wide_ranks.group_size(20_000, 2) < wide_ranks.group_size(8_000, 2) < wide_ranks.MOST_QUERIES
     assert wide_ranks.group_size(10**9, 64) == 1
+
+
+@pytest.mark.parametrize("excluded", [False, True], ids=["relevant", "excluded"])
+def test_one_large_class_makes_no_small_groups_of_the_others(in_file, monkeypatch, excluded):
+    monkeypatch.setattr(rank_kernel, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(wide_ranks, "GROUP_BYTES", 2**20)
+    rng = np.random.default_rng(3)
+    emb, labels, ids = rng.normal(size=(3_000, 8)).astype(np.float32), np.arange(3_000) // 2, np.arange(3_000)
+    labels[:1_500], ids[1:1_499] = 0, 0 if excluded else ids[1:1_499]
+    rows = np.append(np.arange(1_500, 1_700), 0)
+    groups, ranks_of = [], wide_ranks.ranks_of
+    monkeypatch.setattr(
+        wide_ranks, "ranks_of", lambda source, group: (groups.append(group.own.shape), ranks_of(source, group))[1]
+    )
+    source = streamed.StreamedSource(torch.from_numpy(emb[rows]), in_file(emb), "cosine")
+    relevance = ranking.relate(labels[rows], labels, (ids[rows], ids))
+    found = [block.ranks.shape for block in ranking.iter_rank_blocks(source, relevance)]
+    assert found == [(200, 1), (1, 1 if excluded else 1_499)]
+    assert groups == [(200, 2), (1, 1_500)]
