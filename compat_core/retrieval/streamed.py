@@ -170,8 +170,8 @@ def let_go(emb: np.ndarray) -> None:
     """Give back the memory that reading a mapped file has filled; the next read fetches from the disk again.
 
     The system would take it back by itself when it needs it, but a container that counts mapped pages ends a process
-    that walks through a file larger than its limit.
+    that walks through a file larger than its limit. A copy-on-write map is kept: what was written to it is there alone.
     """
-    mapped = getattr(emb, "_mmap", None)
+    mapped = None if getattr(emb, "mode", "r") == "c" else getattr(emb, "_mmap", None)
     if mapped is not None and hasattr(mapped, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)

@@ -48,6 +48,14 @@ def test_the_same_metrics_as_in_memory(mapped, distance, dtype, mean):
     assert one.num_gallery == other.num_gallery == 700
 
 
+def test_what_was_written_to_a_copy_on_write_map_stays(mapped):
+    emb, labels = world()
+    gallery = np.load(mapped(emb).filename, mmap_mode="c")
+    gallery[:100] = emb[100:200]
+    evaluate_retrieval(emb[:9], labels[:9], gallery, labels, device="cpu")
+    np.testing.assert_array_equal(gallery[:100], emb[100:200])
+
+
 def test_ties_across_chunks_rank_in_gallery_order(mapped):
     emb, _ = world()
     source = streamed.StreamedSource(torch.from_numpy(emb[:4]), mapped(emb), "cosine")
