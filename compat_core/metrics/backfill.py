@@ -197,7 +197,8 @@ def _followed(
     )
     relevance = relate(*labels, check_ids(query_ids, gallery_ids, len(query), count))
     source = prepare(query, torch.cat([old, new]), distance, torch.device("cpu"))
-    step_of = np.empty((len(orders), count), dtype=np.uint16)
+    small = len(points) - 1 <= np.iinfo(np.uint16).max
+    step_of = np.empty((len(orders), count), dtype=np.uint16 if small else np.uint32)
     for place, order in enumerate(orders):
         step_of[place, order] = np.searchsorted(points, np.arange(count), side="right")
     valid = np.flatnonzero(relevance.counts > 0)

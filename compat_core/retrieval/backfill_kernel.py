@@ -25,7 +25,7 @@ def backfill_counts(
             what a query must not find.
         columns: ``(B, P)`` int64 relevant items, ascending in each row.
         own: ``(B, P)`` bool, False for padding.
-        steps: ``(R, G)`` uint16, for every ordering the step from which on an item is backfilled, in [1, T).
+        steps: ``(R, G)`` without a sign, for every ordering the step from which on an item is backfilled, in [1, T).
         num_steps: T; at step 0 nothing is backfilled.
 
     Returns:
@@ -54,7 +54,7 @@ def _follow(  # a plain function until numba compiles it
     is_after = np.empty(most, np.bool_)
     start = np.empty(BUCKETS + 3, np.int32)
     slot = np.empty(width, np.uint16)
-    turn = np.empty(most, np.uint16)
+    turn = np.empty(most, steps.dtype)
     origin = np.empty(width, np.uint32)
     target = np.empty(width, np.uint32)
     # Numbers without a sign: a signed index is looked at for counting from the end.

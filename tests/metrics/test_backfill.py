@@ -72,6 +72,18 @@ def test_followed_curves_equal_evaluating_every_step(kind, distance, world, monk
             np.testing.assert_array_equal(found[name].shares, wanted[name].shares)
 
 
+@pytest.mark.skipif(not compiled.available(), reason="numba is not installed")
+def test_more_steps_than_16_bits_count(world, monkeypatch):
+    old, new, labels = world
+    order = np.random.default_rng(1).permutation(60)
+    monkeypatch.setattr(backfill, "WORTH_COMPILING", 0)
+    few, many = (
+        backfill_curves(new[:3], labels[:3], old, new, labels, order, steps=steps, device="cpu")["mAP"].per_query
+        for steps in (59, 66_000)
+    )
+    np.testing.assert_array_equal(many, few[backfill_points(60, 66_000)])
+
+
 def test_areas_by_hand():
     curve = backfill.BackfillCurve("mAP", np.array([0.0, 0.5, 1.0]), np.array([[0.2, 0.4], [0.6, 0.6], [0.8, 1.0]]))
     assert curve.values.tolist() == pytest.approx([0.3, 0.6, 0.9])
