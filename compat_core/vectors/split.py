@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +23,11 @@ class Mates:
 
     Attributes:
         some: ``(N,)`` bool, whether an item has any.
+        group: ``(N,)`` int64, whose list of relevant items it has; −1 without one.
     """
 
     def __init__(self, some: np.ndarray, group: np.ndarray, members: np.ndarray, start: np.ndarray) -> None:
-        self.some, self._group, self._members, self._start = some, group, members, start
+        self.some, self.group, self._members, self._start = some, group, members, start
 
     @classmethod
     def by_label(cls, labels: np.ndarray) -> Mates:
@@ -50,11 +52,9 @@ class Mates:
         members = np.concatenate([*lists, np.zeros(0, dtype=np.int64)])
         return cls((group != NO_CLASS) & (np.append(sizes, 0)[group] > 0), group, members, np.append(0, sizes.cumsum()))
 
-    def of(self, row: int) -> np.ndarray:
-        """``(R,)`` int64 rows relevant to one that has some."""
-        group = self._group[row]
-        rows = self._members[self._start[group] : self._start[group + 1]]
-        return rows[rows != row]
+    def of(self, group: int) -> np.ndarray:
+        """``(R,)`` int64 rows relevant to each item of a group; that item itself may be among them."""
+        return self._members[self._start[group] : self._start[group + 1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def split_rows(
         if gathered is not None:
             judged_rows, asking = gathered
             if fitted is None:
-                left = pool[~np.isin(pool, judged_rows)]
+                left = np.concatenate([rest[chosen_by], pool[~np.isin(pool, judged_rows)]])
                 again = _gather(left, len(validate), len(validate) // 4, mates, seed + 5)
                 validate = validate if again is None else again[0]
             return Split(np.sort(fit), np.sort(validate), judged_rows, asking, gathered=True)
@@ -142,33 +142,49 @@ def _gather(pool: np.ndarray, most: int, queries: int, mates: Mates, seed: int) 
 
     Every query gets one relevant item before any gets a second. None where hardly any item has one in the pool.
     """
-    rng, inside = np.random.default_rng(seed), np.zeros(len(mates.some), dtype=bool)
+    inside = np.zeros(len(mates.some), dtype=bool)
     inside[pool] = True
+    near: dict[int, np.ndarray] = {}  # once for a group: it may be half of millions, and all queries may be of it
     asking: list[int] = []
-    lists: list[np.ndarray] = []
+    draws: list[Iterator[int]] = []
+    rng = random.Random(seed)
     for row in pool[mates.some[pool]].tolist():
         if len(asking) == min(queries, most // 2):
             break
-        relevant = mates.of(row)
-        relevant = relevant[inside[relevant]]
-        if len(relevant):
+        group = int(mates.group[row])
+        if group not in near:
+            near[group] = mates.of(group)[inside[mates.of(group)]]
+        if (near[group][:2] != row).any():
             asking.append(row)
-            lists.append(rng.permutation(relevant)[:most])
+            draws.append(_drawn(near[group], row, rng))
     if len(asking) < FEWEST_QUERIES:
         return None
     taken, room = set(asking), most - most // AT_RANDOM
-    for turn in range(max(len(rows) for rows in lists)):
-        for rows in lists:
-            if turn < len(rows) and len(taken) < room:
-                taken.add(int(rows[turn]))
-        if len(taken) >= room:
-            break
+    while draws and len(taken) < room:
+        left = []
+        for draw in draws:
+            item = next(draw, None)
+            if item is not None and len(taken) < room:
+                taken.add(item)
+                left.append(draw)
+        draws = left
     for row in pool.tolist():
         if len(taken) >= most:
             break
         taken.add(row)
     chosen = np.sort(np.fromiter(taken, dtype=np.int64))
     return chosen, np.sort(np.searchsorted(chosen, asking))
+
+
+def _drawn(rows: np.ndarray, but: int, rng: random.Random) -> Iterator[int]:
+    """Rows in random order without one of them; those that nobody asks for cost nothing."""
+    moved: dict[int, int] = {}
+    for place in range(len(rows)):
+        other = place + int(rng.random() * (len(rows) - place))
+        row = int(rows[moved.get(other, other)])
+        moved[other] = moved.get(place, place)
+        if row != but:
+            yield row
 
 
 def fitted_rows(count: int, pairs: int, judged: int, seed: int) -> np.ndarray:

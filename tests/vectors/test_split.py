@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -76,7 +78,7 @@ def test_judged_relevant_items_are_gathered():
     judgements = {f"i{row}": {f"i{row + 1}": 1.0, f"i{row + 2}": 0.0, "gone": 1.0} for row in range(0, COUNT, 100)}
     judgements["i7"] = {"i7": 1.0, "i8": 0.0}  # nothing but itself
     mates = Mates.by_judgement(judgements, ids)
-    assert mates.some.sum() == 200 and mates.of(300).tolist() == [301]
+    assert mates.some.sum() == 200 and mates.of(mates.group[300]).tolist() == [301]
     split = split_rows(COUNT, None, **SIZES, mates=mates)
     assert split.gathered and len(split.queries) == 100
     assert set(split.judged[split.queries] + 1) <= set(split.judged.tolist())
@@ -86,6 +88,28 @@ def test_where_hardly_anything_is_relevant_the_sample_is_random():
     labels = np.arange(COUNT)
     labels[1:10] = 0
     assert not split_rows(COUNT, None, **SIZES, mates=Mates.by_label(labels)).gathered
+
+
+@pytest.mark.parametrize("spare", [1, 30, 300])
+def test_few_items_beside_what_is_fitted_on_and_judged_leave_as_many_to_choose_by(spare):
+    count = 400 + 1_000 + spare
+    labels = np.arange(count) % 9
+    split = split_rows(count, None, **SIZES, mates=Mates.by_label(labels))
+    assert split.gathered and (len(split.fit), len(split.validate), len(split.judged)) == (800, 200, 400)
+    parts = [set(part.tolist()) for part in (split.fit, split.validate, split.judged)]
+    assert len(set.union(*parts)) == 1_400
+
+
+def test_a_class_of_half_of_all_items_costs_no_copy_for_every_query():
+    labels = np.arange(400_000) % 2
+    mates = Mates.by_label(labels)
+    tracemalloc.start()
+    try:
+        split = split_rows(len(labels), None, 1_000, 4_000, 1_000, 0, mates=mates)
+        assert tracemalloc.get_traced_memory()[1] < 100 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert split.gathered and (len(split.judged), len(split.queries)) == (4_000, 1_000)
 
 
 @pytest.mark.parametrize("enough", [True, False])
