@@ -206,7 +206,7 @@ def _rows_per_lane(source: BlockScores, num_queries: int) -> int:
     """As many rows as memory allows, such that every lane gets as many blocks as the others."""
     lanes = torch.get_num_threads()
     most = min(LANE_ROWS, max(1, max(LANES_BYTES // lanes, LANE_BYTES) // (4 * source.width)))
-    rounds = -(-num_queries // (lanes * most))
+    rounds = max(1, -(-num_queries // (lanes * most)))
     return max(1, -(-num_queries // (lanes * rounds)))
 
 
