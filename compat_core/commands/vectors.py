@@ -59,11 +59,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from compat_core.metrics import evaluate_retrieval
     from compat_core.metrics.report import evaluation_summary
 
-    if bool(arguments.query_ids) != bool(arguments.gallery_ids):
-        given = "--query-ids" if arguments.query_ids else "--gallery-ids"
-        missing = "--gallery-ids" if arguments.query_ids else "--query-ids"
-        raise CompatError(given, rule="ids of both sides are needed to find equal items", fix=f"add {missing}")
     query, gallery = _side(arguments, "query"), _side(arguments, "gallery")
+    for given, missing, other in (("query", "gallery", gallery), ("gallery", "query", query)):
+        if getattr(arguments, f"{given}_ids") and other.ids is None:
+            rule = "ids of both sides are needed to find equal items"
+            raise CompatError(f"--{given}-ids", rule=rule, fix=f"add --{missing}-ids")
     told_apart = query.ids is not None and gallery.ids is not None
     if not told_apart and np.array_equal(query.emb, gallery.emb):
         print(f"warning: {FINDS_ITSELF.format(what='rows', then='every query finds itself')}", file=sys.stderr)
@@ -89,8 +89,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _side(arguments: argparse.Namespace, name: str) -> _Side:
-    """Vectors, labels and ids of a side: the files that are named, or else what the file of vectors holds."""
-    from compat_core.vectors.sources import ID_COLUMN, LABEL_COLUMN, read_column, read_vectors
+    """Vectors, labels and ids of a side: the files that are named, or else what the file of vectors holds.
+
+    Labels that have ids beside them are brought to the vectors by id, where these have ids too.
+    """
+    import numpy as np
+
+    from compat_core.vectors.matching import places
+    from compat_core.vectors.sources import ID_COLUMN, LABEL_COLUMN, read_column, read_ids, read_vectors
 
     file, labels, ids = (getattr(arguments, option) for option in (name, f"{name}_labels", f"{name}_ids"))
     found = read_vectors(file)
@@ -98,7 +104,11 @@ def _side(arguments: argparse.Namespace, name: str) -> _Side:
     if own is None:
         rule = "holds vectors and no labels"
         raise CompatError(f"--{name}", value=file, rule=rule, fix=f"give --{name}-labels FILE")
-    return _Side(found.emb, own, read_column(ids, ID_COLUMN).astype(str) if ids else found.ids)
+    own_ids = read_column(ids, ID_COLUMN).astype(str) if ids else found.ids
+    beside = read_ids(labels) if labels else None
+    if beside is not None and own_ids is not None and not np.array_equal(beside, own_ids):  # one item, several rows
+        own = own[places(f"--{name}-labels", beside, own_ids)]
+    return _Side(found.emb, own, own_ids)
 
 
 def _same_items(query_labels: np.ndarray, gallery_labels: np.ndarray) -> bool:

@@ -48,7 +48,7 @@ class MatchedVectors:
             raise CompatError(f"--{name}", rule=fault)
         if ids is None or self.ids is None:
             return values[self.rows]
-        return values[_places(f"--{name}", ids, self.ids)]
+        return values[places(f"--{name}", ids, self.ids)]
 
     def vectors(self, name: str, spec: SpecLike) -> np.ndarray:
         """Vectors of the old file's items ``(N, D)`` from another file, for the kept ones; as :meth:`column`."""
@@ -83,7 +83,7 @@ def matched(
     given = read_labels(labels) if labels else (one.labels if one.labels is not None else other.labels)
     beside = read_ids(labels) if labels else None
     if given is not None and beside is not None and old_ids is not None:
-        given = given[_places("--labels", beside, old_ids)]
+        given = given[places("--labels", beside, old_ids)]
     from_new = not labels and one.labels is None
     if new_ids and old_ids is None:
         raise CompatError("--new-ids", rule="ids of both sides are needed to match rows", fix="add --ids")
@@ -138,7 +138,7 @@ def _by_position(old: bool, new: bool) -> tuple[Finding, ...]:
     return (Finding(WARN, "ids on one side", sentence),)
 
 
-def _places(name: str, ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def places(name: str, ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Where each of ``wanted (N,)`` stands among ``ids (M,)``. Raises CompatError for one that is missing or twice."""
     place = {str(item): row for row, item in enumerate(ids)}
     if len(place) < len(ids):

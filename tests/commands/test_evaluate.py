@@ -102,6 +102,38 @@ def test_evaluate_reads_what_the_other_commands_read(ending, vectors, tmp_path, 
     assert json.loads(capsys.readouterr().out)["mAP"]["value"] == pytest.approx(expected["mAP"]["value"], abs=1e-6)
 
 
+def test_evaluate_takes_the_ids_of_one_side_from_its_own_file(vectors, tmp_path, capsys):
+    named = [part for side in ("query", "gallery") for part in (f"--{side}-ids", str(tmp_path / f"{side}-ids.npy"))]
+    assert main([*vectors, *named, "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)
+    emb, labels, ids = (np.load(tmp_path / f"query{more}.npy") for more in ("", "-labels", "-ids"))
+    np.savez(tmp_path / "query.npz", emb=emb, labels=labels, ids=ids)
+    place = vectors.index("--gallery")
+    query = ["evaluate", "--query", f"{tmp_path / 'query.npz'}:emb"]
+    assert main([*query, *vectors[place:], *named[2:], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == expected
+
+
+def test_evaluate_brings_labels_to_the_vectors_by_id(vectors, tmp_path, capsys):
+    assert main([*vectors, "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)
+    table = pd.DataFrame({"id": range(20), "label": np.load(tmp_path / "gallery-labels.npy")})
+    table.sample(frac=1, random_state=0).to_csv(tmp_path / "labels.csv", index=False)
+    np.save(tmp_path / "query-ids.npy", np.arange(100, 120))  # other items: none is left out
+    named = [part for side in ("query", "gallery") for part in (f"--{side}-ids", str(tmp_path / f"{side}-ids.npy"))]
+    arguments = [*vectors, *named, "--gallery-labels", str(tmp_path / "labels.csv"), "--json"]
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out) == expected
+    table[1:].to_csv(tmp_path / "labels.csv", index=False)
+    assert main(arguments) == 2
+    assert "--gallery-labels: holds no value for 1 of 20 items, such as 0" in one_error_line(capsys)
+    twice = np.arange(20) // 2  # two rows of an item, in the order of the vectors
+    np.save(tmp_path / "gallery-ids.npy", twice)
+    table.assign(id=twice).to_csv(tmp_path / "labels.csv", index=False)
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out) == expected
+
+
 def test_evaluate_without_labels_says_which_to_give(vectors, tmp_path, capsys):
     place = vectors.index("--query-labels")
     assert main(vectors[:place] + vectors[place + 2 :]) == 2
