@@ -12,6 +12,7 @@ import torch
 from compat_core.adapters import VectorMap
 from compat_core.errors import CompatError
 from compat_core.retrieval.search import top_k
+from compat_core.retrieval.streamed import let_go
 from compat_core.vectors.file_spec import FileSpec
 from compat_core.vectors.migrate import SpaceManifest, read_space
 from compat_core.vectors.sources import read_vectors
@@ -123,7 +124,7 @@ def mixed_search(
 
     Args:
         query_emb: ``(Q, D)`` of the new model.
-        parts: of the gallery; read in blocks, so they may be larger than memory.
+        parts: of the gallery; read in blocks whose memory is given back, so they may be larger than memory.
         k: hits per query.
         distance: ``cosine``, ``l2`` or ``dot``.
         on_the_fly: maps the rows of ``old`` parts while they are searched.
@@ -143,4 +144,5 @@ def mixed_search(
                 hits = [Hit(str(part.ids[first + row]), part.version, float(score))
                         for row, score in zip(indices, scores, strict=True)]  # fmt: skip
                 best[query] = sorted([*best[query], *hits], key=lambda hit: -hit.score)[:k]
+            let_go(part.emb)
     return best

@@ -38,6 +38,16 @@ def test_hits_are_those_of_one_gallery(world, monkeypatch, block):
         np.testing.assert_allclose([hit.score for hit in hits], scores, atol=1e-5)
 
 
+def test_the_memory_of_every_block_is_given_back(world, monkeypatch):
+    folder, new, _ = world
+    monkeypatch.setattr(module, "BLOCK_ROWS", 30)
+    given_back = []
+    monkeypatch.setattr(module, "let_go", given_back.append)
+    part = open_part("new", str(folder / "new.npy"), "", None)
+    mixed_search(new[:5], [part], 12)
+    assert len(given_back) == 4 and all(emb is part.emb for emb in given_back)
+
+
 def test_old_rows_need_a_map_or_a_manifest_that_says_they_fit(world):
     folder, *_ = world
     path = folder / "old.npy"
