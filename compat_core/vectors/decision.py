@@ -153,7 +153,8 @@ def _validation(given: Given, pairs: Pairs, rows: np.ndarray, distance: str) -> 
     except NothingRelevant as error:
         rule = "none of them has a relevant one among the others: nothing can be chosen by them"
         value = f"{counted(len(rows), 'items')} to choose between maps by"
-        raise CompatError("vectors", value=value, rule=rule, fix="give more items of the same labels") from error
+        fix = "give more items of the same labels, or more judgements"
+        raise CompatError("vectors", value=value, rule=rule, fix=fix) from error
 
 
 def split_of(given: Given, config: DecisionConfig) -> Split:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ FEWEST_CLASSES = 4  # to set two of them apart
 FEWEST_QUERIES = 10
 VALIDATED = 2_000  # most items that choices between fitted options are made on
 AT_RANDOM = 4  # one in so many items of a gathered sample, at least, is there by chance alone
+LEFT = 5  # one in so many queries, where there are few, is left for choices,
+RELEVANT_LEFT = 10  # with so many items that are relevant to it
 
 
 class Mates:
@@ -87,7 +90,8 @@ def split_rows(
 
     A few thousand of millions of items, drawn at random, hold hardly two of one product or of one person. So where more
     items are given than are looked at, what is relevant to the queries is gathered with them, evenly, and the rest is
-    drawn at random; the same goes for the items that choices are made on. What is fitted on does not depend on it.
+    drawn at random; the same goes for the items that choices are made on, to which a fifth of the queries is left
+    where there are few. What is fitted on does not depend on it.
 
     Choices are made on items as strange to the fit as the judged ones: with ``classes`` these are whole classes of
     which nothing is fitted on, else single items. A map that knows its classes by heart would win among items of them.
@@ -119,7 +123,7 @@ def split_rows(
     spare = order[len(chosen) :] if fitted is not None else order[len(chosen) + len(rest) :]
     if len(spare) and mates is not None:
         pool = np.concatenate([order[: len(chosen)], spare])
-        gathered = _gather(pool, len(chosen), queries, mates, seed + 4)
+        gathered = _gather(pool, len(chosen), queries, mates, seed + 4, len(validate) // 4 if fitted is None else 0)
         if gathered is not None:
             judged_rows, asking = gathered
             if fitted is None:
@@ -137,10 +141,13 @@ def split_rows(
     return Split(np.sort(fit), np.sort(validate), chosen, np.sort(asking))
 
 
-def _gather(pool: np.ndarray, most: int, queries: int, mates: Mates, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _gather(
+    pool: np.ndarray, most: int, queries: int, mates: Mates, seed: int, left: int = 0
+) -> tuple[np.ndarray, np.ndarray] | None:
     """So many rows of a pool, ascending, with queries and what is relevant to them, and the queries' positions.
 
     Every query gets one relevant item before any gets a second. None where hardly any item has one in the pool.
+    ``left``: queries wanted afterwards; where there are too few for both, some are left with what is relevant to them.
     """
     inside = np.zeros(len(mates.some), dtype=bool)
     inside[pool] = True
@@ -148,8 +155,9 @@ def _gather(pool: np.ndarray, most: int, queries: int, mates: Mates, seed: int) 
     asking: list[int] = []
     draws: list[Iterator[int]] = []
     rng = random.Random(seed)
+    wanted, kept = min(queries, most // 2), set[int]()
     for row in pool[mates.some[pool]].tolist():
-        if len(asking) == min(queries, most // 2):
+        if len(asking) == wanted + left:
             break
         group = int(mates.group[row])
         if group not in near:
@@ -157,18 +165,23 @@ def _gather(pool: np.ndarray, most: int, queries: int, mates: Mates, seed: int) 
         if (near[group][:2] != row).any():
             asking.append(row)
             draws.append(_drawn(near[group], row, rng))
-    if len(asking) < FEWEST_QUERIES:
+    found = len(asking)
+    if found < FEWEST_QUERIES:
         return None
+    if 2 * FEWEST_QUERIES <= found < wanted + left:
+        wanted = min(wanted, found - min(left, max(FEWEST_QUERIES, found // LEFT)))
+        kept = {*asking[wanted:], *itertools.chain(*(itertools.islice(draw, RELEVANT_LEFT) for draw in draws[wanted:]))}
+    asking, draws = asking[:wanted], draws[:wanted]
     taken, room = set(asking), most - most // AT_RANDOM
     while draws and len(taken) < room:
-        left = []
+        going = []
         for draw in draws:
             item = next(draw, None)
             if item is not None and len(taken) < room:
                 taken.add(item)
-                left.append(draw)
-        draws = left
-    for row in pool.tolist():
+                going.append(draw)
+        draws = going
+    for row in itertools.chain((row for row in pool.tolist() if row not in kept), kept):
         if len(taken) >= most:
             break
         taken.add(row)

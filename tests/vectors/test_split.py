@@ -84,6 +84,19 @@ def test_judged_relevant_items_are_gathered():
     assert set(split.judged[split.queries] + 1) <= set(split.judged.tolist())
 
 
+@pytest.mark.parametrize(("count", "room"), [(COUNT, 2_000), (COUNT, 400), (4_200, 2_000)])
+def test_few_judged_queries_are_shared_between_judging_and_choosing(count, room):
+    ids = np.arange(count).astype(str)
+    judgements = {str(row): {str(row + 1): 1.0} for row in range(0, count, count // 60)}
+    mates = Mates.by_judgement(judgements, ids)
+    split = split_rows(count, None, 1_000, room, 1_000, 3, mates=mates)
+    chosen_by = set(split.validate.tolist())
+    able = [row for row in chosen_by if str(row) in judgements and row + 1 in chosen_by]
+    assert split.gathered and len(able) >= 10 and len(split.queries) > len(able)
+    assert set(split.judged[split.queries] + 1) <= set(split.judged.tolist())
+    np.testing.assert_array_equal(split.fit, fitted_rows(count, 1_000, room, 3))
+
+
 def test_where_hardly_anything_is_relevant_the_sample_is_random():
     labels = np.arange(COUNT)
     labels[1:10] = 0
