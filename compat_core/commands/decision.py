@@ -147,7 +147,7 @@ def _decide(arguments: argparse.Namespace) -> int:
     document["checks"] = [dataclasses.asdict(one) | {"rows": list(one.rows[:ROWS_KEPT])} for one in findings]
     write_tables(arguments.out, decided, arrays)
     listed = write_order(arguments.out, given, evidence, decided)
-    steps = next_steps(chosen, files, arguments.out, decided["config"], listed)
+    steps = next_steps(chosen, files, arguments.out, decided["config"], listed, decided["rows"])
     document |= {"backfill_order": listed} | in_document(steps)
     page = page_of_folder(document, arrays, arguments.out)
     (arguments.out / "decision.html").write_text(page, encoding="utf-8")

@@ -140,7 +140,8 @@ def _costs(stored: Mapping[str, Any], key: str) -> CostConfig:
 def _at_prices(job: DecisionJob, document: Mapping[str, Any], decided: Mapping[str, Any]) -> dict[str, Any]:
     """The document with the answer, the bills and the next command that are on the screen."""
     option = decided["recommended"] or decided["closest"]
-    steps = next_steps(option, job.files, job.path, decided["config"], document.get("backfill_order"))
+    listed = document.get("backfill_order")
+    steps = next_steps(option, job.files, job.path, decided["config"], listed, decided["rows"])
     return {**document, "decision": decided, **in_document(steps)}
 
 

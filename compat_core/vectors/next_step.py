@@ -53,7 +53,12 @@ def migration(option: str, files: Mapping[str, str], config: Config, map_folder:
 
 
 def next_steps(
-    option: str, files: Mapping[str, str], folder: Path, config: Config, listed: Mapping[str, Any] | None = None
+    option: str,
+    files: Mapping[str, str],
+    folder: Path,
+    config: Config,
+    listed: Mapping[str, Any] | None = None,
+    rows: Sequence[Mapping[str, Any]] = (),
 ) -> list[Step]:
     """What carries an option out, in order; nothing where nothing is to be done, or an option was made elsewhere.
 
@@ -62,6 +67,7 @@ def next_steps(
         files, config: as for :func:`migration`.
         folder: where the map and the new vectors go.
         listed: of :func:`~compat_core.vectors.backfill_list.write_order`, or None.
+        rows: of the decision as decision.json holds them; the option's summary says what was chosen for it.
     """
     if not {"old", "new"} <= set(files):
         return []
@@ -71,17 +77,20 @@ def next_steps(
         return [first, *_backfill(option, folder, listed)]
     if BACKWARD in option:
         return _mapped_queries(option.partition(BACKWARD)[0], files, folder, config)
-    return [Step(say, []) for say in _by_hand(option)]
+    summary = next((str(row["summary"]) for row in rows if row["name"] == option), "")
+    return [Step(say, []) for say in _by_hand(option, summary)]
 
 
-def _by_hand(option: str) -> list[str]:
+def _by_hand(option: str, summary: str) -> list[str]:
     """What no command of this program does, in words."""
     if option == CEILING:
         return ["Embed every item again with the new model, then move the queries to it; nothing is mapped."]
     if option == SLERP:
+        way = re.search(r"\((\S+) of the way\)", summary)
+        share = f"{way[1]} of the angle" if way else "the share of the angle that the option's summary names"
         return [
             "Fit a procrustes map new → old, and keep both models for queries: map each query's new vector, and turn "
-            "its old one towards it by the share of the angle that the option's summary names. The gallery stays."
+            f"its old one towards it by {share}. The gallery stays."
         ]
     merged = re.match(rf"{MERGE} (\w+), (\d+) % backfilled$", option)
     if merged:

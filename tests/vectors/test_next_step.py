@@ -67,6 +67,14 @@ def test_what_no_command_does_is_said_in_words(option, said):
     assert said in step.say and not step.words
 
 
+def test_the_step_of_slerp_names_the_share_of_the_angle_that_was_judged():
+    rows = decide(better_new(), quick(shares=()))[0].to_dict()["rows"]
+    (summary,) = [row["summary"] for row in rows if row["name"] == "slerp"]
+    (step,) = next_steps("slerp", FILES, Path("out"), CONFIG, rows=rows)
+    share = summary.partition("(")[2].partition(" of the way")[0]
+    assert 0 < float(share) < 1 and f"towards it by {share} of the angle" in step.say
+
+
 def test_every_option_of_a_decision_that_changes_something_has_a_step():
     decision, _ = decide(better_new(), quick(shares=(0.25,)))
     idle = {row.name for row in decision.rows if not next_steps(row.name, FILES, Path("out"), CONFIG)}
