@@ -92,6 +92,12 @@ def matched(
         raise CompatError("--labels", rule=fault)
     all_rows = np.arange(len(one.emb))
     findings = (*_dimensions("old", one), *_dimensions("new", other))
+    if beside is not None and old_ids is None:
+        sentence = (
+            "the labels have ids, old has none: labels were taken by position; give the ids of old (--ids), and labels "
+            "are matched by them"
+        )
+        findings += (Finding(INFO, "labels by position", sentence),)
     if old_ids is None or their_ids is None:
         findings += _by_position(one.ids is not None and not ids, their_ids is not None)
         return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows), findings)

@@ -61,6 +61,19 @@ def test_ids_of_one_file_only_are_said_and_rows_paired_by_position(tmp_path):
     np.testing.assert_array_equal(pair.new, EMB[::-1] + 100)
 
 
+def test_labels_taken_by_position_though_they_have_ids_are_said(tmp_path):
+    np.save(tmp_path / "plain.npy", EMB)
+    np.save(tmp_path / "ids.npy", np.array(list("edcba")))
+    pd.DataFrame({"id": list("abcde"), "label": range(5)}).to_csv(tmp_path / "l.csv", index=False)
+    plain, labels = str(tmp_path / "plain.npy"), str(tmp_path / "l.csv")
+    pair = matched(plain, plain, labels)
+    (said,) = pair.findings
+    assert said.sentence.startswith("the labels have ids, old has none: labels were taken by position; give the ids")
+    assert pair.labels.tolist() == list(range(5))
+    by_id = matched(plain, plain, labels, ids=str(tmp_path / "ids.npy"))
+    assert not by_id.findings and by_id.labels.tolist() == list(range(5))[::-1]
+
+
 def test_the_columns_that_are_the_vectors_are_said(tmp_path):
     old = table(tmp_path / "o.csv", list("abcde"), EMB + 0.5, shop="north", count=[1, 1, 2, 2, 3])
     said = {found.what: found for found in matched(old, old).findings}
