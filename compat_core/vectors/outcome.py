@@ -159,7 +159,12 @@ def _answer(rows: Sequence[Row], metric: str, target: float, independent: bool) 
         why = "is worse than the old one" if worse else "does not measurably beat the old one"
         keep = f"Keep the old model: even with every item embedded again the new model {why}"
         check = " Were the old and the new file swapped?" if worse else ""
-        return Answer("", "", f"{keep} ({metric} {_points(gain['value'])} points).{check}{_better(rows, metric)}")
+        shared = ""
+        if (gain["ci_low"] or 0.0) > 0:  # what the table shows alone would say otherwise
+            low = _points(ceiling.adjusted_low)
+            shared = f"; with the error shared between all options it may be as little as {low}"
+        gained = f"{metric} {_points(gain['value'])} points{shared}"
+        return Answer("", "", f"{keep} ({gained}).{check}{_better(rows, metric)}")
     enough = [
         row for row in rows if row.adjusted_low > 0 and ((row.recovered[metric] or {}).get("value") or 0.0) >= target
     ]

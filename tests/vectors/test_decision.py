@@ -13,6 +13,7 @@ from compat_core.reports.decision import storage_note
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide, split_of
 from compat_core.vectors.given import Candidate, Given
+from compat_core.vectors.outcome import recommend
 from compat_core.vectors.plan import choosable
 from compat_core.vectors.studies import studies
 from tests.vectors.worlds import better_new, clustered, quick, rotated, unrelated
@@ -33,6 +34,17 @@ def test_where_only_both_models_together_beat_the_old_one_the_reason_says_so():
     decision, _ = decide(Given(old, new, labels), quick())
     assert decision.recommended == "" and "does not measurably beat the old one" in decision.reason
     assert "What does measurably beat it is slerp (+" in decision.reason
+
+
+def test_a_gain_that_only_its_own_interval_shows_is_explained():
+    rows = list(decide(better_new(), quick())[0].rows)
+    place = next(place for place, row in enumerate(rows) if row.name == "full backfill")
+    rows[place] = dataclasses.replace(rows[place], adjusted_low=-0.004)
+    answer = recommend(rows, "mAP", 0.9, independent=True)
+    assert answer.recommended == "" and "it may be as little as −0.4)" in answer.reason
+    gain = {"mAP": {"value": 0.01, "ci_low": -0.01, "ci_high": 0.03}}
+    rows[place] = dataclasses.replace(rows[place], gain=gain)
+    assert "(mAP +1.0 points)" in recommend(rows, "mAP", 0.9, independent=True).reason
 
 
 @pytest.mark.parametrize("labels", [True, False])
