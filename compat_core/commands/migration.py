@@ -89,6 +89,7 @@ def add(commands: Subparsers) -> None:
     search.add_argument(
         "--space", metavar="VERSION", help="the queries' model; default: as their manifest says, or new"
     )
+    search.add_argument("--first", type=whole, metavar="N", help="only the first N queries; default: all")
     search.add_argument("-k", type=whole, default=10, metavar="K", help="hits per query; default: 10")
     search.add_argument("--distance", default="cosine", choices=("cosine", "l2", "dot"), help="default: cosine")
     search.add_argument("--json", action="store_true", help="as JSON")
@@ -298,7 +299,7 @@ def _search(arguments: argparse.Namespace) -> int:
     for part in parts:
         if not part.stamped:
             print(f"note: {part.path} has no manifest; taken at its word as {part.version}", file=sys.stderr)
-    query = check_embeddings("--query", read_vectors(arguments.query).emb).numpy()
+    query = check_embeddings("--query", read_vectors(arguments.query).emb[: arguments.first]).numpy()
     found = mixed_search(query, parts, arguments.k, arguments.distance, fitted)
     if arguments.json:
         print_json([[asdict(hit) for hit in hits] for hits in found])

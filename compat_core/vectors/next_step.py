@@ -17,6 +17,7 @@ from compat_core.vectors.options import CEILING, MERGE, SLERP, order_of
 
 FORWARD, BACKWARD, JOINED = " old→new", " new→old", " + "
 PAIR = ("old", "new", "labels", "ids", "new-ids")  # options of decide that a fit takes too
+TRIED = 1_000  # queries that a printed search asks: all rows against all rows may take hours
 
 Config = Mapping[str, Any]  # DecisionConfig as decision.json holds it
 
@@ -127,11 +128,15 @@ def _mapped_queries(adapter: str, files: Mapping[str, str], folder: Path, config
     distance = [] if config["distance"] == "cosine" else ["--distance", str(config["distance"])]
     fit = ["fit-map", *_pair(files, side=False), *_fit(adapter, config), "--to-old", "--out", str(map_folder)]
     mapped = ["migrate", "--map", str(map_folder), "--vectors", files["new"], "--out", str(queries)]
-    search = ["mixed-search", "--query", str(queries), "--part", f"old={FileSpec.parse(files['old'])}", *distance]
+    few = ["--first", str(TRIED)]
+    search = ["mixed-search", "--query", str(queries), "--part", f"old={FileSpec.parse(files['old'])}", *distance, *few]
     return [
         Step("Fit the map that was judged, new → old, on the same pairs:", fit),
         Step("Map every query of the new model with it, here the rows of the new file:", mapped),
-        Step("Search the old vectors, which stay as they are, with the mapped queries:", search),
+        Step(
+            f"Search the old vectors, which stay as they are, with mapped queries, here the first {TRIED:,} of them:",
+            search,
+        ),
     ]
 
 

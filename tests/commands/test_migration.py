@@ -34,6 +34,8 @@ def test_from_pairs_to_a_searched_mixed_gallery(files, capsys):
     found = json.loads(capsys.readouterr().out)
     assert len(found) == 500 and all(len(hits) == 3 for hits in found)
     assert found[7][0]["id"] == "new.npy:7" and found[7][0]["version"] == "new"
+    assert main(["mixed-search", "--query", str(files / "new.npy"), *parts, "-k", "3", "--first", "8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found[:8]
     assert main(["mixed-search", "--query", str(files / "new.npy"), *parts, "-k", "1"]) == 0
     assert "version" in capsys.readouterr().out
     old = ["--part", f"old={files / 'old.npy'}"]
