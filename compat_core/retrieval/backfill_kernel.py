@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from compat_core.retrieval.compiled import over_rows
+from compat_core.retrieval.rank_kernel import LARGEST_SCALE
 
 BUCKETS = 2048
 
@@ -74,7 +75,7 @@ def _follow(  # a plain function until numba compiles it
         order = np.argsort(values[:count], kind="mergesort")
         value, owner, late = values[:count][order], items[:count][order], is_after[:count][order]
         low, span = value[0], value[count - 1] - value[0]
-        scale = np.float32(1e30)
+        scale = np.float32(LARGEST_SCALE)
         if span > 0:
             scale = min(scale, np.float32(BUCKETS - 1) / span)
         # start[s]: thresholds in lower buckets than s. A bucket number never falls while the score grows.

@@ -35,11 +35,16 @@ def sorted_ranks(scores: np.ndarray, columns: np.ndarray, own: np.ndarray) -> np
     if most < BUCKETS_FROM:
         over_rows(_by_comparing, len(scores), lambda part: (scores[part], columns[part], own[part], ranks[part]))
     else:
-        buckets = int(min(MOST_BUCKETS, max(FEWEST_BUCKETS, 2 ** (4 * most).bit_length())))
+        buckets = bucket_count(most)
         over_rows(_by_buckets, len(scores), lambda part: (scores[part], columns[part], own[part], ranks[part], buckets))
     ranks.sort(axis=1)
     ranks[ranks == NO_RANK] = 0
     return ranks
+
+
+def bucket_count(num_relevant: int) -> int:
+    """Buckets for a row with so many relevant items: enough that few other items share one with a relevant item."""
+    return int(min(MOST_BUCKETS, max(FEWEST_BUCKETS, 2 ** (4 * num_relevant).bit_length())))
 
 
 def _by_comparing(  # a plain function until numba compiles it: loops are what it is good at

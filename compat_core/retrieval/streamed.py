@@ -126,13 +126,13 @@ class StreamedSource:
 
     def chunk_scores(self, query: torch.Tensor, begin: int, room: torch.Tensor) -> torch.Tensor:
         """Row scores (B, C) of padded queries against the chunk that begins there, in ``room``: no padding columns."""
-        part = self._gallery[begin : begin + CHUNK_ROWS]
-        ready = self._ready(torch.from_numpy(np.array(part, dtype=np.float32)))
+        part = self._rows(begin)
+        ready = self._ready(part)
         self._products(query, ready, room[:, : len(ready)])
         return room[:, : len(part)]
 
     def let_go_after(self, chunks: int) -> None:
-        """Give back what a walk has read, every so many chunks."""
+        """Give back what was read of the file, after every so many chunks."""
         if (chunks + 1) % max(1, KEPT_BYTES // self._gallery[:CHUNK_ROWS].nbytes) == 0:
             let_go(self._gallery)
 
@@ -154,16 +154,14 @@ class StreamedSource:
 
     def _chunks(self) -> Iterator[tuple[int, torch.Tensor]]:
         """Rows as float32, with the number of the first; read pages are given back on the way."""
-        kept = 0
         with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite and is refused
-            for begin in range(0, self.num_gallery, CHUNK_ROWS):
-                part = self._gallery[begin : begin + CHUNK_ROWS]
-                yield begin, torch.from_numpy(np.array(part, dtype=np.float32))
-                kept += part.nbytes
-                if kept >= KEPT_BYTES:
-                    kept = 0
-                    let_go(self._gallery)
+            for done, begin in enumerate(self.chunk_starts):
+                yield begin, self._rows(begin)
+                self.let_go_after(done)
         let_go(self._gallery)
+
+    def _rows(self, begin: int) -> torch.Tensor:
+        return torch.from_numpy(np.array(self._gallery[begin : begin + CHUNK_ROWS], dtype=np.float32))
 
 
 def let_go(emb: np.ndarray) -> None:

@@ -7,7 +7,7 @@ the relevant item. Both walks compute the same products, so ties stay ties.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 
 from compat_core.retrieval.compiled import compiled
 from compat_core.retrieval.lanes import in_lanes
+from compat_core.retrieval.rank_kernel import LARGEST_SCALE, bucket_count
 from compat_core.retrieval.scores import full_precision, padded_queries
 from compat_core.retrieval.streamed import StreamedSource
 
@@ -22,7 +23,6 @@ Result = TypeVar("Result")
 
 MOST_QUERIES = 2048  # of one walk: their scores of a chunk are 32 MB
 GROUP_BYTES = 256 * 2**20  # of what is kept for the queries of one walk
-FEWEST_BUCKETS, MOST_BUCKETS = 1024, 32768
 
 
 class Group:
@@ -50,7 +50,7 @@ class Group:
 
 def group_size(num_relevant: int, lanes: int) -> int:
     """Queries that walk together when each has up to so many relevant items."""
-    each = num_relevant * (32 + 8 * lanes) + 4 * _buckets(num_relevant)
+    each = num_relevant * (32 + 8 * lanes) + 4 * bucket_count(num_relevant)
     return max(1, min(MOST_QUERIES, GROUP_BYTES // each))
 
 
@@ -67,7 +67,7 @@ def ranks_of(source: StreamedSource, group: Group) -> np.ndarray:
     owner = np.take_along_axis(group.columns[:, ::-1], order, axis=1)
     absent = (value == -np.inf).sum(axis=1)  # padding and excluded items come first
     num_queries, most = value.shape
-    start = np.empty((num_queries, _buckets(most) + 3), np.int32)
+    start = np.empty((num_queries, bucket_count(most) + 3), np.int32)
     low, scale = np.empty(num_queries, np.float32), np.empty(num_queries, np.float32)
     compiled(_spread)(value, absent, start, low, scale)
     tables: list[np.ndarray] = []
@@ -80,8 +80,7 @@ def ranks_of(source: StreamedSource, group: Group) -> np.ndarray:
         group.exclude(chunk, begin)
         compiled(_count_beaten)(chunk, begin, value, owner, start, low, scale, beaten)
 
-    for _ in _walk(source, group.rows, count, table):
-        pass
+    _walk(source, group.rows, count, table)
     beaten = np.sum([one.sum(axis=1, dtype=np.int64) for one in tables], axis=0)  # (B, P + 1)
     ranks = 1 + beaten[:, :0:-1].cumsum(axis=1)
     ranks[np.arange(most) >= (most - absent)[:, None]] = 0
@@ -101,8 +100,7 @@ def _relevant_scores(source: StreamedSource, group: Group) -> np.ndarray:
         first, last = np.searchsorted(item, [begin, begin + chunk.shape[1]])
         found[row[first:last], place[first:last]] = chunk[row[first:last], item[first:last] - begin]
 
-    for _ in _walk(source, group.rows, pick, lambda: None):
-        pass
+    _walk(source, group.rows, pick, lambda: None)
     return found
 
 
@@ -111,7 +109,7 @@ def _walk(
     rows: np.ndarray,
     work: Callable[[int, np.ndarray, Result], None],
     belongings: Callable[[], Result],
-) -> Iterator[None]:
+) -> None:
     """Call ``work`` with every chunk: where it begins, its scores ``(B, C)``, and what belongs to the lane."""
     query = padded_queries(source.query, torch.from_numpy(rows))
 
@@ -126,11 +124,6 @@ def _walk(
 
     for done, _ in enumerate(in_lanes(scored, source.chunk_starts, room)):
         source.let_go_after(done)
-        yield
-
-
-def _buckets(num_relevant: int) -> int:
-    return int(min(MOST_BUCKETS, max(FEWEST_BUCKETS, 2 ** (4 * num_relevant).bit_length())))
 
 
 def _spread(  # a plain function until numba compiles it
@@ -145,7 +138,7 @@ def _spread(  # a plain function until numba compiles it
         if first == count:
             continue
         low[b], span = value[b, first], value[b, count - 1] - value[b, first]
-        scale[b] = np.float32(1e30)
+        scale[b] = np.float32(LARGEST_SCALE)
         if span > 0:
             scale[b] = min(scale[b], np.float32(buckets - 1) / span)
         for m in range(first, count):
