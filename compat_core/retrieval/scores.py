@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from compat_core.errors import CompatError, unknown_name
@@ -122,11 +121,7 @@ class BlockScores(Protocol):
 
 def queries_room(query: torch.Tensor, rows: int, width: int) -> torch.Tensor:
     """Uninitialised memory for the scores of ``rows`` queries, padded to whole tiles."""
-    shape = (-(-rows // ROW_TILE) * ROW_TILE, width)
-    if query.device.type == "cpu":
-        raw = np.empty(shape[0] * width + 16, np.float32)
-        return torch.from_numpy(raw)[-raw.ctypes.data % 64 // 4 :][: shape[0] * width].view(shape)
-    return query.new_empty(shape)
+    return query.new_empty(-(-rows // ROW_TILE) * ROW_TILE, width)
 
 
 def padded_queries(query: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
