@@ -32,7 +32,8 @@ from compat_core.methods.base import TrainedModel, train_version
 from compat_core.models.embedder import Embedder
 from compat_core.spec import Spec
 from compat_core.training.config import TrainConfig, VersionConfig
-from compat_core.training.embedding import EmbedderTraining, embed
+from compat_core.training.embedding import Classified, EmbedderTraining, embed
+from compat_core.training.graphs import Recorded
 from compat_core.training.loop import Job, schedule
 from compat_core.training.seeding import seeded
 
@@ -203,7 +204,7 @@ def compiling(setting: Setting, steps: int = 20) -> Race:
         training = EmbedderTraining(embedder, head, images, "crop-flip")
         optimiser = torch.optim.AdamW(training.module.parameters(), 1e-3)
         if compiles:
-            training.emb_of = torch.compile(embedder)  # type: ignore[assignment]
+            training.classified = Recorded(Classified(torch.compile(embedder), head))
         stream = torch.Generator(choice.device)
 
         def run() -> None:

@@ -8,7 +8,7 @@ through it. A subclass writes only :meth:`ClassificationLoss.logits` and, where 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,10 @@ class ClassificationLoss(nn.Module):
         num_classes: number of rows K.
         config: the loss's own config.
     """
+
+    recordable: ClassVar[bool] = False
+    """Whether a pass asks a GPU for the same work every time and never waits for it: it is then recorded and replayed
+    together with the network's."""
 
     def __init__(self, dim: int, num_classes: int, config: LossConfig) -> None:
         super().__init__()
@@ -98,6 +102,8 @@ UNIT_ROW_START_STD = 0.01
 
 class CosineLoss(ClassificationLoss):
     """Base of the losses on the unit sphere: logits are ``scale · cos θ``."""
+
+    recordable = True
 
     def start_std(self, dim: int) -> float:
         return UNIT_ROW_START_STD

@@ -43,6 +43,8 @@ class CentreLoss(JointLoss):
     embeddings of length 1.
     """
 
+    recordable = True
+
     config: CentreConfig
     centres: torch.Tensor
 

@@ -44,6 +44,8 @@ class Simplex(ClassificationLoss):
     Reference: Biondi et al. 2021, arXiv 2111.07632.
     """
 
+    recordable = True
+
     config: SimplexConfig
     spare: torch.Tensor
 

@@ -13,6 +13,8 @@ from compat_core.losses.base import LOSSES, ClassificationLoss, Loss, LossConfig
 class Softmax(ClassificationLoss):
     """``−log softmax(W n + b)_y``: the FCT paper's training loss (with label smoothing 0.1)."""
 
+    recordable = True
+
     def __init__(self, dim: int, num_classes: int, config: LossConfig) -> None:
         super().__init__(dim, num_classes, config)
         self.bias = nn.Parameter(torch.zeros(num_classes))

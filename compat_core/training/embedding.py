@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +57,21 @@ class Term(nn.Module):
         return self
 
 
+class Classified(nn.Module):
+    """An embedder and its loss in one pass.
+
+    Shape: float images ``(B, C, S, S)``, labels ``(B,)`` → embeddings ``(B, D)`` float32, scalar loss.
+    """
+
+    def __init__(self, embedder: Callable[[torch.Tensor], torch.Tensor], head: ClassificationLoss) -> None:
+        super().__init__()
+        self.embedder, self.head = embedder, head
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        emb = self.embedder(images).float()  # losses in float32 also under autocast
+        return emb, self.head(emb, labels)
+
+
 class EmbedderTraining:
     """An embedder and its classifier as a :class:`~compat_core.training.loop.Trainable`.
 
@@ -74,7 +89,9 @@ class EmbedderTraining:
         self.images, self.augment = images, augment
         self.num_items = len(images)
         self.head, self.term = head, term
-        self.emb_of = Recorded(embedder)
+        self.classified = (
+            Recorded(Classified(embedder, head)) if head.recordable else Classified(Recorded(embedder), head)
+        )
         parts = {"embedder": embedder, "head": head, "term": term}
         self.module: nn.Module = nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
 
@@ -87,8 +104,8 @@ class EmbedderTraining:
         head, term = self.head, self.term
         images = train_augment(self.images.images[indices], self.augment, stream)
         labels = self.images.labels[indices]
-        emb = self.emb_of(images).float()  # (B, D): losses in float32 also under autocast
-        parts = {"classification": head(emb, labels)}
+        emb, classification = self.classified(images, labels)
+        parts = {"classification": classification}
         if term is not None:
             parts |= term(Batch(images, labels, indices, emb, head, progress))
         return {"total": torch.stack(list(parts.values())).sum(), **parts}

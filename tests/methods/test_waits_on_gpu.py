@@ -57,3 +57,4 @@ def test_of_a_method(spec, waits):
 def test_of_a_loss(name, waits):
     make_context(loss=name, device="cuda", epochs=1, per_class=6)
     assert set(waits) == {PAIRS.get(name, 0)}
+    assert LOSSES.get(name).build.recordable == (name not in PAIRS)

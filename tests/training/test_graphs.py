@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from compat_core.losses import LOSSES, build_loss
 from compat_core.models import BACKBONES, Embedder
 from compat_core.models.transformation import UncertainTransformation
+from compat_core.spec import Spec
+from compat_core.training.embedding import Classified
 from compat_core.training.graphs import Recorded
 from tests.stand_in import stand_in
 
@@ -71,6 +74,17 @@ def test_every_backbone_trains_the_same(arch, half, cuda):
             part.p = 0.0
     batches = [(torch.randn(8 + step % 2, 3, PX, PX, device=cuda),) for step in range(STEPS)]
     assert len(compare(net, batches, half).graphs) == 2  # one for each size of batch
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("name", [one.name for one in LOSSES if one.build.recordable])
+def test_a_loss_within_the_recording_trains_the_same(name, half, cuda):
+    torch.manual_seed(0)
+    embedder = Embedder("tiny-conv", 16, 3, PX).to(cuda).train()
+    head = build_loss(Spec(name), 16, 5).to(cuda).train()
+    batches = [(torch.randn(8, 3, PX, PX, device=cuda), torch.arange(8, device=cuda) % 5) for _ in range(STEPS)]
+    assert len(compare(Classified(embedder, head), batches, half).graphs) == 1
 
 
 @pytest.mark.gpu
