@@ -81,6 +81,9 @@ class PublishedLoop(MapTraining):
         self.num_items = len(context.train_images)
         self.old = torch.empty(1)  # one view, made anew in every step
 
+    def recording(self) -> None:
+        """As released: nothing is recorded."""
+
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """Mean squared error of one batch."""
         images = train_augment(self.context.train_images.images[indices], self.context.augment, stream)

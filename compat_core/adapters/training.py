@@ -107,6 +107,9 @@ class PairTraining:
         if epoch % -(-epochs // LOOKS) == 0:
             self.remember()
 
+    def recording(self) -> None:
+        """Rows are read from files, or from main memory."""
+
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """The loss of one batch of the training share."""
         return self.loss(self.rows(self.training[indices.cpu().numpy()]))

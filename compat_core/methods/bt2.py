@@ -76,6 +76,9 @@ class BasisTraining:
         """Have the images read ahead that are not on the device."""
         announced(self.images.images, batches)
 
+    def recording(self) -> None:
+        """A matrix exponential looks at its matrix before it asks for the next product."""
+
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """The four losses of one batch."""
         images = train_augment(self.images.images[indices], self.augment, stream)

@@ -79,7 +79,7 @@ class UncertainMapTraining(MapTraining):
 
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """The uncertainty-weighted error of one batch."""
-        mapped, log_variance = self.output_of(self.old[self.view, indices], self.side[self.view, indices])
+        mapped, log_variance = self.module(self.old[self.view, indices], self.side[self.view, indices])
         gap = self._compared(mapped.float()) - self._compared(self.new[self.view, indices])
         error = gap.square().mean(1) / self.new_variance
         classes = F.cross_entropy(

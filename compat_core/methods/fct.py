@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,6 @@ from compat_core.models.saved import SavedModule
 from compat_core.models.transformation import FctTransformation
 from compat_core.training.config import TrainConfig
 from compat_core.training.embedding import embed
-from compat_core.training.graphs import Recorded
 from compat_core.training.loop import train
 from compat_core.training.seeding import generator, seeded
 
@@ -101,7 +100,6 @@ class MapTraining:
         self, transformation: nn.Module, old: torch.Tensor, side: torch.Tensor, new: torch.Tensor, bn_eval_at: float
     ) -> None:
         self.module = transformation
-        self.output_of = Recorded(transformation)
         self.old, self.side, self.new = old, side, new
         self.bn_eval_at = bn_eval_at
         self.num_items = old.shape[1]
@@ -115,10 +113,14 @@ class MapTraining:
                 if isinstance(layer, nn.BatchNorm1d):
                     layer.eval()
 
+    def recording(self) -> Hashable | None:
+        """Which view it is."""
+        return self.view
+
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """Mean squared error of one batch, both sides un-normalised."""
         view = self.view
-        mapped = self.output_of(self.old[view, indices], self.side[view, indices])
+        mapped = self.module(self.old[view, indices], self.side[view, indices])
         return {"total": F.mse_loss(mapped.float(), self.new[view, indices])}
 
 

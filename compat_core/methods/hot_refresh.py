@@ -62,6 +62,8 @@ class HotRefreshTerm(Term):
         config: λ, τ and the number of negatives.
     """
 
+    recordable = True
+
     def __init__(self, old: Embedder, dim: int, config: HotRefreshConfig) -> None:
         super().__init__()
         self.old, self.dim, self.config = old, dim, config

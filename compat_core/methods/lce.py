@@ -41,6 +41,8 @@ class LceTerm(Term):
         config: weights, form and slack.
     """
 
+    recordable = True
+
     centres: torch.Tensor
     bounds: torch.Tensor
 

@@ -46,6 +46,8 @@ class TransformedTerm(Term):
         config: weights.
     """
 
+    recordable = True
+
     centres: torch.Tensor
     bounds: torch.Tensor
     old_emb: torch.Tensor

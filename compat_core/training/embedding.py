@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from compat_core.data.distant import Pixels, announced
 from compat_core.data.images import ImageSet
 from compat_core.losses.base import ClassificationLoss
 from compat_core.models.embedder import Embedder
-from compat_core.training.graphs import Recorded
+from compat_core.training.graphs import Recorded, recordable
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,9 @@ class Term(nn.Module):
     under its name. Learnable parameters of a term are trained along; frozen networks inside it must have
     ``requires_grad_(False)``.
     """
+
+    recordable: bool = False
+    """Whether it never waits for a GPU nor looks at ``progress``: the whole step is then recorded and replayed."""
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         raise NotImplementedError
@@ -89,11 +93,20 @@ class EmbedderTraining:
         self.images, self.augment = images, augment
         self.num_items = len(images)
         self.head, self.term = head, term
-        self.classified = (
-            Recorded(Classified(embedder, head)) if head.recordable else Classified(Recorded(embedder), head)
-        )
+        self.whole = recordable(images) and head.recordable and (term is None or term.recordable)
+        self.classified = self._classified(embedder, head)
         parts = {"embedder": embedder, "head": head, "term": term}
         self.module: nn.Module = nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
+
+    def _classified(self, embedder: Embedder, head: ClassificationLoss) -> Callable[..., Any]:
+        """What a step that is not recorded as a whole can have recorded of its own classification."""
+        if self.whole:
+            return Classified(embedder, head)
+        return Recorded(Classified(embedder, head)) if head.recordable else Classified(Recorded(embedder), head)
+
+    def recording(self) -> Hashable | None:
+        """Nothing but the batch, where everything that takes part allows it."""
+        return () if self.whole else None
 
     def start_epoch(self, epoch: int, epochs: int, batches: Sequence[torch.Tensor]) -> None:
         """Have the images read ahead that are not on the device."""

@@ -1,8 +1,10 @@
-"""A module's passes recorded once and replayed: small kernels end sooner than Python can ask for the next one."""
+"""Training steps recorded once and replayed: small kernels end sooner than Python can ask a GPU for the next one."""
 
 from __future__ import annotations
 
+import functools
 import gc
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,11 +12,98 @@ from typing import Any
 import torch
 from torch import nn
 
+from compat_core.data.images import ImageSet
+
 LARGEST_ITEM = 3 * 64 * 64  # numbers; what comes in larger pieces keeps a GPU busy by itself
+REHEARSALS = 3  # steps of a kind before it is recorded: libraries choose their kernels, an optimiser makes its state
+
+Step = Callable[[torch.Tensor, float], dict[str, torch.Tensor]]
+"""One step of a training: indices of the batch ``(B,)`` and the share of training done → named losses."""
+
+
+def recordable(images: ImageSet) -> bool:
+    """Whether steps on these images may be recorded: they lie on the device as a whole, and are small."""
+    return isinstance(images.images, torch.Tensor) and images.channels * images.size**2 <= LARGEST_ITEM
+
+
+class RecordedSteps:
+    """Training steps on a CUDA device, each kind of them recorded whole after a few, from batch to optimiser.
+
+    A replay asks the GPU for exactly what it was asked for while the recording was made, with another batch and the
+    random numbers that are next: the numbers are those of plain steps. All else that a step reads must lie where it
+    lay. The losses it returns are overwritten by the next step of its kind.
+
+    Args:
+        step: a whole step; what it returns has no gradient.
+        kind: what a step depends on besides its batch's size, such as which parts are in training mode; None where it
+            cannot be recorded, because it waits for the GPU or reads what Python computes anew.
+        stream: what the step draws from, besides torch's own stream.
+    """
+
+    def __init__(self, step: Step, kind: Callable[[], Hashable | None], stream: torch.Generator) -> None:
+        self.step, self.kind, self.stream = step, kind, stream
+        self.rehearsed: Counter[Hashable] = Counter()
+        self.recordings: dict[Hashable, tuple[torch.Tensor, Callable[[], dict[str, torch.Tensor]]]] = {}
+
+    def __call__(self, indices: torch.Tensor, progress: float) -> dict[str, torch.Tensor]:
+        kind = self.kind()
+        if kind is None:
+            return self.step(indices, progress)
+        kind = (len(indices), kind)
+        if kind not in self.recordings:
+            if self.rehearsed[kind] < REHEARSALS:
+                self.rehearsed[kind] += 1
+                return aside(lambda: self.step(indices, progress))
+            batch = indices.clone()
+            self.recordings[kind] = batch, record(lambda: self.step(batch, progress), self.stream)
+        batch, replay = self.recordings[kind]
+        batch.copy_(indices)
+        return replay()
+
+
+def aside(work: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Do ``work`` on another CUDA stream than the usual one, as what is to be recorded must have been done before."""
+    usual = torch.cuda.current_stream()
+    other = _other_stream(usual.device)
+    other.wait_stream(usual)
+    with torch.cuda.stream(other):
+        found = work()
+    usual.wait_stream(other)
+    return found
+
+
+@functools.cache
+def _other_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all: memory that was used on a stream is kept for what is done on it next."""
+    return torch.cuda.Stream(device)
+
+
+def record(
+    work: Callable[[], dict[str, torch.Tensor]], stream: torch.Generator
+) -> Callable[[], dict[str, torch.Tensor]]:
+    """What ``work`` asks a GPU for, as a call that asks for it again; it is not done yet.
+
+    Args:
+        work: waits for nothing; draws from ``stream`` and torch's own stream alone.
+        stream: on the device where all of it happens.
+    """
+    _make_room(stream.device)
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(stream)
+    with torch.cuda.device(stream.device), _nothing_collected(), torch.cuda.graph(graph):
+        found = work()
+
+    def replay() -> dict[str, torch.Tensor]:
+        graph.replay()
+        return found
+
+    return replay
 
 
 class Recorded:
-    """Calls ``module``; on a CUDA device its forward and backward pass are recorded as graphs, one per kind of batch.
+    """One module of a step that cannot be recorded whole.
+
+    Calls ``module``; on a CUDA device its forward and backward pass are recorded as graphs, one per kind of batch.
 
     The numbers are those of the plain call. What a call returns is overwritten by the next call of the same kind, so
     there must be one call per optimiser step. Calls without gradients, or with items above ``LARGEST_ITEM``, and other
@@ -61,9 +150,7 @@ def _record(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Callable[...
     hush = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
     if hush:
         hush(False)
-    free, total = torch.cuda.mem_get_info(device)
-    if free < total / 2:  # torch 2.11 leaves past recordings, and their memory, in circles of objects
-        gc.collect()
+    _make_room(device)
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     half, wanted = torch.get_autocast_dtype("cuda"), torch.is_autocast_enabled("cuda")
     # Weights cast outside the recording would be stale in its replays, so nothing is taken from the cast cache.
@@ -79,6 +166,13 @@ def _record(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Callable[...
         for name, buffer in module.named_buffers():
             buffer.copy_(before[name])
     return graphed
+
+
+def _make_room(device: torch.device) -> None:
+    """Free past recordings: torch 2.11 leaves them, and their memory, in circles of objects."""
+    free, total = torch.cuda.mem_get_info(device)
+    if free < total / 2:
+        gc.collect()
 
 
 @contextmanager

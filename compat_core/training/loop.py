@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +22,8 @@ from compat_core.data.splits import epoch_batches
 from compat_core.device import DeviceChoice
 from compat_core.errors import CompatError
 from compat_core.training.config import TrainConfig
-from compat_core.training.seeding import generator, seeded
+from compat_core.training.graphs import RecordedSteps, Step
+from compat_core.training.seeding import derive, seeded
 
 CHECKPOINT_EVERY_S = 5.0
 EVENTS_EVERY_S = 0.5
@@ -77,6 +78,13 @@ class Trainable(Protocol):
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """Named scalar losses of one batch; ``total`` is minimised. ``progress`` runs from 0 to 1 over training."""
 
+    def recording(self) -> Hashable | None:
+        """What the losses depend on now besides the batch and the modes of ``module``'s parts.
+
+        None where a GPU must be waited for to know them, or where they depend on ``progress`` or on anything else that
+        Python computes for each step: such steps cannot be recorded.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -127,31 +135,28 @@ def train(
 
     device, stream_name = job.device.device, job.stream or job.name
     module = trainable.module.to(device)
-    optimiser = _optimiser(module, config)
+    optimiser = _optimiser(module, config, device)
     batch = min(config.batch_size, trainable.num_items)
     steps_per_epoch = sum(1 for _ in epoch_batches(trainable.num_items, batch, 0, 0))
     total_steps = config.epochs * steps_per_epoch
     first = 0
     if job.checkpoint:
         first = load_checkpoint(job.checkpoint, module, optimiser, digest(config))
+    stream = torch.Generator(device=device)
+    step_with = _step(trainable, optimiser, job.device, stream)
     saved_at = told_at = time.monotonic()
     items = 0
     for epoch in range(first, config.epochs):
         module.train()
         batches = _batches(trainable.num_items, batch, job.seed, epoch, device)
         trainable.start_epoch(epoch, config.epochs, batches)
-        stream = generator(device, job.seed, stream_name, "augment", epoch)
+        stream.manual_seed(derive(job.seed, stream_name, "augment", epoch))
         with seeded(job.seed, stream_name, "epoch", epoch):
             for step, indices in enumerate(batches):
                 done = epoch * steps_per_epoch + step
                 lr = config.lr * schedule(done, total_steps, config.warmup)
-                for group in optimiser.param_groups:
-                    group["lr"] = lr
-                with torch.autocast(device.type, job.device.autocast, enabled=job.device.autocast is not None):
-                    losses = trainable.losses(indices, stream, done / total_steps)
-                optimiser.zero_grad(set_to_none=True)
-                losses["total"].backward()
-                optimiser.step()
+                _set_rate(optimiser, lr)
+                losses = step_with(indices, done / total_steps)
                 items += len(indices)
                 last = step == steps_per_epoch - 1
                 job.reporter.check_cancelled()
@@ -170,6 +175,34 @@ def train(
     return module.eval()
 
 
+def _step(
+    trainable: Trainable, optimiser: torch.optim.Optimizer, choice: DeviceChoice, stream: torch.Generator
+) -> Step:
+    """One step of the training; on a CUDA device, recorded where the trainable lets it be."""
+    device, half = choice.device, choice.autocast
+    capturable = [group for group in optimiser.param_groups if "capturable" in group]
+
+    def step(indices: torch.Tensor, progress: float) -> dict[str, torch.Tensor]:
+        with torch.autocast(device.type, half, enabled=half is not None):
+            losses = trainable.losses(indices, stream, progress)
+        optimiser.zero_grad(set_to_none=True)
+        losses["total"].backward()
+        for group in capturable:  # the same kernels either way; torch warns of it outside a recording
+            group["capturable"] = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        optimiser.step()
+        return {name: value.detach() for name, value in losses.items()}
+
+    if device.type != "cuda":
+        return step
+    parts = list(trainable.module.modules())  # finding them takes as long as a few kernels, at every step
+
+    def kind() -> Hashable | None:
+        own = trainable.recording()
+        return None if own is None else (own, tuple(part.training for part in parts))
+
+    return RecordedSteps(step, kind, stream)
+
+
 def _batches(num_items: int, batch_size: int, seed: int, epoch: int, device: torch.device) -> Sequence[torch.Tensor]:
     """The epoch's batches of indices on the device, sent there at once: a GPU would be waited for at every copy."""
     batches = list(epoch_batches(num_items, batch_size, seed, epoch))
@@ -184,22 +217,32 @@ def schedule(step: int, total_steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total_steps - warm)))
 
 
-def _optimiser(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def _optimiser(module: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
     """The optimiser over trainable parameters; weight decay spares biases and normalisation."""
+    # a rate on the GPU may change under a recording that reads it
+    lr = torch.tensor(config.lr, device=device) if device.type == "cuda" else config.lr
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if config.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=True)
-    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=True)
+    return torch.optim.AdamW(groups, lr=lr, fused=True)
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimiser.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
 
 
 def _report(
     job: Job, losses: dict[str, torch.Tensor], epoch: int, done: int, total_steps: int, lr: float, rate: float
 ) -> None:
-    values = {name: float(value.detach()) for name, value in losses.items()}
+    values = {name: float(value) for name, value in losses.items()}
     if not math.isfinite(values["total"]):
         raise CompatError(
             f"training of {job.name}",

@@ -36,7 +36,8 @@ def trained(module, called, batches, half):
     for inputs in batches:
         with torch.autocast("cuda", torch.bfloat16, enabled=half):
             found = called(*inputs)
-        total = sum(part.float().square().mean() for part in (found if isinstance(found, tuple) else (found,)))
+        parts = found if isinstance(found, tuple) else (found,)
+        total = sum(part.float().square().mean() if part.ndim else part for part in parts)  # a scalar is a loss
         optimiser.zero_grad()
         total.backward()
         optimiser.step()

@@ -29,6 +29,9 @@ class Line:
     def start_epoch(self, epoch, epochs, batches):
         self.announced += [batch.tolist() for batch in batches]
 
+    def recording(self):
+        return None
+
     def losses(self, indices, stream, progress):
         self.asked.append(indices.tolist())
         wanted = indices.float()[:, None]
@@ -58,7 +61,7 @@ def test_the_rate_rises_in_the_warm_up_and_falls_to_nothing():
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_biases_and_normalisation_do_not_decay(name):
     module = Line().module
-    optimiser = _optimiser(module, dataclasses.replace(CONFIG, optimiser=name, weight_decay=0.1))
+    optimiser = _optimiser(module, dataclasses.replace(CONFIG, optimiser=name, weight_decay=0.1), torch.device("cpu"))
     decays = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
     assert {name: decays[id(p)] for name, p in module.named_parameters()} == {
         "0.weight": 0.1, "0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0, "2.weight": 0.1, "2.bias": 0.0,
@@ -67,11 +70,11 @@ def test_biases_and_normalisation_do_not_decay(name):
 
 def test_a_checkpoint_of_another_configuration_or_a_damaged_one_is_left_alone(tmp_path):
     path, module = tmp_path / "a.safetensors", Line().module
-    optimiser = _optimiser(module, CONFIG)
+    optimiser = _optimiser(module, CONFIG, torch.device("cpu"))
     save_checkpoint(path, module, optimiser, 1, digest(CONFIG))
     other = nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
     before = {name: value.clone() for name, value in other.state_dict().items()}
-    fresh = _optimiser(other, CONFIG)
+    fresh = _optimiser(other, CONFIG, torch.device("cpu"))
     assert load_checkpoint(path, other, fresh, digest(dataclasses.replace(CONFIG, lr=0.5))) == 0
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
