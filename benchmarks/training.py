@@ -33,8 +33,7 @@ from compat_core.models.embedder import Embedder
 from compat_core.spec import Spec
 from compat_core.training.config import TrainConfig, VersionConfig
 from compat_core.training.embedding import Classified, EmbedderTraining, embed
-from compat_core.training.graphs import Recorded
-from compat_core.training.loop import Job, schedule
+from compat_core.training.loop import Job, make_optimiser, schedule, stepper
 from compat_core.training.seeding import seeded
 
 PX, BATCH = 32, 128
@@ -198,31 +197,27 @@ def compiling(setting: Setting, steps: int = 20) -> Race:
     choice, arch = pick_device(), setting.version.arch
     images = placed(setting.images.subset(torch.arange(2 * BATCH)), choice.device)
 
-    def stepper(compiles: bool) -> Callable[[], None]:
+    def contestant(compiles: bool) -> Callable[[], None]:
         embedder = Embedder(arch, setting.version.dim, 3, PX).to(choice.device).train()
         head = build_loss(setting.version.loss, setting.version.dim, images.num_classes).to(choice.device)
         training = EmbedderTraining(embedder, head, images, "crop-flip")
-        optimiser = torch.optim.AdamW(training.module.parameters(), 1e-3)
+        optimiser = make_optimiser(training.module, setting.version.train, choice.device)
         if compiles:
-            training.classified = Recorded(Classified(torch.compile(embedder), head))
-        stream = torch.Generator(choice.device)
+            training.classified = Classified(torch.compile(embedder), head)
+        step = stepper(training, optimiser, choice, torch.Generator(choice.device))
 
         def run() -> None:
             for _ in range(steps):
-                rows = torch.randint(len(images), (BATCH,), device=choice.device)
-                with torch.autocast(choice.device.type, choice.autocast, enabled=choice.autocast is not None):
-                    total = training.losses(rows, stream, 0.0)["total"]
-                optimiser.zero_grad()
-                total.backward()
-                optimiser.step()
+                losses = step(torch.randint(len(images), (BATCH,), device=choice.device), 0.0)
+            float(losses["total"])  # waits for the GPU
 
         return run
 
-    compiled = stepper(compiles=True)
+    compiled = contestant(compiles=True)
     started = time.perf_counter()
     compiled()
     warm_up = time.perf_counter() - started
-    contestants = {"as it is": stepper(compiles=False), "torch.compile": compiled}
+    contestants = {"as it is": contestant(compiles=False), "torch.compile": compiled}
     found = race(f"{steps} training steps of {arch}, torch.compile", contestants, "as it is")
     saved = (found.laps[0].seconds - found.laps[1].seconds) / (steps * BATCH)  # seconds per image
     found.facts["warm-up, seconds"] = warm_up

@@ -7,8 +7,9 @@ the Bootstrap, 1993, Ch. 13 (percentile interval).
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from compat_core.errors import CompatError
 
 BLOCK_ENTRIES = 2**21  # drawn at a time: about 50 MB of work space
 FEWEST = 10  # queries below which an interval is wrongly sure: of two queries half of the time, of eight a tenth
-KEPT_ENTRIES = 2**27  # 128 MB: the draws of no larger problem are kept
+KEPT_BYTES = 2**28  # of draws that are kept: ten thousand resamples of ten thousand queries are 100 MB
 RESAMPLES = 10_000
 LEVEL = 0.95
 
@@ -69,8 +70,7 @@ def bootstrap_means(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 
     num_queries = len(values)
     if num_queries < FEWEST:
         return np.full((resamples, values.shape[1]), np.nan)
-    kept = num_queries * resamples <= KEPT_ENTRIES
-    draws = _kept_draws(num_queries, resamples, seed) if kept else _draws(num_queries, resamples, seed)
+    draws = _KEPT.draws(num_queries, resamples, seed)
     # (rows, Nq) @ (Nq, M) -> (rows, M)
     return np.concatenate([counts.astype(np.float64) @ values / num_queries for counts in draws])
 
@@ -86,12 +86,37 @@ def _draws(num_queries: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
         yield np.bincount(drawn.ravel(), minlength=rows * num_queries).reshape(rows, num_queries)
 
 
-@functools.lru_cache(maxsize=3)  # all queries, and two subgroups of them
-def _kept_draws(num_queries: int, resamples: int, seed: int) -> list[np.ndarray]:
-    """The same, kept for the next numbers of as many queries: drawing takes nine tenths of the time."""
-    return [
-        counts.astype(np.uint8 if counts.max() < 2**8 else np.int64) for counts in _draws(num_queries, resamples, seed)
-    ]
+class _KeptDraws:
+    """Draws that were asked for last, for the next numbers of as many queries: drawing takes most of the time.
+
+    A run asks in turn for those of all queries, of each subgroup, of the backfill's queries and their subgroups.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, int, int], list[np.ndarray]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def draws(self, num_queries: int, resamples: int, seed: int) -> Iterable[np.ndarray]:
+        """As :func:`_draws`, kept where they take no more than half of the room."""
+        if num_queries * resamples > KEPT_BYTES // 2:
+            return _draws(num_queries, resamples, seed)
+        key = (num_queries, resamples, seed)
+        with self._lock:
+            found = self._kept.pop(key, None)
+        if found is None:
+            found = [_narrow(counts) for counts in _draws(num_queries, resamples, seed)]
+        with self._lock:
+            self._kept[key] = found  # the last one asked for
+            while sum(part.nbytes for blocks in self._kept.values() for part in blocks) > KEPT_BYTES:
+                self._kept.popitem(last=False)
+        return found
+
+
+def _narrow(counts: np.ndarray) -> np.ndarray:
+    return counts.astype(np.uint8 if counts.max() < 2**8 else np.int64)
+
+
+_KEPT = _KeptDraws()
 
 
 def bootstrap_mean(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL) -> Interval:

@@ -135,7 +135,7 @@ def train(
 
     device, stream_name = job.device.device, job.stream or job.name
     module = trainable.module.to(device)
-    optimiser = _optimiser(module, config, device)
+    optimiser = make_optimiser(module, config, device)
     batch = min(config.batch_size, trainable.num_items)
     steps_per_epoch = sum(1 for _ in epoch_batches(trainable.num_items, batch, 0, 0))
     total_steps = config.epochs * steps_per_epoch
@@ -143,7 +143,7 @@ def train(
     if job.checkpoint:
         first = load_checkpoint(job.checkpoint, module, optimiser, digest(config))
     stream = torch.Generator(device=device)
-    step_with = _step(trainable, optimiser, job.device, stream)
+    step_with = stepper(trainable, optimiser, job.device, stream)
     saved_at = told_at = time.monotonic()
     items = 0
     for epoch in range(first, config.epochs):
@@ -175,10 +175,17 @@ def train(
     return module.eval()
 
 
-def _step(
+def stepper(
     trainable: Trainable, optimiser: torch.optim.Optimizer, choice: DeviceChoice, stream: torch.Generator
 ) -> Step:
-    """One step of the training; on a CUDA device, recorded where the trainable lets it be."""
+    """What makes one step of a training; on a CUDA device, a recording of it where the trainable lets it be.
+
+    Args:
+        trainable: its module lies on the device.
+        optimiser: over the module's parameters; on a CUDA device with a rate that lies there, too.
+        choice: device and precision.
+        stream: what the losses draw from, on the device.
+    """
     device, half = choice.device, choice.autocast
     capturable = [group for group in optimiser.param_groups if "capturable" in group]
 
@@ -217,7 +224,7 @@ def schedule(step: int, total_steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total_steps - warm)))
 
 
-def _optimiser(module: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
+def make_optimiser(module: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
     """The optimiser over trainable parameters; weight decay spares biases and normalisation."""
     # a rate on the GPU may change under a recording that reads it
     lr = torch.tensor(config.lr, device=device) if device.type == "cuda" else config.lr

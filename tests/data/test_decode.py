@@ -14,6 +14,7 @@ from PIL import Image
 
 from compat_core.data import DataConfig, Dataset, load_dataset
 from compat_core.data import decode as decode_module
+from compat_core.data.files import scan_tree
 from compat_core.errors import CompatError
 
 MakeTree = Callable[..., Path]
@@ -204,3 +205,33 @@ def test_a_preview_is_the_whole_picture_in_8_bits(
     preview = decode_module.preview_upload(file.getvalue(), 128)
     assert preview.shape == (*shape, 3) and preview.dtype == np.uint8
     assert (preview == 90).all()
+
+
+def test_small_files_are_left_to_one_thread_and_large_ones_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_module.os, "sched_getaffinity", lambda process: set(range(32)), raising=False)
+    python = decode_module._interpreted()
+    assert [decode_module._threads(share * python) for share in (0.0, 0.5, 1.9, 2.1, 7.5, 100.0)] == [1, 1, 1, 2, 7, 16]
+    assert 1e-6 < python < 1e-2
+
+
+def test_threads_change_nothing(make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_tree({"a": 150, "b": 150}, size=20)
+    for name in ("a/broken.png", "b/broken.png"):
+        (root / name).write_bytes(b"no picture")
+    files = [file for found in scan_tree(root).train.values() for file in found]
+    found = []
+    for threads in (1, 4):
+        monkeypatch.setattr(decode_module, "_threads", lambda seconds, threads=threads: threads)
+        told: list[int] = []
+        decoded = decode_module.decode_files(files, 20, 3, lambda done, total, told=told: told.append(done))
+        assert told[0] == decode_module._TIMED and told == sorted(told) and told[-1] == len(files) == 302
+        found.append(decoded)
+    one, four = found
+    assert np.array_equal(one.images, four.images) and np.array_equal(one.kept, four.kept)
+    assert one.skipped == four.skipped and len(one.skipped) == 2 and len(one.images) == 300
+
+
+def test_no_files_give_nothing() -> None:
+    told: list[int] = []
+    decoded = decode_module.decode_files([], 8, 3, lambda done, total: told.append(done))
+    assert decoded.images.shape == (0, 3, 8, 8) and not told

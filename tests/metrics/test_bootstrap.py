@@ -117,3 +117,24 @@ def test_a_resample_that_counts_nothing_leaves_a_ratio_without_bounds():
     bottom[0] = np.nan
     found = ratio_interval(0.25, np.where(np.isnan(bottom), np.nan, 0.25), 0.5, bottom)
     assert found.estimate == 0.5 and np.isnan([found.low, found.high]).all()
+
+
+def test_draws_are_kept_for_what_a_run_asks_in_turn_and_the_longest_unasked_goes(monkeypatch):
+    drawn = []
+    draws = bootstrap_module._draws
+    monkeypatch.setattr(bootstrap_module, "_KEPT", bootstrap_module._KeptDraws())
+    monkeypatch.setattr(bootstrap_module, "_draws", lambda *key: drawn.append(key[0]) or draws(*key))
+
+    def newly_drawn(*sizes):
+        drawn.clear()
+        for size in sizes:
+            bootstrap_means(np.arange(size, dtype=np.float64)[:, None], 50)
+        return drawn
+
+    in_turn = (100, 60, 40, 30, 20)  # all queries, two subgroups, the backfill's queries, …
+    assert newly_drawn(*in_turn, *in_turn) == list(in_turn)
+    monkeypatch.setattr(bootstrap_module, "KEPT_BYTES", 10_000)  # a byte for each query of each of 50 resamples
+    monkeypatch.setattr(bootstrap_module, "_KEPT", bootstrap_module._KeptDraws())
+    assert newly_drawn(100, 60, 100, 50, 100) == [100, 60, 50]
+    assert newly_drawn(50, 60) == [60]
+    assert newly_drawn(110, 110) == [110, 110]  # too many to be kept beside others

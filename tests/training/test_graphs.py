@@ -45,12 +45,12 @@ def trained(module, called, batches, half):
     return losses, module.state_dict()
 
 
-def compare(module, batches, half):
+def compare(module, batches, half, rel=1e-4):
     other = copy.deepcopy(module)
     wanted, plain = trained(other, other, batches, half)
     recorded = Recorded(module)
     losses, state = trained(module, recorded, batches, half)
-    assert losses == pytest.approx(wanted, rel=1e-4)
+    assert losses == pytest.approx(wanted, rel=rel)
     for name, value in state.items():
         torch.testing.assert_close(value, plain[name], rtol=1e-3, atol=1e-4, msg=lambda text, name=name: name + text)
     return recorded
@@ -85,7 +85,8 @@ def test_a_loss_within_the_recording_trains_the_same(name, half, cuda):
     embedder = Embedder("tiny-conv", 16, 3, PX).to(cuda).train()
     head = build_loss(Spec(name), 16, 5).to(cuda).train()
     batches = [(torch.randn(8, 3, PX, PX, device=cuda), torch.arange(8, device=cuda) % 5) for _ in range(STEPS)]
-    assert len(compare(Classified(embedder, head), batches, half).graphs) == 1
+    # what differs in float32's last bit may be rounded to bfloat16's other neighbour, 0.4 % away
+    assert len(compare(Classified(embedder, head), batches, half, rel=4e-3 if half else 1e-4).graphs) == 1
 
 
 @pytest.mark.gpu

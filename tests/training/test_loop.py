@@ -11,7 +11,7 @@ from compat_core.device import DeviceChoice
 from compat_core.experiments.reporting import NullTracker
 from compat_core.training.checkpoint import load_checkpoint, save_checkpoint
 from compat_core.training.config import TrainConfig
-from compat_core.training.loop import Job, _optimiser, schedule, train
+from compat_core.training.loop import Job, make_optimiser, schedule, train
 
 CONFIG = TrainConfig(epochs=2, batch_size=4)
 
@@ -61,7 +61,9 @@ def test_the_rate_rises_in_the_warm_up_and_falls_to_nothing():
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_biases_and_normalisation_do_not_decay(name):
     module = Line().module
-    optimiser = _optimiser(module, dataclasses.replace(CONFIG, optimiser=name, weight_decay=0.1), torch.device("cpu"))
+    optimiser = make_optimiser(
+        module, dataclasses.replace(CONFIG, optimiser=name, weight_decay=0.1), torch.device("cpu")
+    )
     decays = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
     assert {name: decays[id(p)] for name, p in module.named_parameters()} == {
         "0.weight": 0.1, "0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0, "2.weight": 0.1, "2.bias": 0.0,
@@ -70,11 +72,11 @@ def test_biases_and_normalisation_do_not_decay(name):
 
 def test_a_checkpoint_of_another_configuration_or_a_damaged_one_is_left_alone(tmp_path):
     path, module = tmp_path / "a.safetensors", Line().module
-    optimiser = _optimiser(module, CONFIG, torch.device("cpu"))
+    optimiser = make_optimiser(module, CONFIG, torch.device("cpu"))
     save_checkpoint(path, module, optimiser, 1, digest(CONFIG))
     other = nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
     before = {name: value.clone() for name, value in other.state_dict().items()}
-    fresh = _optimiser(other, CONFIG, torch.device("cpu"))
+    fresh = make_optimiser(other, CONFIG, torch.device("cpu"))
     assert load_checkpoint(path, other, fresh, digest(dataclasses.replace(CONFIG, lr=0.5))) == 0
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
