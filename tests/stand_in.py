@@ -188,7 +188,7 @@ def stand_in() -> Iterator[None]:
         "torch.cuda.device": lambda device: nullcontext(),
         "torch.cuda.make_graphed_callables": lambda module, samples: module,
         "torch.cuda.is_current_stream_capturing": lambda: False,
-        "compat_core.training.graphs.aside": lambda work: work(),
+        "compat_core.training.graphs.aside": lambda work, device: work(),
         "compat_core.training.graphs.record": lambda work, stream: work,
         "torch.optim.Optimizer._accelerator_graph_capture_health_check": lambda self: None,
     }

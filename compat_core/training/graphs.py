@@ -53,7 +53,7 @@ class RecordedSteps:
         if kind not in self.recordings:
             if self.rehearsed[kind] < REHEARSALS:
                 self.rehearsed[kind] += 1
-                return aside(lambda: self.step(indices, progress))
+                return aside(lambda: self.step(indices, progress), self.stream.device)
             batch = indices.clone()
             self.recordings[kind] = batch, record(lambda: self.step(batch, progress), self.stream)
         batch, replay = self.recordings[kind]
@@ -61,10 +61,9 @@ class RecordedSteps:
         return replay()
 
 
-def aside(work: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def aside(work: Callable[[], dict[str, torch.Tensor]], device: torch.device) -> dict[str, torch.Tensor]:
     """Do ``work`` on another CUDA stream than the usual one, as what is to be recorded must have been done before."""
-    usual = torch.cuda.current_stream()
-    other = _other_stream(usual.device)
+    usual, other = torch.cuda.current_stream(device), _other_stream(device)
     other.wait_stream(usual)
     with torch.cuda.stream(other):
         found = work()
@@ -74,7 +73,7 @@ def aside(work: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor
 
 @functools.cache
 def _other_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for all: memory that was used on a stream is kept for what is done on it next."""
+    """One for all: memory that was used on a stream is kept for what is done on it next, recordings aside."""
     return torch.cuda.Stream(device)
 
 
@@ -90,7 +89,8 @@ def record(
     _make_room(stream.device)
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(stream)
-    with torch.cuda.device(stream.device), _nothing_collected(), torch.cuda.graph(graph):
+    there = _other_stream(stream.device)  # torch would take a stream of the device that recorded first
+    with torch.cuda.device(stream.device), _nothing_collected(), torch.cuda.graph(graph, stream=there):
         found = work()
 
     def replay() -> dict[str, torch.Tensor]:

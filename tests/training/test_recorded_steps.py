@@ -36,7 +36,7 @@ def tape(monkeypatch):
 
         return replay
 
-    monkeypatch.setattr(graphs, "aside", lambda work: work())
+    monkeypatch.setattr(graphs, "aside", lambda work, device: work())
     monkeypatch.setattr(graphs, "record", recorded)
     return replays
 
