@@ -20,7 +20,7 @@ from compat_core.vectors.migrate import sha256
 from compat_core.vectors.options import RETRAIN
 from compat_core.vectors.picture_files import picture_files
 from compat_core.vectors.pictures import ItemPictures, open_pictures
-from compat_core.vectors.sources import read_ages, read_column, read_ids, read_numbers, read_qrels
+from compat_core.vectors.sources import read_ages, read_column, read_ids, read_qrels, read_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class DecisionFiles:
         images: see :func:`~compat_core.vectors.pictures.open_pictures`.
         qrels: see :func:`~compat_core.vectors.sources.read_qrels`.
         ages: see :func:`~compat_core.vectors.sources.read_ages`.
-        weights: see :func:`~compat_core.vectors.sources.read_numbers`.
+        weights: see :func:`~compat_core.vectors.sources.read_weights`.
         groups: name -> a column.
         options: name -> two files of vectors, every item as a query and as a gallery row of an option made elsewhere.
         kinds: name of such an option -> one of CANDIDATE_KINDS; ``retrain`` where it is not named.
@@ -90,7 +90,7 @@ def given_from_files(
         ),
         groups=groups,
         ages=_beside("ages", pair, files.ages, read_ages),
-        weights=_beside("weights", pair, files.weights, read_numbers),
+        weights=_beside("weights", pair, files.weights, read_weights),
         side=pair.vectors("side", files.side) if files.side else None,
         pictures=_pictures(pair, files.images) if files.images else None,
         rows=pair.rows,

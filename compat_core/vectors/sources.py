@@ -153,6 +153,19 @@ def read_numbers(spec: SpecLike) -> np.ndarray:
     return values.astype(np.float64)
 
 
+def read_weights(spec: SpecLike) -> np.ndarray:
+    """How often each item is asked for: ``(N,)`` float64, at least 0.
+
+    Raises:
+        CompatError: as :func:`read_numbers`, and for a number below 0.
+    """
+    values = read_numbers(spec)
+    if (values < 0).any():
+        row = int(np.flatnonzero(values < 0)[0])
+        raise CompatError(str(spec), value=float(values[row]), rule=f"in row {row}; a weight must be 0 or more")
+    return values
+
+
 def read_ages(spec: SpecLike) -> np.ndarray:
     """One number or date per item, larger or later being newer: ``(N,)`` float64 or datetime64[s].
 

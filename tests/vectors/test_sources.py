@@ -21,6 +21,7 @@ from compat_core.vectors.sources import (
     read_numbers,
     read_qrels,
     read_vectors,
+    read_weights,
 )
 
 EMB = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -271,6 +272,12 @@ def test_numbers_of_a_csv_stay_numbers(tmp_path):
     with pytest.raises(CompatError, match="whole numbers"):
         path.write_text("label\n1.5\n2.5\n")
         read_column(path)
+
+
+def test_a_weight_is_not_negative(save):
+    assert read_weights(save("w.csv", {"asked": [0, 2.5, 7]}) + ":asked").tolist() == [0.0, 2.5, 7.0]
+    with pytest.raises(CompatError, match=r"-2\.5.*row 1.*0 or more"):
+        read_weights(save("v.csv", {"asked": [1, -2.5, -3]}) + ":asked")
 
 
 def test_numbers_and_dates(save):
