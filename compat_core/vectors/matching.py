@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,9 @@ from compat_core.errors import CompatError
 from compat_core.vectors.checks import INFO, WARN, Finding, row_fault
 from compat_core.vectors.file_spec import SpecLike
 from compat_core.vectors.sources import ID_COLUMN, VectorFile, read_column, read_ids, read_labels, read_vectors
+
+IN_MEMORY = 2**28  # bytes of matched rows that are simply kept in memory
+AT_ONCE = 2**16  # rows copied at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +48,20 @@ class MatchedVectors:
         Raises:
             CompatError: for another length than the old file's, an item without a value, or an id that occurs twice.
         """
-        by_id = ids is not None and self.ids is not None
-        if fault := row_fault(len(values), "rows", "the old file", self.old_rows, by_id):
-            raise CompatError(f"--{name}", rule=fault)
-        if ids is None or self.ids is None:
-            return values[self.rows]
-        return values[places(f"--{name}", ids, self.ids)]
+        return values[self._places(name, len(values), ids)]
 
     def vectors(self, name: str, spec: SpecLike) -> np.ndarray:
         """Vectors of the old file's items ``(N, D)`` from another file, for the kept ones; as :meth:`column`."""
         found = read_vectors(spec)
-        return self.column(name, found.emb, found.ids)
+        return taken_rows(found.emb, self._places(name, len(found.emb), found.ids))
+
+    def _places(self, name: str, count: int, ids: np.ndarray | None) -> np.ndarray:
+        by_id = ids is not None and self.ids is not None
+        if fault := row_fault(count, "rows", "the old file", self.old_rows, by_id):
+            raise CompatError(f"--{name}", rule=fault)
+        if ids is None or self.ids is None:
+            return self.rows
+        return places(f"--{name}", ids, self.ids)
 
 
 def matched(
@@ -65,9 +73,9 @@ def matched(
 ) -> MatchedVectors:
     """Read two files of vectors and bring them together.
 
-    Where both sides have ids (files that hold some, or ``ids`` and ``new_ids``) rows are matched by id and taken
-    into memory; items on one side only are dropped and counted. Otherwise row i is one item, which is said where one
-    file has ids.
+    Where both sides have ids (files that hold some, or ``ids`` and ``new_ids``) rows are matched by id, in the old
+    file's order (:func:`taken_rows`); items on one side only are dropped and counted. Otherwise row i is one item,
+    which is said where one file has ids.
 
     Args:
         old, new, labels, ids, new_ids: ``FILE`` or ``FILE:NAME``. Labels and ids belong to the old file's rows; labels
@@ -104,21 +112,20 @@ def matched(
     for name, found, emb in (("old", old_ids, one.emb), ("new", their_ids, other.emb)):
         if fault := row_fault(len(found), "ids", name, len(emb)):
             raise CompatError(f"ids of {name}", rule=fault)
-        names, counts = np.unique(found, return_counts=True)
-        if (counts > 1).any():
-            raise CompatError(f"ids of {name}", value=str(names[counts > 1][0]), rule="occurs more than once")
+        if twice := _repeated(found):
+            raise CompatError(f"ids of {name}", value=twice, rule="occurs more than once")
     if np.array_equal(old_ids, their_ids):
         return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows), findings)
-    place = {name: row for row, name in enumerate(their_ids)}
-    rows = np.array([row for row, name in enumerate(old_ids) if name in place], dtype=np.int64)
+    theirs = _rows_of(old_ids, their_ids)
+    rows = np.flatnonzero(theirs >= 0)
     if not len(rows):
         raise CompatError("ids", value=f"{old_ids[0]} and {their_ids[0]}", rule="old and new have no id in common")
-    theirs = np.array([place[name] for name in old_ids[rows]], dtype=np.int64)
+    theirs = theirs[rows]
     taken = None if given is None else given[theirs if from_new else rows]
     dropped = (len(one.emb) - len(rows), len(other.emb) - len(rows))
     sentence = f"matched {len(rows):,} items by id; dropped {dropped[0]:,} of old and {dropped[1]:,} of new"
     return MatchedVectors(
-        one.emb[rows], other.emb[theirs], taken, old_ids[rows], rows, len(one.emb),
+        taken_rows(one.emb, rows), taken_rows(other.emb, theirs), taken, old_ids[rows], rows, len(one.emb),
         (Finding(INFO, "id overlap", sentence), *findings),
     )  # fmt: skip
 
@@ -146,13 +153,61 @@ def _by_position(old: bool, new: bool) -> tuple[Finding, ...]:
 
 def places(name: str, ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Where each of ``wanted (N,)`` stands among ``ids (M,)``. Raises CompatError for one that is missing or twice."""
-    place = {str(item): row for row, item in enumerate(ids)}
-    if len(place) < len(ids):
-        names, counts = np.unique(ids.astype(str), return_counts=True)
-        raise CompatError(name, value=str(names[counts > 1][0]), rule="this id occurs more than once")
-    missing = [str(item) for item in wanted if str(item) not in place]
-    if missing:
+    ids, wanted = ids.astype(str), wanted.astype(str)
+    if twice := _repeated(ids):
+        raise CompatError(name, value=twice, rule="this id occurs more than once")
+    found = _rows_of(wanted, ids)
+    missing = wanted[found < 0]
+    if len(missing):
         what = f"no value for {len(missing):,} of {len(wanted):,} items, such as {missing[0]}"
         fix = "for an item without a label write a row with an empty one" if name == "--labels" else ""
-        raise CompatError(name, rule=f"holds {what}; its ids are {ids[0]} and so on", fix=fix)
-    return np.array([place[str(item)] for item in wanted], dtype=np.int64)
+        its = f"its ids are {ids[0]} and so on" if len(ids) else "it has no ids"
+        raise CompatError(name, rule=f"holds {what}; {its}", fix=fix)
+    return found
+
+
+def _repeated(ids: np.ndarray) -> str:
+    """The first text, in their order, that ``ids (N,)`` hold twice; empty where each is there once."""
+    ordered = np.sort(ids)
+    twice = np.flatnonzero(ordered[1:] == ordered[:-1])
+    return str(ordered[twice[0]]) if len(twice) else ""
+
+
+def _rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """``(N,)`` the row among ``ids (M,)``, each there once, of each of ``wanted (N,)``; -1 where it is not there."""
+    if not len(ids):
+        return np.full(len(wanted), -1)
+    order = np.argsort(ids)
+    rows = order[np.searchsorted(ids, wanted, sorter=order).clip(max=len(ids) - 1)]
+    return np.where(ids[rows] == wanted, rows, -1)
+
+
+def taken_rows(emb: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows of vectors: in memory, or in a file without a name where they are many and lie in a file themselves.
+
+    The file lies where temporary files do (``TMPDIR``), and is gone when nothing reads it any more.
+
+    Args:
+        emb: ``(N, D)``.
+        rows: ``(M,)``.
+
+    Returns:
+        ``(M, D)``; ``emb`` itself where the rows are all of its, in order.
+
+    Raises:
+        CompatError: where there is no room for the file.
+    """
+    if len(rows) == len(emb) and np.array_equal(rows, np.arange(len(emb))):
+        return emb
+    size = len(rows) * emb[:1].nbytes
+    if not isinstance(emb, np.memmap) or size <= IN_MEMORY:
+        return emb[rows]
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if size > free:
+        what = f"{size / 1e9:.1f} GB of matched rows in {tempfile.gettempdir()}, which has {free / 1e9:.1f}"
+        raise CompatError("ids", rule=f"there is no room for {what}", fix="set TMPDIR to a larger disk")
+    with tempfile.TemporaryFile(prefix="compatbench-") as file:
+        taken = np.memmap(file, emb.dtype, "w+", shape=(len(rows), emb.shape[1]))
+    for begin in range(0, len(rows), AT_ONCE):
+        taken[begin : begin + AT_ONCE] = emb[rows[begin : begin + AT_ONCE]]
+    return taken

@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from compat_core.errors import CompatError
+from compat_core.vectors import matching
 from compat_core.vectors.matching import matched
 
 EMB = np.arange(20, dtype=np.float32).reshape(5, 4)
@@ -39,6 +42,37 @@ def test_without_ids_row_i_is_one_item_and_files_stay_mapped(tmp_path):
     np.save(tmp_path / "ids.npy", np.array(list("abcde")))
     pair = matched(str(tmp_path / "o.npy"), str(tmp_path / "o.npy"), ids=str(tmp_path / "ids.npy"))
     assert isinstance(pair.old, np.memmap) and pair.ids.tolist() == list("abcde")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_many_rows_of_a_file_are_brought_into_order_in_a_file(tmp_path, monkeypatch, dtype):
+    rng = np.random.default_rng(0)
+    old, new, side = (rng.standard_normal((50, 4)).astype(dtype) for _ in range(3))
+    order = rng.permutation(50)[:40]  # ten of old are not in new
+    files = {"old": old, "new": new[order], "side": side}
+    files |= {"ids": np.array([f"{row:02}" for row in range(50)]), "new_ids": np.array([f"{row:02}" for row in order])}
+    for name, values in files.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    where = {name: str(tmp_path / f"{name}.npy") for name in files}
+    monkeypatch.setattr(matching, "IN_MEMORY", 0)
+    monkeypatch.setattr(matching, "AT_ONCE", 7)
+    kept = np.sort(order)
+    pair = matched(where["old"], where["new"], ids=where["ids"], new_ids=where["new_ids"])
+    for taken, wanted in (
+        (pair.old, old[kept]), (pair.new, new[kept]), (pair.vectors("side", where["side"]), side[kept])
+    ):  # fmt: skip
+        assert isinstance(taken, np.memmap)
+        np.testing.assert_array_equal(taken, wanted, strict=True)
+    assert pair.rows.tolist() == kept.tolist() and pair.ids.tolist() == [f"{row:02}" for row in kept]
+    before = {path.name for path in tmp_path.iterdir()}
+    monkeypatch.setattr(matching.tempfile, "tempdir", str(tmp_path))
+    again = matched(where["new"], where["old"], ids=where["new_ids"], new_ids=where["ids"])
+    assert again.old.filename is not None and again.ids.tolist() == files["new_ids"].tolist()  # all of old: as it lies
+    np.testing.assert_array_equal(again.new, old[order])
+    assert {path.name for path in tmp_path.iterdir()} == before  # the file has no name
+    monkeypatch.setattr(matching.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    with pytest.raises(CompatError, match=r"no room.*TMPDIR"):
+        matched(where["old"], where["new"], ids=where["ids"], new_ids=where["new_ids"])
 
 
 def test_ids_of_one_file_only_are_said_and_rows_paired_by_position(tmp_path):
