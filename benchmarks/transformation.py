@@ -80,6 +80,7 @@ class PublishedLoop(MapTraining):
         self.bn_eval_at = FctConfig().bn_eval_at
         self.num_items = len(context.train_images)
         self.old = torch.empty(1)  # one view, made anew in every step
+        self.begin = torch.zeros((), dtype=torch.int64)
 
     def recording(self) -> None:
         """As released: nothing is recorded."""

@@ -58,6 +58,9 @@ class GpuTensor(torch.Tensor):
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return operate(func, args, kwargs or {})
 
+    def data_ptr(self) -> int:
+        return self.values.data_ptr()
+
     def numpy(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError("can't convert a GPU's tensor to numpy. Use Tensor.cpu() to copy it to host memory first.")
 
@@ -114,6 +117,8 @@ def operate(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
         plain["device"] = torch.device("cpu")
     plain.pop("pin_memory", None)
     found = func(*plain_args, **plain)
+    if Tape.running is not None:
+        Tape.running.asked.append((func, plain_args, plain, found))
     if func._schema.is_mutable and isinstance(found, torch.Tensor) and name.endswith("_"):
         return args[0]  # done in place, whichever device it is on
     stays = on_gpu(device) if device is not None else bool(there)
@@ -125,6 +130,46 @@ def operate(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
         return same[0] if same else GpuTensor(leaf)
 
     return tree_map(wrapped, found) if stays else found
+
+
+class Tape:
+    """What a GPU is asked for while a recording is made. What Python computes meanwhile is frozen, as in a real one."""
+
+    running: Tape | None = None
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, Any, Any, Any]] = []
+
+    def play(self) -> None:
+        """Ask for all of it again; results come to lie where those of the recording lay."""
+        for func, args, kwargs, found in self.asked:
+            lying, fresh = (_tensors(result) for result in (found, func(*args, **kwargs)))
+            for old, new in zip(lying, fresh, strict=True):
+                if old.untyped_storage().data_ptr() != new.untyped_storage().data_ptr():
+                    old.copy_(new)
+
+
+def record(work: Callable[[], Any], stream: torch.Generator) -> Callable[[], Any]:
+    """As :func:`compat_core.training.graphs.record`. The work is done once: that is the first replay."""
+    tape = Tape.running = Tape()
+    WAITS.clear()
+    try:
+        found = work()
+    finally:
+        Tape.running = None
+    if WAITS:
+        raise RuntimeError(f"a step that is recorded waits for the GPU: {', '.join(WAITS)}")
+    replays = iter([lambda: None])
+
+    def replay() -> Any:
+        next(replays, tape.play)()
+        return found
+
+    return replay
+
+
+def _tensors(result: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in _leaves((result,)) if isinstance(leaf, torch.Tensor)]
 
 
 def _is_waited_for(name: str, args: Any, there: list[Any], device: Any) -> bool:
@@ -187,9 +232,9 @@ def stand_in() -> Iterator[None]:
         "torch.Generator": GpuGenerator,
         "torch.cuda.device": lambda device: nullcontext(),
         "torch.cuda.make_graphed_callables": lambda module, samples: module,
-        "torch.cuda.is_current_stream_capturing": lambda: False,
+        "torch.cuda.is_current_stream_capturing": lambda: Tape.running is not None,
         "compat_core.training.graphs.aside": lambda work, device: work(),
-        "compat_core.training.graphs.record": lambda work, stream: work,
+        "compat_core.training.graphs.record": record,
         "torch.optim.Optimizer._accelerator_graph_capture_health_check": lambda self: None,
     }
     with ExitStack() as stack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import os
 import struct
 import time
@@ -205,13 +206,16 @@ def decode_chunks(
                 greyed += lost_colour
         return Decoded(images[: len(kept)], np.array(kept, dtype=np.int64), tuple(bad), greyed)
 
+    if not files:
+        return
     done = min(_TIMED, len(files))
     with _pillow_quiet():
         started = time.perf_counter()
         first = decode_chunk(0, _TIMED)
-        threads = _threads((time.perf_counter() - started) / max(1, done))
+        taken = time.perf_counter() - started
+    threads = _threads(taken / len(first.kept) if len(first.kept) else math.inf)
     yield first
-    if progress is not None and done:
+    if progress is not None:
         progress(done, len(files))
     with _pillow_quiet(), ThreadPoolExecutor(threads) as pool:
         try:
@@ -282,7 +286,7 @@ def _threads(seconds: float) -> int:
     on two cores 16 threads read pictures of 32 px at half the speed of one.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, 16, int(seconds / _interpreted())))
+    return int(max(1, min(cores, 16, seconds / _interpreted())))
 
 
 @functools.cache

@@ -26,6 +26,8 @@ class ArcFace(CosineLoss):
     ``cos θ − m sin m``, which keeps it decreasing in θ.
     """
 
+    recordable = True
+
     def margin_cosine(self, true_cosine: torch.Tensor) -> torch.Tensor:
         margin = self.config.margin  # type: ignore[attr-defined]
         # 1e-7 keeps the square root's gradient finite at cos θ = ±1, also in float32

@@ -41,8 +41,8 @@ class ClassificationLoss(nn.Module):
     """
 
     recordable: ClassVar[bool] = False
-    """Whether a pass asks a GPU for the same work every time and never waits for it: it is then recorded and replayed
-    together with the network's."""
+    """Whether a pass asks a GPU for the same work every time, on the same numbers and tensors (filled, never replaced),
+    and never waits for it: the step is then recorded and replayed."""
 
     def __init__(self, dim: int, num_classes: int, config: LossConfig) -> None:
         super().__init__()
@@ -102,8 +102,6 @@ UNIT_ROW_START_STD = 0.01
 
 class CosineLoss(ClassificationLoss):
     """Base of the losses on the unit sphere: logits are ``scale · cos θ``."""
-
-    recordable = True
 
     def start_std(self, dim: int) -> float:
         return UNIT_ROW_START_STD

@@ -21,6 +21,8 @@ class CosFaceConfig(LossConfig):
 class CosFace(CosineLoss):
     """Cross-entropy with ``s (cos θ_y − m)`` for the true class."""
 
+    recordable = True
+
     def margin_cosine(self, true_cosine: torch.Tensor) -> torch.Tensor:
         return true_cosine - self.config.margin  # type: ignore[attr-defined]
 

@@ -18,6 +18,8 @@ class NormSoftmaxConfig(LossConfig):
 class NormSoftmax(CosineLoss):
     """``−log softmax(s · cos θ)_y`` with no margin."""
 
+    recordable = True
+
 
 LOSSES.add(
     Loss(

@@ -38,6 +38,8 @@ class SphereFace(CosineLoss):
     easing λ is constant at the value where the released code's schedule ends; m need not be a whole number.
     """
 
+    recordable = True
+
     def margin_cosine(self, true_cosine: torch.Tensor) -> torch.Tensor:
         margin, easing = self.config.margin, self.config.easing  # type: ignore[attr-defined]
         # half precision cannot hold 1 − 1e-7, which keeps the arc cosine's gradient finite at cos θ = ±1

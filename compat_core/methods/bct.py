@@ -68,7 +68,8 @@ class InfluenceTerm(Term):
         super().__init__()
         self.head = head.requires_grad_(False)
         self.weight = weight
-        self.all_known = self.recordable = bool((rows >= 0).all())
+        self.all_known = bool((rows >= 0).all())
+        self.recordable = self.all_known and head.recordable
         self.register_buffer("rows", rows, persistent=False)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:

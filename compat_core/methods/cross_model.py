@@ -74,7 +74,7 @@ class CentreMapTraining(MapTraining):
         """Alignment of all centres, and the boundary of one batch."""
         labels, centres = self.labels[indices], self.target_centres
         # centres and embeddings in one pass: the batch norm's statistics are then of what a gallery looks like
-        inputs = torch.cat([self.source_centres, F.normalize(self.old[self.view, indices])])
+        inputs = torch.cat([self.source_centres, F.normalize(self.rows(self.old, indices))])
         mapped_centres, mapped = F.normalize(self.module(inputs).float()).split([len(centres), len(indices)])
         align = (mapped_centres - centres).square().sum(1).mean()
         cosine = (mapped * centres[labels]).sum(1)

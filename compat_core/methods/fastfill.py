@@ -79,8 +79,8 @@ class UncertainMapTraining(MapTraining):
 
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """The uncertainty-weighted error of one batch."""
-        mapped, log_variance = self.module(self.old[self.view, indices], self.side[self.view, indices])
-        gap = self._compared(mapped.float()) - self._compared(self.new[self.view, indices])
+        mapped, log_variance = self.module(self.rows(self.old, indices), self.rows(self.side, indices))
+        gap = self._compared(mapped.float()) - self._compared(self.rows(self.new, indices))
         error = gap.square().mean(1) / self.new_variance
         classes = F.cross_entropy(
             self.head.logits(mapped.float()),

@@ -103,25 +103,28 @@ class MapTraining:
         self.old, self.side, self.new = old, side, new
         self.bn_eval_at = bn_eval_at
         self.num_items = old.shape[1]
-        self.view = 0
+        self.begin = torch.zeros((), dtype=torch.int64, device=old.device)  # where a recorded step looks for the view
 
     def start_epoch(self, epoch: int, epochs: int, batches: Sequence[torch.Tensor]) -> None:
         """Take the epoch's view; half-way, freeze the batch-norm statistics."""
-        self.view = epoch % len(self.old)
+        self.begin.fill_(epoch % len(self.old) * self.num_items)
         if epoch >= self.bn_eval_at * epochs:
             for layer in self.module.modules():
                 if isinstance(layer, nn.BatchNorm1d):
                     layer.eval()
 
     def recording(self) -> Hashable | None:
-        """Which view it is."""
-        return self.view
+        """Nothing but the batch."""
+        return ()
+
+    def rows(self, stored: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+        """Items in the epoch's view. Shape: ``(V, N, D)``, ``(B,)`` → ``(B, D)``."""
+        return stored.flatten(0, 1)[self.begin + indices]
 
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """Mean squared error of one batch, both sides un-normalised."""
-        view = self.view
-        mapped = self.module(self.old[view, indices], self.side[view, indices])
-        return {"total": F.mse_loss(mapped.float(), self.new[view, indices])}
+        mapped = self.module(self.rows(self.old, indices), self.rows(self.side, indices))
+        return {"total": F.mse_loss(mapped.float(), self.rows(self.new, indices))}
 
 
 @torch.no_grad()

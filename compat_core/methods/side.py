@@ -16,7 +16,7 @@ from compat_core.losses.base import products
 from compat_core.methods.base import Context, train_version
 from compat_core.models.autoencoder import Autoencoder
 from compat_core.models.embedder import Embedder
-from compat_core.training.graphs import recordable
+from compat_core.training.graphs import Recorded, recordable
 from compat_core.training.loop import train
 from compat_core.training.seeding import seeded
 
@@ -57,6 +57,7 @@ class AutoencoderTraining:
 
     def __init__(self, encoder: Embedder, images: ImageSet, augment: str) -> None:
         self.module: nn.Module = Autoencoder(encoder)
+        self.output_of = self.module if recordable(images) else Recorded(self.module)
         self.images, self.augment = images, augment
         self.num_items = len(images)
 
@@ -71,7 +72,7 @@ class AutoencoderTraining:
     def losses(self, indices: torch.Tensor, stream: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         """The reconstruction error of one batch."""
         images = train_augment(self.images.images[indices], self.augment, stream)
-        return {"total": F.mse_loss(self.module(images).float(), images)}
+        return {"total": F.mse_loss(self.output_of(images).float(), images)}
 
 
 class SimClrTraining:
@@ -88,6 +89,7 @@ class SimClrTraining:
         dim = encoder.dim
         projector = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
         self.module: nn.Module = nn.Sequential(encoder, projector)
+        self.output_of = self.module if recordable(images) else Recorded(self.module)
         self.images, self.augment = images, augment
         self.num_items = len(images)
 
@@ -103,7 +105,7 @@ class SimClrTraining:
         """NT-Xent of one batch of image pairs."""
         images = self.images.images[indices]
         views = torch.cat([contrastive_view(images, self.augment, stream) for _ in range(2)])
-        return {"total": nt_xent(self.module(views).float(), self.temperature)}
+        return {"total": nt_xent(self.output_of(views).float(), self.temperature)}
 
 
 def nt_xent(emb: torch.Tensor, temperature: float) -> torch.Tensor:

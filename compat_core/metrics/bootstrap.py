@@ -102,11 +102,12 @@ class _KeptDraws:
             return _draws(num_queries, resamples, seed)
         key = (num_queries, resamples, seed)
         with self._lock:
-            found = self._kept.pop(key, None)
-        if found is None:
-            found = [_narrow(counts) for counts in _draws(num_queries, resamples, seed)]
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        found = [_narrow(counts) for counts in _draws(num_queries, resamples, seed)]
         with self._lock:
-            self._kept[key] = found  # the last one asked for
+            self._kept[key] = found
             while sum(part.nbytes for blocks in self._kept.values() for part in blocks) > KEPT_BYTES:
                 self._kept.popitem(last=False)
         return found

@@ -47,7 +47,8 @@ class Term(nn.Module):
     """
 
     recordable: bool = False
-    """Whether it never waits for a GPU nor looks at ``progress``: the whole step is then recorded and replayed."""
+    """Whether it never waits for a GPU, looks at ``progress`` or another number that changes, or replaces a tensor: the
+    whole step is then recorded and replayed."""
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         raise NotImplementedError

@@ -65,15 +65,19 @@ def aside(work: Callable[[], dict[str, torch.Tensor]], device: torch.device) -> 
     """Do ``work`` on another CUDA stream than the usual one, as what is to be recorded must have been done before."""
     usual, other = torch.cuda.current_stream(device), _other_stream(device)
     other.wait_stream(usual)
-    with torch.cuda.stream(other):
-        found = work()
-    usual.wait_stream(other)
-    return found
+    try:
+        with torch.cuda.stream(other):
+            return work()
+    finally:
+        usual.wait_stream(other)
 
 
 @functools.cache
 def _other_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for all: memory that was used on a stream is kept for what is done on it next, recordings aside."""
+    """One for all: memory that was used on a stream is kept for what is done on it next, recordings aside.
+
+    So only one training at a time may be recorded on a device.
+    """
     return torch.cuda.Stream(device)
 
 

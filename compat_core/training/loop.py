@@ -116,7 +116,8 @@ def train(
     """Train ``trainable.module`` and return it in eval mode.
 
     A fixed seed gives the same result, and so does resuming from a checkpoint: each epoch's permutation, augmentation
-    and dropout are drawn from streams that depend on (seed, name, epoch) only.
+    and dropout are drawn from streams that depend on (seed, name, epoch) only. On a GPU a resumed training may differ
+    in rounding, as it rehearses its steps anew before they are recorded.
 
     Args:
         trainable: the module and its losses.
@@ -172,6 +173,7 @@ def train(
         if job.checkpoint and epoch + 1 < config.epochs and time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
             save_checkpoint(job.checkpoint, module, optimiser, epoch + 1, digest(config))
             saved_at = time.monotonic()
+    optimiser.zero_grad(set_to_none=True)  # recorded ones would keep a step's memory as long as the module is there
     return module.eval()
 
 
@@ -190,13 +192,18 @@ def stepper(
     capturable = [group for group in optimiser.param_groups if "capturable" in group]
 
     def step(indices: torch.Tensor, progress: float) -> dict[str, torch.Tensor]:
+        recorded = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        lie = _places(trainable.module) if recorded else []
         with torch.autocast(device.type, half, enabled=half is not None):
             losses = trainable.losses(indices, stream, progress)
         optimiser.zero_grad(set_to_none=True)
         losses["total"].backward()
         for group in capturable:  # the same kernels either way; torch warns of it outside a recording
-            group["capturable"] = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+            group["capturable"] = recorded
         optimiser.step()
+        if recorded and lie != _places(trainable.module):
+            rule = "a step replaces one of its tensors by another, which no recording can do"
+            raise CompatError(type(trainable).__name__, rule=rule, fix="fill it in place, or set recordable to False")
         return {name: value.detach() for name, value in losses.items()}
 
     if device.type != "cuda":
@@ -208,6 +215,11 @@ def stepper(
         return None if own is None else (own, tuple(part.training for part in parts))
 
     return RecordedSteps(step, kind, stream)
+
+
+def _places(module: nn.Module) -> list[int]:
+    """Where in memory each of a module's tensors lies."""
+    return [tensor.data_ptr() for tensor in (*module.parameters(), *module.buffers())]
 
 
 def _batches(num_items: int, batch_size: int, seed: int, epoch: int, device: torch.device) -> Sequence[torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Callable
@@ -210,6 +211,7 @@ def test_a_preview_is_the_whole_picture_in_8_bits(
 def test_small_files_are_left_to_one_thread_and_large_ones_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_module.os, "sched_getaffinity", lambda process: set(range(32)), raising=False)
     python = decode_module._interpreted()
+    assert decode_module._threads(math.inf) == 16  # none of the first could be read: nothing is known
     assert [decode_module._threads(share * python) for share in (0.0, 0.5, 1.9, 2.1, 7.5, 100.0)] == [1, 1, 1, 2, 7, 16]
     assert 1e-6 < python < 1e-2
 
@@ -229,6 +231,18 @@ def test_threads_change_nothing(make_tree: MakeTree, monkeypatch: pytest.MonkeyP
     one, four = found
     assert np.array_equal(one.images, four.images) and np.array_equal(one.kept, four.kept)
     assert one.skipped == four.skipped and len(one.skipped) == 2 and len(one.images) == 300
+
+
+def test_what_cannot_be_read_says_nothing_of_the_others(make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_tree({"a": 20, "b": 20}, size=64)
+    for name in range(16):
+        (root / "a" / f"-{name:02}.png").write_bytes(b"")
+    asked: list[float] = []
+    monkeypatch.setattr(decode_module, "_threads", lambda seconds: asked.append(seconds) or 1)
+    files = [file for found in scan_tree(root).train.values() for file in found]
+    decode_module.decode_files(files, 64, 3)
+    decode_module.decode_files(files[8:], 64, 3)
+    assert asked[0] == math.inf and 0 < asked[1] < 1
 
 
 def test_no_files_give_nothing() -> None:

@@ -7,15 +7,21 @@ import pytest
 import torch
 
 from compat_core.data.augment import train_augment
+from compat_core.errors import CompatError
 from compat_core.losses import LOSSES
+from compat_core.losses.normsoftmax import NormSoftmax, NormSoftmaxConfig
 from compat_core.methods import METHODS
 from compat_core.methods.base import train_version
+from compat_core.models import Embedder
 from compat_core.spec import Spec
 from compat_core.training import graphs
 from compat_core.training.config import TrainConfig
+from compat_core.training.embedding import EmbedderTraining
 from compat_core.training.graphs import REHEARSALS, RecordedSteps
+from compat_core.training.loop import train
 from tests.methods.test_methods_on_gpu import SPECS
 from tests.methods.toy import job, make_context, stripes, version
+from tests.stand_in import stand_in
 
 NOTHING = {"independent", "d-simplex"}  # train no model beside the paragon
 PLAIN = {"bct", "bct-kd", "l2", "lwf", "advbct", "bt2"}  # they wait for the GPU, or look at the progress
@@ -116,7 +122,7 @@ def test_a_method_s_training(spec, gpu, both_ways):
 def test_a_model_s_training(name, optimiser, gpu, both_ways):
     images = stripes()
     images = dataclasses.replace(images, images=images.images.to(gpu), labels=images.labels.to(gpu))
-    schedule = TrainConfig(epochs=3, batch_size=32, optimiser=optimiser, lr=1e-3)
+    schedule = TrainConfig(epochs=3, batch_size=32, optimiser=optimiser, lr=1e-3 if optimiser == "adamw" else 0.1)
 
     def training():
         model = train_version(version(loss=Spec(name), train=schedule), images, "crop-flip", "new", job(device=gpu))
@@ -126,6 +132,43 @@ def test_a_model_s_training(name, optimiser, gpu, both_ways):
         }
 
     assert (both_ways(training) > 0) == LOSSES.get(name).build.recordable
+
+
+class Waiting(NormSoftmax):
+    """Says that it may be recorded, and looks at a number."""
+
+    def forward(self, emb, labels):
+        return super().forward(emb, labels) * (1.0 if float(emb.detach().sum()) > 0 else 2.0)
+
+
+class Replacing(NormSoftmax):
+    """Says that it may be recorded, and puts another tensor in the place of one in every step."""
+
+    def __init__(self, dim, num_classes, config):
+        super().__init__(dim, num_classes, config)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, emb, labels):
+        self.seen = self.seen + 1
+        return super().forward(emb, labels)
+
+
+@pytest.mark.parametrize(("head", "error", "says"), [
+    (Waiting, RuntimeError, "waits for the GPU"), (Replacing, CompatError, "replaces one of its tensors"),
+])  # fmt: skip
+def test_what_only_says_that_it_may_be_recorded(head, error, says):
+    with stand_in():
+        images = stripes()
+        images = dataclasses.replace(images, images=images.images.to("cuda"), labels=images.labels.to("cuda"))
+        loss = head(16, 6, NormSoftmaxConfig())
+        training = EmbedderTraining(Embedder("tiny-conv", 16, 1, 8), loss, images, "none")
+        with pytest.raises(error, match=says):
+            train(training, TrainConfig(epochs=2, batch_size=32), job(device="cuda"))
+
+
+def test_a_trained_model_keeps_no_gradients():
+    model = train_version(version(train=TrainConfig(epochs=1)), stripes(), "none", "new", job())
+    assert all(parameter.grad is None for parameter in model.embedder.parameters())
 
 
 @pytest.mark.gpu
