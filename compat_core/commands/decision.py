@@ -29,6 +29,7 @@ FILE_OPTIONS = ("old", "new", "labels", "ids", "new-ids", "side", "images", "qre
 COSTS: dict[str, Any] = {
     "items": whole, "items-per-s": float, "gpu-price": float, "gpus": whole, "training-gpu-hours": float,
     "mapped-per-s": float, "cpu-price": float, "storage-price": float, "months": float, "index-per-s": float,
+    "queries-per-day": float,
 }  # fmt: skip
 
 

@@ -86,8 +86,9 @@ def costs(source: Source) -> tuple[CostConfig, int]:
     """The cost model's inputs, all on screen."""
     with st.expander("Cost model: every input", icon=":material/payments:", expanded=True):
         default = CostConfig(items=ITEMS)
-        values = config_fields(default, "backfill-costs", skip=("training_gpu_hours",), bounded=False, linked=True)
-        return CostConfig(**{"training_gpu_hours": default.training_gpu_hours} | values), ITEMS
+        elsewhere = ("training_gpu_hours", "queries_per_day")  # a backfill neither trains nor asks two spaces
+        values = config_fields(default, "backfill-costs", skip=elsewhere, bounded=False, linked=True)
+        return CostConfig(**{name: getattr(default, name) for name in elsewhere} | values), ITEMS
 
 
 def show(source: Source, costs: CostConfig, items: int) -> None:

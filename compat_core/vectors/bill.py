@@ -9,6 +9,7 @@ from compat_core.errors import CompatError
 
 FLOAT_BYTES = 4  # of a number where nothing says what vectors are stored as
 GIGA = 1e9
+DAYS_PER_MONTH = 365.25 / 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,12 @@ class CostConfig:
     cpu_price: float = param(0.1, "price of the machine that maps vectors", unit="money per hour", low=0.0)
     storage_price: float = param(0.1, "price of keeping vectors", unit="money per GB and month", low=0.0)
     months: float = param(1.0, "how long two indexes would be kept side by side", unit="months", low=0.0)
+    queries_per_day: float = param(
+        0.0,
+        "searches a day, which options that ask both spaces embed twice for all of those months",
+        unit="queries per day",
+        low=0.0,
+    )
     index_per_s: float = param(20_000.0, "vectors added to the index per second", unit="vectors/s", low=1e-6)
 
     def __post_init__(self) -> None:
@@ -55,6 +62,7 @@ class Work:
         retrained: models trained.
         mapped_per_s: what the option's own map was measured to do; 0 where it was not.
         number_bytes, second_number_bytes: of one number of the vectors in the index, and in the second one.
+        second_query: whether each query is embedded by a second model.
     """
 
     embedded: float
@@ -66,6 +74,7 @@ class Work:
     mapped_per_s: float = 0.0
     number_bytes: int = FLOAT_BYTES
     second_number_bytes: int = FLOAT_BYTES
+    second_query: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,7 @@ class Bill:
     """What that costs.
 
     Attributes:
-        gpu_hours: of embedding and training.
+        gpu_hours: of embedding and training, and of embedding queries once more.
         money: GPUs, mapping machine and storage together, in the unit of the prices.
         days: of wall clock, embedding spread over the GPUs, mapping and indexing after it.
         gigabytes: of vectors kept, both indexes where there are two.
@@ -88,12 +97,14 @@ class Bill:
 def bill(work: Work, costs: CostConfig, items: int) -> Bill:
     """The bill of ``work`` for a gallery of ``items`` (used where ``costs.items`` is 0).
 
-    Retraining is one job on all GPUs; its wall-clock time is its GPU-hours over ``gpus``. Queries are not in the bill:
-    every option embeds each of them once (two-space options twice).
+    Retraining is one job on all GPUs; its wall-clock time is its GPU-hours over ``gpus``. Every option embeds each
+    query once, which is not in the bill; the second time is, at the speed of items, for ``months``.
     """
     count = costs.items or items
     embedding_hours = work.embedded * count / costs.items_per_s / 3600
-    gpu_hours = embedding_hours + work.retrained * costs.training_gpu_hours
+    work_hours = embedding_hours + work.retrained * costs.training_gpu_hours
+    queries = costs.queries_per_day * DAYS_PER_MONTH * costs.months if work.second_query else 0.0
+    gpu_hours = work_hours + queries / costs.items_per_s / 3600
     rate = min(costs.mapped_per_s, work.mapped_per_s or costs.mapped_per_s)
     mapping_hours = work.mapped * count / rate / 3600
     rewritten = min(1.0, work.embedded + work.mapped)
@@ -103,5 +114,5 @@ def bill(work: Work, costs: CostConfig, items: int) -> Bill:
     money = (
         gpu_hours * costs.gpu_price + mapping_hours * costs.cpu_price + gigabytes * costs.storage_price * costs.months
     )
-    days = (gpu_hours / costs.gpus + mapping_hours + index_hours) / 24
+    days = (work_hours / costs.gpus + mapping_hours + index_hours) / 24
     return Bill(gpu_hours, money, days, gigabytes)

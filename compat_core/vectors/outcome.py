@@ -64,6 +64,9 @@ class Billing:
 
     def work(self, option: Option) -> Work:
         """What the option makes somebody do."""
+        return replace(self._gallery(option), second_query=option.kind == ways.TWO_SPACES)
+
+    def _gallery(self, option: Option) -> Work:
         retrained, new_first = int(option.retrained), (self.new_bytes, self.old_bytes)
         if option.name == CEILING:
             # As after a migration, the old index is kept until the new one has proved itself.

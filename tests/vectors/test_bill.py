@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from compat_core.errors import CompatError
@@ -22,6 +24,15 @@ def test_a_migration_by_hand():
     assert found.gpu_hours == 0
     assert found.gigabytes == pytest.approx(3.6e6 * 384 * 4 / 1e9)
     assert found.money == pytest.approx(1.0 * 0.5 + found.gigabytes * 0.1 * 2)
+
+
+def test_queries_that_are_embedded_twice_are_paid_as_long_as_there_are_two_indexes():
+    costs = dataclasses.replace(COSTS, queries_per_day=120_000.0)
+    once, twice = (bill(Work(0.0, 0.0, 256, second_query=both), costs, items=7) for both in (False, True))
+    assert once == bill(Work(0.0, 0.0, 256), COSTS, items=7)
+    hours = 120_000 * 2 * 365.25 / 12 / 100 / 3600
+    assert twice.gpu_hours == pytest.approx(hours) and twice.money == pytest.approx(once.money + 2 * hours)
+    assert twice.days == once.days == 0  # nobody waits for it
 
 
 def test_vectors_of_fewer_bytes_take_less_room():

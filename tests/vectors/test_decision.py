@@ -13,7 +13,8 @@ from compat_core.reports.decision import storage_note
 from compat_core.vectors.bill import CostConfig
 from compat_core.vectors.decision import decide, split_of
 from compat_core.vectors.given import Candidate, Given
-from compat_core.vectors.outcome import recommend
+from compat_core.vectors.options import TWO_SPACES
+from compat_core.vectors.outcome import recommend, with_costs
 from compat_core.vectors.plan import choosable
 from compat_core.vectors.studies import studies
 from tests.vectors.worlds import better_new, clustered, quick, rotated, unrelated
@@ -279,6 +280,16 @@ def test_what_is_stored_is_billed_as_the_files_hold_it():
         assert decision.row(name).bill.gigabytes == pytest.approx(500 * 8 * size / 1e9)
     said = storage_note(decision.to_dict())
     assert "2 bytes for every number of an old vector and 1 for a new or migrated one" in said
+
+
+def test_options_that_ask_both_spaces_pay_for_the_second_query():
+    decision, _ = decide(better_new(), quick(shares=(0.5,)))
+    asked_twice = {row.name for row in decision.rows if row.work.second_query}
+    assert asked_twice == {row.name for row in decision.rows if row.kind == TWO_SPACES} >= {"slerp"}
+    stored = decision.to_dict()
+    busy = with_costs(stored, CostConfig(queries_per_day=1e6))
+    for before, after in zip(stored["rows"], busy["rows"], strict=True):
+        assert (after["bill"]["money"] > before["bill"]["money"]) == (before["name"] in asked_twice)
 
 
 def test_slerp_is_left_out_where_lengths_count():
