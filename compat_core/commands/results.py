@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def add(commands: Subparsers) -> None:
         "table", help="result tables for papers and programs", description="Write the results of runs as a table."
     )
     table.add_argument("run", metavar="RUN", nargs="+", help="ids of the runs")
-    _add_metric(table, "every one; md and latex: mAP and CMC@1")
+    _add_metric(table, "every one; md and latex: mAP and CMC@1; also of a protocol, such as TAR@FAR=0.01")
     table.add_argument("--format", choices=FORMATS, default="csv", help="default: csv")
     table.add_argument("--out", metavar="FILE", help="write to a file instead of stdout")
     add_runs_dir(table)
@@ -152,10 +153,11 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> int:
+    from compat_core.reports.held import protocol_metrics
     from compat_core.reports.tables import results_to_format
 
-    metrics, runs = _metrics(arguments), _with_results(arguments)
-    data = results_to_format([run.results() or {} for run in runs], arguments.format, metrics=metrics)
+    results = [run.results() or {} for run in _with_results(arguments)]
+    data = results_to_format(results, arguments.format, metrics=_metrics(arguments, protocol_metrics(results)))
     if arguments.out:
         _write(arguments.out, data)
     elif arguments.format == "parquet" and sys.stdout.isatty():
@@ -175,13 +177,14 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _metrics(arguments: argparse.Namespace) -> list[str] | None:
-    """The metrics that were asked for, by their registered names; None where none was."""
+def _metrics(arguments: argparse.Namespace, others: Iterable[str] = ()) -> list[str] | None:
+    """The metrics that were asked for, by their registered names or as ``others``; None where none was."""
     if not arguments.metric:
         return None
     from compat_core.metrics import resolve  # late: it loads torch
 
-    return list(dict.fromkeys(resolve(name).name for name in arguments.metric))
+    spelt = {name.lower(): name for name in others}
+    return list(dict.fromkeys(spelt.get(name.strip().lower()) or resolve(name).name for name in arguments.metric))
 
 
 def _with_results(arguments: argparse.Namespace) -> list[Run]:

@@ -34,17 +34,33 @@ def left_out(results: Results | Sequence[Results]) -> str:
     return f"Left out: {'; '.join(parts)}." if parts else ""
 
 
+def measured_in(name: str) -> str:
+    """The metric behind a derived number, ``mAP`` of ``gain(mAP)``; any other name is that of a metric."""
+    return name.partition("(")[2][:-1] if name.endswith(")") else name
+
+
+def protocol_metrics(results: Results | Sequence[Results]) -> dict[str, list[str]]:
+    """What runs hold beside the registered metrics, such as ``TAR@FAR=0.01`` -> the runs without a number of it."""
+    from compat_core.metrics import METRICS
+
+    found = {
+        str(one.get("run", "")): {measured_in(row["metric"]) for row in one.get("rows", ())} for one in as_list(results)
+    }
+    names = sorted({name for names in found.values() for name in names} - set(METRICS.names()))
+    return {name: [run for run, names in found.items() if name not in names] for name in names}
+
+
 def check_held(results: Results | Sequence[Results], metrics: Sequence[str]) -> None:
     """Refuse a metric that not all of ``results`` hold.
 
     Args:
         results: one run's results, or several runs'.
-        metrics: names of registered metrics.
+        metrics: names of registered metrics, or of those of a protocol.
 
     Raises:
         CompatError: for an unknown name, and naming the metric, the runs that lack it, and what all of them hold.
     """
-    known = runs_lacking(results)
+    known = runs_lacking(results) | protocol_metrics(results)
     for metric in metrics:
         if metric not in known:
             raise unknown_name("metric", metric, known)

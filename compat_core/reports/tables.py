@@ -31,7 +31,7 @@ from compat_core.reports.frames import (
     rows_frame,
     summary_table,
 )
-from compat_core.reports.held import check_held
+from compat_core.reports.held import check_held, measured_in
 from compat_core.reports.markup import frame_panel, latex, latex_escape, markdown, markdown_escape, summary_panels
 from compat_core.reports.verdicts import claims_sentences, stored_verdicts, verdict_table, verdicts_from_rows
 
@@ -118,16 +118,11 @@ def results_to_format(
     rows = result_rows(results)
     if metrics:
         check_held(results, metrics)
-        rows = [row for row in rows if _measured_in(row["metric"]) in metrics]
+        rows = [row for row in rows if measured_in(row["metric"]) in metrics]
     return to_format(
         rows, format, metrics=metrics or MAIN_METRICS, verdicts=stored_verdicts(results),
         chains=stored_chains(results), caption=caption,
     )  # fmt: skip
-
-
-def _measured_in(name: str) -> str:
-    """The metric behind a derived number, ``mAP`` of ``gain(mAP)``; any other name is that of a metric."""
-    return name.partition("(")[2][:-1] if name.endswith(")") else name
 
 
 def frame_to_format(

@@ -83,6 +83,27 @@ def test_tables_of_chosen_metrics(finished, capsys, format):
     assert "mAP" in capsys.readouterr().out
 
 
+def test_a_table_of_what_a_protocol_measured(finished, store, capsys):
+    tar = {
+        "method": "fct",
+        "seed": 0,
+        "cell": "old/old",
+        "value": 0.25,
+        "ci_low": 0.2,
+        "ci_high": 0.3,
+        "num_queries": 9,
+    }
+    rows = [*RESULTS["rows"], tar | {"metric": "TAR@FAR=0.01"}, tar | {"metric": "gain(TAR@FAR=0.01)"}]
+    files.write_json(finished.path / "results.json", {**RESULTS, "run": finished.id, "rows": rows})
+    assert main(["table", finished.id, "--format", "json", "--metric", "tar@far=0.01"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["metric"] for row in found] == ["TAR@FAR=0.01", "gain(TAR@FAR=0.01)"]
+    assert main(["table", finished.id, "--metric", "TAR@FAR=0.1"]) == 2 and "TAR@FAR" in one_error_line(capsys)
+    older = lacking(store, "CMC@1")
+    assert main(["table", finished.id, older.id, "--metric", "TAR@FAR=0.01"]) == 2
+    assert f"not measured in {older.id}" in one_error_line(capsys)
+
+
 def test_a_table_for_readers_has_the_verdicts_that_the_run_holds(finished, capsys):
     assert main(["table", finished.id, "--format", "md", "--metric", "mAP"]) == 0
     ends = [line.split(" | ")[-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
