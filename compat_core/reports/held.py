@@ -15,8 +15,7 @@ def runs_lacking(results: Results | Sequence[Results]) -> dict[str, list[str]]:
     """
     from compat_core.metrics import METRICS  # late: exporting rows needs no torch
 
-    measured = {str(one.get("run", "")): {row["metric"] for row in one.get("rows", ())} for one in as_list(results)}
-    return {name: [run for run, names in measured.items() if name not in names] for name in METRICS.names()}
+    return _lacking(results, METRICS.names())
 
 
 def shared_metrics(results: Results | Sequence[Results]) -> list[str]:
@@ -43,11 +42,13 @@ def protocol_metrics(results: Results | Sequence[Results]) -> dict[str, list[str
     """What runs hold beside the registered metrics, such as ``TAR@FAR=0.01`` -> the runs without a number of it."""
     from compat_core.metrics import METRICS
 
-    found = {
-        str(one.get("run", "")): {measured_in(row["metric"]) for row in one.get("rows", ())} for one in as_list(results)
-    }
-    names = sorted({name for names in found.values() for name in names} - set(METRICS.names()))
-    return {name: [run for run, names in found.items() if name not in names] for name in names}
+    held = {measured_in(row["metric"]) for one in as_list(results) for row in one.get("rows", ())}
+    return _lacking(results, sorted(held - set(METRICS.names())))
+
+
+def _lacking(results: Results | Sequence[Results], metrics: Sequence[str]) -> dict[str, list[str]]:
+    measured = {str(one.get("run", "")): {row["metric"] for row in one.get("rows", ())} for one in as_list(results)}
+    return {name: [run for run, names in measured.items() if name not in names] for name in metrics}
 
 
 def check_held(results: Results | Sequence[Results], metrics: Sequence[str]) -> None:
