@@ -64,9 +64,12 @@ def _evaluate(
     evaluation = SeedEvaluation(seed, dataset.test, stages.config, device, old_emb, paragon_emb, stages.files, groups)
     stages.keep(seed, "old", {"old": old_emb})
     stages.keep(seed, "paragon", {"new": paragon_emb})
+    shared: dict[torch.nn.Module, torch.Tensor] = {paragon.embedder: paragon_emb}  # several methods' own, embedded once
     for done, (label, upgrade) in enumerate(upgrades.items()):
-        new_emb = embed(upgrade.new, images, device)
-        side = embed(upgrade.side, images, device) if upgrade.side is not None else None
+        new_emb = shared[upgrade.new] if upgrade.new in shared else embed(upgrade.new, images, device)
+        if upgrade.side is not None and upgrade.side not in shared:
+            shared[upgrade.side] = embed(upgrade.side, images, device)
+        side = None if upgrade.side is None else shared[upgrade.side]
         with torch.no_grad():
             vectors = {
                 "query": upgrade.query(new_emb),

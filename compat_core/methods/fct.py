@@ -18,7 +18,7 @@ from compat_core.methods.upgrade import Upgrade
 from compat_core.models.saved import SavedModule
 from compat_core.models.transformation import FctTransformation
 from compat_core.training.config import TrainConfig
-from compat_core.training.embedding import embed
+from compat_core.training.embedding import at_once
 from compat_core.training.loop import train
 from compat_core.training.seeding import generator, seeded
 
@@ -150,19 +150,19 @@ def stored_views(context: Context, embedders: Mapping[str, nn.Module], views: in
 
 
 def _views_of(context: Context, embedders: Mapping[str, nn.Module], views: int) -> list[torch.Tensor]:
-    images, half = context.train_images.images, context.job.device.autocast
-    nets = list(embedders.values())
-    rounds: list[list[torch.Tensor]] = [[embed(net, images, context.device)] for net in nets]
-    for view in range(1, views + 1 if nets else 1):
-        stream = generator(context.device, context.seed, "views", view)
+    images, half, device = context.train_images.images, context.job.device.autocast, context.device
+    nets = [net.to(device).eval() for net in embedders.values()]
+    rounds: list[list[torch.Tensor]] = [[] for _ in nets]
+    for view in range(views + 1 if nets else 0):
+        stream = generator(device, context.seed, "views", view)
         chunks: list[list[torch.Tensor]] = [[] for _ in nets]
-        for chunk in images.split(512):
-            augmented = train_augment(chunk, context.augment, stream)
+        for chunk in images.split(at_once(images.shape[-1], device)):
+            seen = train_augment(chunk, context.augment if view else "none", stream)
             for index, net in enumerate(nets):
-                with torch.autocast(context.device.type, half, enabled=half is not None):
-                    chunks[index].append(net(augmented).float())
+                with torch.autocast(device.type, half, enabled=half is not None):
+                    chunks[index].append(net(seen).float())
         context.job.reporter.check_cancelled()
-        context.job.reporter.progress(0.5 + 0.1 * view / views)
+        context.job.reporter.progress(0.5 + 0.1 * (view + 1) / (views + 1))
         for index, parts in enumerate(chunks):
             rounds[index].append(torch.cat(parts))
     return [torch.stack(parts) for parts in rounds]

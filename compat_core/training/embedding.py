@@ -126,7 +126,7 @@ class EmbedderTraining:
 
 
 @torch.no_grad()
-def embed(module: nn.Module, images: Pixels, device: torch.device, batch_size: int = 512) -> torch.Tensor:
+def embed(module: nn.Module, images: Pixels, device: torch.device) -> torch.Tensor:
     """Embeddings of un-augmented images, float32, on the device.
 
     Args:
@@ -138,5 +138,13 @@ def embed(module: nn.Module, images: Pixels, device: torch.device, batch_size: i
         ``(N, D)`` float32 on ``device``.
     """
     module = module.to(device).eval()
-    chunks = [module(to_float(chunk.to(device, non_blocking=True))).float() for chunk in images.split(batch_size)]
-    return torch.cat(chunks)
+    chunks = images.split(at_once(images.shape[-1], device))
+    return torch.cat([module(to_float(chunk.to(device, non_blocking=True))).float() for chunk in chunks])
+
+
+def at_once(image_size: int, device: torch.device) -> int:
+    """How many images of ``image_size`` pixels a side are embedded in one pass without gradients.
+
+    512, and more of small ones on a GPU, which they would keep busy for less time than Python takes to ask again.
+    """
+    return max(512, 2048 * 32**2 // image_size**2) if device.type == "cuda" else 512
