@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch import nn
 
 from compat_core.config import check_ranges, param
 from compat_core.data.augment import train_augment
+from compat_core.device import DeviceChoice
 from compat_core.methods.base import METHODS, Context, Method
 from compat_core.methods.side import SIDES, train_side
 from compat_core.methods.upgrade import Upgrade
@@ -20,6 +21,7 @@ from compat_core.models.transformation import FctTransformation
 from compat_core.training.config import TrainConfig
 from compat_core.training.embedding import at_once
 from compat_core.training.loop import train
+from compat_core.training.memory import kept_memory
 from compat_core.training.seeding import generator, seeded
 
 FEWEST_STEPS = 16  # per pass: a few thousand pairs in batches of 1024 would end after a hundred steps
@@ -150,22 +152,29 @@ def stored_views(context: Context, embedders: Mapping[str, nn.Module], views: in
 
 
 def _views_of(context: Context, embedders: Mapping[str, nn.Module], views: int) -> list[torch.Tensor]:
-    images, half, device = context.train_images.images, context.job.device.autocast, context.device
+    images, device = context.train_images.images, context.device
     nets = [net.to(device).eval() for net in embedders.values()]
     rounds: list[list[torch.Tensor]] = [[] for _ in nets]
     for view in range(views + 1 if nets else 0):
         stream = generator(device, context.seed, "views", view)
-        chunks: list[list[torch.Tensor]] = [[] for _ in nets]
-        for chunk in images.split(at_once(images.shape[-1], device)):
-            seen = train_augment(chunk, context.augment if view else "none", stream)
-            for index, net in enumerate(nets):
-                with torch.autocast(device.type, half, enabled=half is not None):
-                    chunks[index].append(net(seen).float())
+        augment = context.augment if view else "none"
+        chunks = (train_augment(chunk, augment, stream) for chunk in images.split(at_once(images.shape[-1], device)))
+        for stored, found in zip(rounds, _embedded(nets, chunks, context.job.device), strict=True):
+            stored.append(found)
         context.job.reporter.check_cancelled()
         context.job.reporter.progress(0.5 + 0.1 * (view + 1) / (views + 1))
-        for index, parts in enumerate(chunks):
-            rounds[index].append(torch.cat(parts))
     return [torch.stack(parts) for parts in rounds]
+
+
+def _embedded(nets: Sequence[nn.Module], chunks: Iterable[torch.Tensor], choice: DeviceChoice) -> list[torch.Tensor]:
+    """Every network's embeddings of all chunks, in the precision of training."""
+    found: list[list[torch.Tensor]] = [[] for _ in nets]
+    with kept_memory(choice.device):
+        for chunk in chunks:
+            for net, parts in zip(nets, found, strict=True):
+                with torch.autocast(choice.device.type, choice.autocast, enabled=choice.autocast is not None):
+                    parts.append(net(chunk).float())
+        return [torch.cat(parts) for parts in found]
 
 
 def fit_map(

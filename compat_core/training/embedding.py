@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from compat_core.data.images import ImageSet
 from compat_core.losses.base import ClassificationLoss
 from compat_core.models.embedder import Embedder
 from compat_core.training.graphs import Recorded, recordable
+from compat_core.training.memory import kept_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +140,17 @@ def embed(module: nn.Module, images: Pixels, device: torch.device) -> torch.Tens
         ``(N, D)`` float32 on ``device``.
     """
     module = module.to(device).eval()
-    chunks = images.split(at_once(images.shape[-1], device))
-    return torch.cat([module(to_float(chunk.to(device, non_blocking=True))).float() for chunk in chunks])
+    size = at_once(images.shape[-1], device)
+    with kept_memory(device) if len(images) > size else nullcontext():
+        chunks = images.split(size)
+        return torch.cat([module(to_float(chunk.to(device, non_blocking=True))).float() for chunk in chunks])
 
 
 def at_once(image_size: int, device: torch.device) -> int:
     """How many images of ``image_size`` pixels a side are embedded in one pass without gradients.
 
-    512, and more of small ones on a GPU, which they would keep busy for less time than Python takes to ask again.
+    Enough to keep the device busy for longer than Python takes to ask for the next, and no more memory than for so
+    many of 32 px where fewer are enough.
     """
-    return max(512, 2048 * 32**2 // image_size**2) if device.type == "cuda" else 512
+    fewest, most = (128, 2048) if device.type == "cuda" else (16, 512)
+    return max(fewest, min(most, most * 32**2 // image_size**2))

@@ -23,6 +23,7 @@ from compat_core.device import DeviceChoice
 from compat_core.errors import CompatError
 from compat_core.training.config import TrainConfig
 from compat_core.training.graphs import RecordedSteps, Step
+from compat_core.training.memory import kept_memory
 from compat_core.training.seeding import derive, seeded
 
 CHECKPOINT_EVERY_S = 5.0
@@ -132,6 +133,13 @@ def train(
     """
     if trainable.num_items < 2:
         raise CompatError(f"training of {job.name}", value=trainable.num_items, rule="needs at least 2 images")
+    with kept_memory(job.device.device):
+        return _train(trainable, config, job, watch)
+
+
+def _train(
+    trainable: Trainable, config: TrainConfig, job: Job, watch: Callable[[], Mapping[str, float]] | None
+) -> nn.Module:
     from compat_core.training.checkpoint import load_checkpoint, save_checkpoint
 
     device, stream_name = job.device.device, job.stream or job.name

@@ -85,7 +85,8 @@ def changes(module, called, inputs, half):
     """The loss of one batch, its gradients, and how it moves the buffers, which are put back."""
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     loss = backward(module, called, inputs, half)
-    found = {name: parameter.grad.clone() for name, parameter in module.named_parameters()}
+    learned = {name: parameter.grad for name, parameter in module.named_parameters() if parameter.requires_grad}
+    found = {name: gradient.clone() for name, gradient in learned.items()}
     for name, buffer in module.named_buffers():
         found[name] = buffer.float() - before[name].float()
         buffer.copy_(before[name])
