@@ -1,5 +1,11 @@
 """The frame around every page: configuration, navigation, sidebar. Start it with ``streamlit run app.py``."""
 
+import os
+
+# As in compat_core/__main__.py, and before any page imports torch: the search of an uploaded picture multiplies with
+# torch and counts with numpy, whose threads would wait for each other's to stop spinning.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import streamlit as st
 
 from compat_core.ui.frame import FRAME_KEY, PAGES, ROOT

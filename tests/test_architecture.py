@@ -31,6 +31,7 @@ ROOMS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 OPTIONAL = ("streamlit", "faiss", "plotly", "umap", "numba")
+IMPORTED_LATE = ("torchvision",)  # takes a second, which every command line would wait for
 LEAN_ROOMS = (
     "data",
     "models",
@@ -116,7 +117,7 @@ def test_core_works_without_the_app_packages():
 import importlib.abc, sys
 class Absent(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name.split('.')[0] in {OPTIONAL!r}:
+        if name.split('.')[0] in {OPTIONAL + IMPORTED_LATE!r}:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
 import importlib, pkgutil

@@ -69,7 +69,7 @@ class PairStatistics:
         if len(x):
             x_mean, y_mean = x.mean(0), y.mean(0)
             x, y = x - x_mean, y - y_mean
-            self._combine(len(x), x_mean, y_mean, _gram(x), x.T @ y, _gram(y))
+            self._combine(len(x), x_mean, y_mean, x.T @ x, x.T @ y, y.T @ y)
         return self
 
     def merge(self, other: PairStatistics) -> PairStatistics:
@@ -214,14 +214,6 @@ def fold_of(rows: np.ndarray, folds: int) -> np.ndarray:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((mixed ^ (mixed >> np.uint64(31))) % np.uint64(folds)).astype(np.int64)
-
-
-def _gram(rows: torch.Tensor) -> torch.Tensor:
-    """``rowsᵀ rows``; numpy recognises the symmetric product and does half the work."""
-    if rows.device.type != "cpu":
-        return rows.T @ rows
-    array = rows.numpy()
-    return torch.from_numpy(array.T @ array)
 
 
 def _float64(values: Any, device: torch.device | str) -> torch.Tensor:

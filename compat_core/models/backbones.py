@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torchvision
 from torch import nn
 
 from compat_core.errors import CompatError
@@ -58,7 +57,15 @@ def _tiny_conv(channels: int, image_size: int, pretrained: bool) -> Built:
     return module, module.width
 
 
-def _fetch(make: Callable[..., nn.Module], weights: str, pretrained: bool) -> Any:
+def _networks() -> Any:
+    """torchvision's models. Importing them takes a second, so only what builds one does."""
+    from torchvision import models
+
+    return models
+
+
+def _fetch(name: str, weights: str, pretrained: bool) -> Any:
+    make = getattr(_networks(), name)
     if not pretrained:
         return make(weights=None)
     try:
@@ -66,15 +73,15 @@ def _fetch(make: Callable[..., nn.Module], weights: str, pretrained: bool) -> An
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a broken file raises RuntimeError
         raise CompatError(
             "pretrained",
-            value=make.__name__,
+            value=name,
             rule=f"torchvision could not fetch the weights ({error})",
             fix="train from scratch, or put the file into torch's hub cache by hand",
         ) from error
 
 
-def _resnet(make: Callable[..., nn.Module]) -> Callable[[int, int, bool], Built]:
+def _resnet(name: str) -> Callable[[int, int, bool], Built]:
     def build(channels: int, image_size: int, pretrained: bool) -> Built:
-        net = _fetch(make, "IMAGENET1K_V1", pretrained)
+        net = _fetch(name, "IMAGENET1K_V1", pretrained)
         if image_size <= SMALL_IMAGE_PX:
             net.conv1 = nn.Conv2d(channels, 64, 3, stride=1, padding=1, bias=False)
             net.maxpool = nn.Identity()
@@ -88,7 +95,7 @@ def _resnet(make: Callable[..., nn.Module]) -> Callable[[int, int, bool], Built]
 
 
 def _mobilenet(channels: int, image_size: int, pretrained: bool) -> Built:
-    net = _fetch(torchvision.models.mobilenet_v3_small, "IMAGENET1K_V1", pretrained)
+    net = _fetch("mobilenet_v3_small", "IMAGENET1K_V1", pretrained)
     stride = 1 if image_size <= SMALL_IMAGE_PX else 2
     if stride == 1 or channels != 3:
         net.features[0][0] = nn.Conv2d(channels, 16, 3, stride=stride, padding=1, bias=False)
@@ -98,7 +105,7 @@ def _mobilenet(channels: int, image_size: int, pretrained: bool) -> Built:
 
 
 def _convnext(channels: int, image_size: int, pretrained: bool) -> Built:
-    net = _fetch(torchvision.models.convnext_tiny, "IMAGENET1K_V1", pretrained)
+    net = _fetch("convnext_tiny", "IMAGENET1K_V1", pretrained)
     if image_size <= SMALL_IMAGE_PX:
         net.features[0][0] = nn.Conv2d(channels, 96, 3, stride=1, padding=1)
     elif channels != 3:
@@ -111,12 +118,12 @@ def _vit(channels: int, image_size: int, pretrained: bool) -> Built:
     if pretrained and image_size != 224:
         raise CompatError("image_size", value=image_size, rule="vit-b-16's pretrained weights need 224 px")
     if pretrained:
-        net = _fetch(torchvision.models.vit_b_16, "IMAGENET1K_V1", True)
+        net = _fetch("vit_b_16", "IMAGENET1K_V1", True)
         patch = 16
     else:
         patch = 4 if image_size <= SMALL_IMAGE_PX else 16
         side = max(patch, image_size // patch * patch)
-        net = torchvision.models.VisionTransformer(side, patch, 12, 12, 768, 3072)
+        net = _networks().VisionTransformer(side, patch, 12, 12, 768, 3072)
     if channels != 3:
         net.conv_proj = nn.Conv2d(channels, 768, patch, stride=patch)
     net.heads = nn.Identity()
@@ -145,9 +152,9 @@ for _entry in (
         8,
         _tiny_conv,
     ),
-    Backbone("resnet18", "ResNet-18", "torchvision's ResNet-18.", 16, _resnet(torchvision.models.resnet18)),
-    Backbone("resnet34", "ResNet-34", "torchvision's ResNet-34.", 16, _resnet(torchvision.models.resnet34)),
-    Backbone("resnet50", "ResNet-50", "torchvision's ResNet-50.", 16, _resnet(torchvision.models.resnet50)),
+    Backbone("resnet18", "ResNet-18", "torchvision's ResNet-18.", 16, _resnet("resnet18")),
+    Backbone("resnet34", "ResNet-34", "torchvision's ResNet-34.", 16, _resnet("resnet34")),
+    Backbone("resnet50", "ResNet-50", "torchvision's ResNet-50.", 16, _resnet("resnet50")),
     Backbone("mobilenet-v3", "MobileNetV3 small", "torchvision's MobileNetV3-Small, made for phones.", 16, _mobilenet),
     Backbone("convnext-tiny", "ConvNeXt-T", "torchvision's ConvNeXt-Tiny.", 16, _convnext),
     Backbone("vit-b-16", "ViT-B/16", "torchvision's ViT-B; 4 px patches up to 64 px images, else 16.", 8, _vit),
