@@ -251,6 +251,8 @@ def settings(folder: Path, arch: str, count: int, seed: int = 0) -> tuple[Settin
     both = [loaded.train, loaded.test]
     place = {str(name): row for row, name in enumerate(np.concatenate([one.ids for one in both]))}
     paths = [str(Path(path).relative_to(folder)) for path, _ in files.samples]
+    if len(paths) <= count:
+        raise SystemExit(f"{folder} holds {len(paths):,} images: --count {count:,} leaves none to be judged on")
     order = torch.tensor([place[path] for path in paths])
     decoded = ImageSet(
         torch.cat([one.images for one in both])[order], torch.tensor(files.targets), np.array(paths),

@@ -134,6 +134,15 @@ def room_for_images(device: torch.device) -> int | None:
     return None if memory is None else int(memory * IMAGES_SHARE)
 
 
+def memory_of(device: torch.device) -> int | None:
+    """Bytes of memory that ``device`` has in all; None where that cannot be told."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory  # makes no context, which would take some of it
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory()
+    return main_memory()
+
+
 def main_memory() -> int | None:
     """Bytes of main memory this machine has; None where the system does not say."""
     if not hasattr(os, "sysconf"):

@@ -14,13 +14,13 @@ import torch
 
 from compat_core.data import load_dataset
 from compat_core.data.files import scan_tree
-from compat_core.device import cpu_threads, for_small_images, main_memory, pick_device
+from compat_core.device import cpu_threads, for_small_images, main_memory, memory_of, pick_device
 from compat_core.errors import CompatError
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.pace import Work
 from compat_core.experiments.store import RunStore
 from compat_core.methods import METHODS
-from compat_core.models import Embedder
+from compat_core.models import Embedder, footprint
 from compat_core.spec import Spec
 
 # Training one method, in units of training the paragon: a frozen old network runs along; FCT trains a
@@ -28,6 +28,7 @@ from compat_core.spec import Spec
 FAMILY_COST = {"backward-compatible training": 1.25, "forward transformation": 3.0}
 SPREAD = (0.7, 1.6)  # between a quiet and a busy machine
 LOADING_S = 5.0
+HELD = 1.5  # times the activations, which training holds: 1.3 to 1.9 measured, in bfloat16 half
 # Seconds of evaluating one method per (query x bootstrap resample), of the cells, of each protocol, and of the
 # orderings of the backfill curves; almost all of an evaluation is the bootstrap.
 CELLS_S, PROTOCOL_S, BACKFILL_S = 0.4e-6, 0.08e-6, 0.7e-6
@@ -47,12 +48,18 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A range of seconds, a number of bytes, and where the figures come from."""
+    """A range of seconds, bytes of memory needed and there (None: unknown), and where the figures come from."""
 
     low_s: float
     high_s: float
     memory_bytes: int
+    memory_there: int | None
     basis: str
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is as much memory as is needed, as far as is known."""
+        return self.memory_there is None or self.memory_bytes <= self.memory_there
 
 
 def dataset_size(config: ExperimentConfig) -> Size | None:
@@ -224,7 +231,18 @@ def estimate(config: ExperimentConfig, size: Size, images_per_s: float, basis: s
     seconds = sum(work.training / images_per_s + work.seconds for work in stages)
     pixels = size.channels * size.image_px**2
     images = size.train + size.test
-    memory = 600_000_000 + images * 4 * 7 * (config.old.dim + config.new.dim)
+    memory = 700_000_000 + images * 4 * 7 * (config.old.dim + config.new.dim)
     memory += min(2 * images * pixels, (main_memory() or sys.maxsize) // 2)  # beyond that they stay on disk
-    memory += config.new.train.batch_size * pixels * 4 * 200
-    return Estimate(SPREAD[0] * seconds, SPREAD[1] * seconds, int(memory), basis)
+    memory += _training_bytes(config, size)
+    has = memory_of(pick_device(config.device).device)
+    return Estimate(SPREAD[0] * seconds, SPREAD[1] * seconds, int(memory), has, basis)
+
+
+def _training_bytes(config: ExperimentConfig, size: Size) -> int:
+    """Of the largest training: a network with gradients and two moments, a batch of activations, frozen networks."""
+    steps, frozen = [], 0
+    for version in (config.old, config.new):
+        net = footprint(version.arch, version.dim, size.channels, size.image_px)
+        steps.append(16 * net.parameters + int(4 * HELD * net.activations * version.train.batch_size))
+        frozen = max(frozen, 4 * net.parameters)
+    return max(steps) + (2 + len(config.methods)) * frozen

@@ -255,6 +255,12 @@ def forecast(config: ExperimentConfig) -> bool:
         f"{rate:,.0f} images/s.",
         icon=":material/schedule:",
     )
+    if not guess.fits:
+        st.warning(
+            f"That is more memory than the {(guess.memory_there or 0) / 1e9:.1f} GB there are: make the batch or the "
+            "images smaller, or choose a smaller backbone.",
+            icon=":material/memory:",
+        )
     return True
 
 

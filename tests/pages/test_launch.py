@@ -1,10 +1,12 @@
 """Launch: bad files and bad words end in a box, what was typed stays, and the estimate comes from another process."""
 
 import copy
+import dataclasses
 import json
 
 import pytest
 
+from compat_core import device
 from compat_core.errors import CompatError
 from compat_core.experiments import estimate
 from compat_core.experiments.presets import PRESETS, configure
@@ -157,6 +159,27 @@ def test_more_methods_seeds_and_epochs_take_longer():
     assert estimate.estimate(config.replace(seeds=(0, 1)), SMALL, 1000.0, "").low_s > base.low_s
     assert estimate.estimate(config.replace(methods=config.methods[:2]), SMALL, 1000.0, "").low_s < base.low_s
     assert base.low_s < base.high_s
+
+
+def test_memory_follows_the_network_and_its_batch():
+    config, size = configure("demo", seeds=(0,)), estimate.Size(100, 50, 3, 32)
+    needed = {}
+    for arch in ("tiny-conv", "resnet50"):
+        for batch in (64, 256):
+            new = dataclasses.replace(
+                config.new, arch=arch, train=dataclasses.replace(config.new.train, batch_size=batch)
+            )
+            needed[arch, batch] = estimate.estimate(config.replace(new=new), size, 1000.0, "").memory_bytes
+    assert needed["resnet50", 256] - needed["resnet50", 64] > 5e9
+    assert needed["tiny-conv", 256] - needed["tiny-conv", 64] < 1e9
+
+
+def test_more_memory_than_there_is_gets_a_warning(empty, visit, monkeypatch):
+    app = visit("launch", preset="demo")
+    assert not app.warning
+    monkeypatch.setattr(device, "main_memory", lambda: 100_000_000)
+    app.run()
+    assert [True for shown in app.warning if "more memory than the 0.1 GB" in shown.value] == [True]
 
 
 def test_a_number_out_of_range_is_an_error_beside_start_and_stays(empty, visit):
