@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 DEVICE_KEYS = ("cpu", "gpu")
 LOCK_WAIT_S = 5.0
+LEAVING_S = 2.0
 TERMINATE_AFTER_S = 20.0  # a run that has not obeyed its cancel file by then gets SIGTERM
 KILL_AFTER_S = 60.0  # and one stuck in a system call gets SIGKILL
 RESUMABLE = ("lost", "failed", "cancelled")
@@ -93,8 +94,12 @@ def check_resumable(run: Run) -> None:
         fresh = shlex.join(["python", "-m", "compat_core", "run", str(run.path / CONFIG_FILE)])
         fix = f"a fresh run: {fresh}" if state == "done" else "wait for it, or cancel it first"
         raise CompatError("run", value=run.id, rule=f"it is {state}; only {', '.join(RESUMABLE)} runs resume", fix=fix)
-    if run.lock.is_held():  # lost by its heartbeat (a suspended process), but not dead
-        raise CompatError("run", value=run.id, rule="its process still exists", fix="end that process first")
+    # A worker says how it ended a moment before it lets go. One that is lost (a suspended process) is not waited for.
+    until = time.monotonic() + (0.0 if state == "lost" else LEAVING_S)
+    while run.lock.is_held():
+        if time.monotonic() >= until:
+            raise CompatError("run", value=run.id, rule="its process still exists", fix="end that process first")
+        time.sleep(0.02)
 
 
 def cancel(run: Run) -> str:

@@ -233,10 +233,12 @@ def ago(seconds_since_epoch: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A length of time: ``1 h 05 min``, ``2 min 10 s``, ``8 s``."""
+    """A length of time: ``12 d 15 h``, ``1 h 05 min``, ``2 min 10 s``, ``8 s``."""
     if seconds is None:
         return "–"
     whole = round(seconds)
+    if whole >= 2 * 86_400:
+        return f"{whole // 86_400} d {whole % 86_400 // 3_600:02d} h"
     if whole >= 3_600:
         return f"{whole // 3_600} h {whole % 3_600 // 60:02d} min"
     return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"

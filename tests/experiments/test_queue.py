@@ -291,6 +291,18 @@ def test_a_run_that_cannot_be_started_for_a_full_disk_goes_on_waiting(store, con
     assert starts == [run.id] * 2 and run.status.state == "done"
 
 
+def test_a_run_is_resumed_as_soon_as_its_worker_has_let_go(store, config):
+    run = store.create(config)
+    run.write_status(RunStatus(state="cancelled"))
+    lock = run.lock
+    assert lock.acquire()
+    leaving = threading.Timer(0.2, lock.release)
+    leaving.start()
+    queue.resume(store, run)
+    leaving.join()
+    assert run.stored_status().state == "queued"
+
+
 def test_a_lost_run_whose_process_exists_is_not_resumed(store, config):
     run = store.create(config)
     run.write_status(RunStatus(state="running", **{**this_process(), "heartbeat": 0.0}))

@@ -11,7 +11,7 @@ from compat_core.experiments.presets import configure
 from compat_core.experiments.queue import enqueue
 from compat_core.experiments.status import RunError
 from compat_core.ui.live import STATE_MARKS
-from compat_core.ui.pickers import run_name
+from compat_core.ui.pickers import duration, run_name
 from compat_core.ui.run_card import old_model_saw
 
 
@@ -34,6 +34,11 @@ def table_key(app):
 def select(app, *rows):
     app.session_state[table_key(app)] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
     return app.run()
+
+
+def test_a_length_of_time_is_told_in_its_two_largest_units():
+    seconds = (None, 8.4, 130, 3_900, 169_000, 1_100_000)
+    assert [duration(one) for one in seconds] == ["–", "8 s", "2 min 10 s", "1 h 05 min", "46 h 56 min", "12 d 17 h"]
 
 
 def test_a_selected_row_is_in_the_address_and_can_be_given_up(copied, visit):
