@@ -229,13 +229,17 @@ def estimate(config: ExperimentConfig, size: Size, images_per_s: float, basis: s
     """Time and memory of ``config`` on a data set of ``size`` at a training speed."""
     stages = works(config, size.train, size.test)
     seconds = sum(work.training / images_per_s + work.seconds for work in stages)
-    pixels = size.channels * size.image_px**2
+    there = memory_of(pick_device(config.device).device)
+    return Estimate(SPREAD[0] * seconds, SPREAD[1] * seconds, memory_needed(config, size), there, basis)
+
+
+def memory_needed(config: ExperimentConfig, size: Size) -> int:
+    """Bytes that ``config`` takes on a data set of ``size``: programs, images, vectors, and its largest training."""
     images = size.train + size.test
     memory = 700_000_000 + images * 4 * 7 * (config.old.dim + config.new.dim)
+    pixels = size.channels * size.image_px**2
     memory += min(2 * images * pixels, (main_memory() or sys.maxsize) // 2)  # beyond that they stay on disk
-    memory += _training_bytes(config, size)
-    has = memory_of(pick_device(config.device).device)
-    return Estimate(SPREAD[0] * seconds, SPREAD[1] * seconds, int(memory), has, basis)
+    return memory + _training_bytes(config, size)
 
 
 def _training_bytes(config: ExperimentConfig, size: Size) -> int:

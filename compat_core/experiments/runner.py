@@ -13,11 +13,11 @@ import torch
 from compat_core.data import Dataset, load_dataset, old_subset
 from compat_core.data.distant import DistantPixels, placed
 from compat_core.data.images import ImageSet
-from compat_core.device import DeviceChoice, cpu_threads, for_small_images
+from compat_core.device import DeviceChoice, cpu_threads, for_small_images, memory_of
 from compat_core.errors import CompatError
 from compat_core.experiments.chain import chain_seed
 from compat_core.experiments.config import ExperimentConfig
-from compat_core.experiments.estimate import works
+from compat_core.experiments.estimate import Size, memory_needed, works
 from compat_core.experiments.evaluation import SeedResults
 from compat_core.experiments.files import write_json
 from compat_core.experiments.results import RESULTS_FILE
@@ -107,6 +107,7 @@ def execute(run: Run, tracker: Tracker | None = None) -> dict[str, Any]:
     dataset, train_images = _images(stages)
     tracker.expect(works(config, len(dataset.train), len(dataset.test)))
     check_classifiers(config, train_images.labels.cpu())
+    _tell_of_memory(stages, Size(len(dataset.train), len(dataset.test), train_images.channels, train_images.size))
     stages.choice = for_small_images(stages.choice, train_images.size, config.precision)
     one_seed = chain_seed if config.scenario.chain else two_version_seed
     with cpu_threads(stages.choice.device, train_images.size) as threads:
@@ -125,6 +126,15 @@ def execute(run: Run, tracker: Tracker | None = None) -> dict[str, Any]:
     }
     write_json(run.path / RESULTS_FILE, results)
     return results
+
+
+def _tell_of_memory(stages: Stages, size: Size) -> None:
+    needed, there = memory_needed(stages.config, size), memory_of(stages.choice.device)
+    if there is not None and needed > there:
+        stages.tracker.log(
+            f"note: about {needed / 1e9:.1f} GB of memory are needed, and there are {there / 1e9:.1f}: "
+            "if it ends for that, take a smaller batch or backbone"
+        )
 
 
 def repeatable(choice: DeviceChoice) -> None:
