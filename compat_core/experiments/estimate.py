@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,14 @@ import torch
 
 from compat_core.data import load_dataset
 from compat_core.data.files import scan_tree
-from compat_core.device import cpu_threads, for_small_images, main_memory, memory_of, pick_device
+from compat_core.device import (
+    IMAGES_SHARE,
+    DeviceChoice,
+    cpu_threads,
+    for_small_images,
+    memory_of,
+    pick_device,
+)
 from compat_core.errors import CompatError
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.pace import Work
@@ -229,24 +237,47 @@ def estimate(config: ExperimentConfig, size: Size, images_per_s: float, basis: s
     """Time and memory of ``config`` on a data set of ``size`` at a training speed."""
     stages = works(config, size.train, size.test)
     seconds = sum(work.training / images_per_s + work.seconds for work in stages)
-    there = memory_of(pick_device(config.device).device)
-    return Estimate(SPREAD[0] * seconds, SPREAD[1] * seconds, memory_needed(config, size), there, basis)
+    choice = pick_device(config.device, config.precision)
+    needed, there = memory_needed(config, size, choice), memory_of(choice.device)
+    return Estimate(SPREAD[0] * seconds, SPREAD[1] * seconds, needed, there, basis)
 
 
-def memory_needed(config: ExperimentConfig, size: Size) -> int:
-    """Bytes that ``config`` takes on a data set of ``size``: programs, images, vectors, and its largest training."""
-    images = size.train + size.test
+def memory_needed(config: ExperimentConfig, size: Size, choice: DeviceChoice) -> int:
+    """Bytes of a device's memory that ``config`` takes: programs, images, vectors, and its largest training.
+
+    Args:
+        config: the experiment.
+        size: of its data set.
+        choice: where it computes. Images that take more than a share of it stay on disk, or in main memory.
+    """
+    images, there = size.train + size.test, memory_of(choice.device)
     memory = 700_000_000 + images * 4 * 7 * (config.old.dim + config.new.dim)
-    pixels = size.channels * size.image_px**2
-    memory += min(2 * images * pixels, (main_memory() or sys.maxsize) // 2)  # beyond that they stay on disk
-    return memory + _training_bytes(config, size)
+    pixels = images * size.channels * size.image_px**2
+    if there is None or pixels <= IMAGES_SHARE * there:
+        memory += 2 * pixels
+    half = for_small_images(choice, size.image_px, config.precision).autocast is not None
+    return memory + _training_bytes(config, size, half)
 
 
-def _training_bytes(config: ExperimentConfig, size: Size) -> int:
+def _training_bytes(config: ExperimentConfig, size: Size, half: bool) -> int:
     """Of the largest training: a network with gradients and two moments, a batch of activations, frozen networks."""
+    first = (config.scenario.chain or (config.scenario.old_classes * config.scenario.old_images,))[0]
     steps, frozen = [], 0
-    for version in (config.old, config.new):
-        net = footprint(version.arch, version.dim, size.channels, size.image_px)
-        steps.append(16 * net.parameters + int(4 * HELD * net.activations * version.train.batch_size))
+    for arch, dim, batch, passes in _trained(config, size.train, max(2, round(first * size.train))):
+        net = footprint(arch, dim, size.channels, size.image_px)
+        held = HELD * 4 * net.activations * batch * passes
+        steps.append(16 * net.parameters + int(held / 2 if half else held))
         frozen = max(frozen, 4 * net.parameters)
     return max(steps) + (2 + len(config.methods)) * frozen
+
+
+def _trained(config: ExperimentConfig, train: int, old_train: int) -> Iterator[tuple[str, int, int, int]]:
+    """Backbone, dimension, batch and passes per image and step of everything that is trained on images."""
+    old = min(config.old.train.batch_size, old_train)
+    yield config.old.arch, config.old.dim, old, 1
+    yield config.new.arch, config.new.dim, min(config.new.train.batch_size, train), 1
+    for spec in config.methods:
+        fitted = METHODS.get(spec.name).configure(spec)
+        side = getattr(fitted, "side", "none")
+        if side != "none":
+            yield fitted.side_arch or config.old.arch, fitted.side_dim, old, 2 if side == "simclr" else 1

@@ -129,7 +129,7 @@ def execute(run: Run, tracker: Tracker | None = None) -> dict[str, Any]:
 
 
 def _tell_of_memory(stages: Stages, size: Size) -> None:
-    needed, there = memory_needed(stages.config, size), memory_of(stages.choice.device)
+    needed, there = memory_needed(stages.config, size, stages.choice), memory_of(stages.choice.device)
     if there is not None and needed > there:
         stages.tracker.log(
             f"note: about {needed / 1e9:.1f} GB of memory are needed, and there are {there / 1e9:.1f}: "

@@ -21,7 +21,10 @@ class Footprint:
 
 @functools.cache
 def footprint(arch: str, dim: int, channels: int, image_size: int) -> Footprint:
-    """What an embedder keeps until the backward pass: the outputs of its layers. Nothing is computed or allocated.
+    """What an embedder keeps until the backward pass, nearly: the outputs of its layers. Nothing is computed.
+
+    Layers that keep nothing are counted, what attention keeps inside is not: what torch saves was measured as 0.86
+    (ConvNeXt-T) to 1.37 times (MobileNetV3) as much.
 
     Args:
         arch, dim, channels, image_size: as for :class:`~compat_core.models.Embedder`.

@@ -5,8 +5,9 @@ import dataclasses
 import json
 
 import pytest
+import torch
 
-from compat_core import device
+from compat_core.device import DeviceChoice
 from compat_core.errors import CompatError
 from compat_core.experiments import estimate
 from compat_core.experiments.presets import PRESETS, configure
@@ -161,23 +162,44 @@ def test_more_methods_seeds_and_epochs_take_longer():
     assert base.low_s < base.high_s
 
 
+def memory(train=100_000, old=None, precision="float32", **new):
+    """GB for a demo of 32 px images with other networks, on a CPU."""
+    config = configure("demo", seeds=(0,)).replace(device="cpu", precision=precision)
+    batch = new.pop("batch_size", 256)
+    schedule = dataclasses.replace(config.new.train, batch_size=batch)
+    config = config.replace(
+        old=dataclasses.replace(config.old, train=schedule, **(old or {})),
+        new=dataclasses.replace(config.new, train=schedule, **new),
+    )
+    return estimate.estimate(config, estimate.Size(train, 50, 3, 32), 1000.0, "").memory_bytes / 1e9
+
+
 def test_memory_follows_the_network_and_its_batch():
-    config, size = configure("demo", seeds=(0,)), estimate.Size(100, 50, 3, 32)
-    needed = {}
-    for arch in ("tiny-conv", "resnet50"):
-        for batch in (64, 256):
-            new = dataclasses.replace(
-                config.new, arch=arch, train=dataclasses.replace(config.new.train, batch_size=batch)
-            )
-            needed[arch, batch] = estimate.estimate(config.replace(new=new), size, 1000.0, "").memory_bytes
-    assert needed["resnet50", 256] - needed["resnet50", 64] > 5e9
-    assert needed["tiny-conv", 256] - needed["tiny-conv", 64] < 1e9
+    assert memory(arch="resnet50") - memory(arch="resnet50", batch_size=64) > 5
+    assert memory() - memory(batch_size=64) < 1
+    assert memory(arch="resnet50", precision="bfloat16") < 0.7 * memory(arch="resnet50")
+    # no batch is larger than the images there are
+    assert memory(train=200, arch="resnet50", batch_size=4096) == memory(train=200, arch="resnet50", batch_size=200)
+
+
+def test_simclr_s_two_views_need_more_than_training_the_old_model():
+    deep = {"arch": "resnet50"}
+    assert memory(old=deep, **deep) > 1.6 * memory(**deep)
+
+
+def test_images_too_many_for_a_gpu_are_not_counted_against_it(monkeypatch):
+    monkeypatch.setattr(estimate, "memory_of", lambda place: 24_000_000_000)
+    config, choice = configure("demo"), DeviceChoice(torch.device("cuda:0"), "a test")
+    sizes = [estimate.Size(count, 0, 3, 32) for count in (1_000_000, 4_000_000)]
+    few, many = (estimate.memory_needed(config, size, choice) for size in sizes)
+    vectors = 3_000_000 * 4 * 7 * (config.old.dim + config.new.dim)
+    assert many - few == vectors - 2 * 1_000_000 * 3 * 32**2
 
 
 def test_more_memory_than_there_is_gets_a_warning(empty, visit, monkeypatch):
     app = visit("launch", preset="demo")
     assert not app.warning
-    monkeypatch.setattr(device, "main_memory", lambda: 100_000_000)
+    monkeypatch.setattr(estimate, "memory_of", lambda place: 100_000_000)
     app.run()
     assert [True for shown in app.warning if "more memory than the 0.1 GB" in shown.value] == [True]
 
