@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -227,6 +228,7 @@ def stand_in() -> Iterator[None]:
         "torch.cuda.device_count": lambda: 1,
         "torch.cuda.get_device_name": lambda device=None: "a GPU that is not there",
         "torch.cuda.is_bf16_supported": lambda: False,
+        "torch.cuda.get_device_properties": lambda device=None: SimpleNamespace(total_memory=2**36),
         "torch.cuda.mem_get_info": lambda device=None: (2**36, 2**36),
         "torch.random.fork_rng": lambda devices=(): fork([]),
         "torch.Generator": GpuGenerator,
