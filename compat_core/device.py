@@ -126,11 +126,7 @@ IMAGES_SHARE = 0.35  # of free memory: the old model's images may be a copy of a
 
 def room_for_images(device: torch.device) -> int | None:
     """Bytes of images that may be put on ``device`` at once; None where that cannot be told."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0] * IMAGES_SHARE)
-    if device.type == "mps":
-        return int(torch.mps.recommended_max_memory() * IMAGES_SHARE)
-    memory = main_memory()
+    memory = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory_of(device)
     return None if memory is None else int(memory * IMAGES_SHARE)
 
 

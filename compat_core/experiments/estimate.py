@@ -55,19 +55,30 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of a device's memory: ``needed``, and how many are ``there`` in all (None: unknown)."""
+
+    needed: int
+    there: int | None
+
+    def __str__(self) -> str:
+        return f"{self.needed / 1e9:.1f} GB"
+
+    @property
+    def lack(self) -> str:
+        """How little there is, in words; empty where it is enough, as far as is known."""
+        short = self.there is not None and self.needed > self.there
+        return f"{(self.there or 0) / 1e9:.1f} GB" if short else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
-    """A range of seconds, bytes of memory needed and there (None: unknown), and where the figures come from."""
+    """A range of seconds, memory, and where the figures come from."""
 
     low_s: float
     high_s: float
-    memory_bytes: int
-    memory_there: int | None
+    memory: Memory
     basis: str
-
-    @property
-    def fits(self) -> bool:
-        """Whether there is as much memory as is needed, as far as is known."""
-        return self.memory_there is None or self.memory_bytes <= self.memory_there
 
 
 def dataset_size(config: ExperimentConfig) -> Size | None:
@@ -211,12 +222,17 @@ def works(config: ExperimentConfig, train: int, test: int) -> list[Work]:
     Returns:
         training in passes of images through the network; evaluation in seconds.
     """
-    first, *later = config.scenario.chain or (config.scenario.old_classes * config.scenario.old_images, 1.0)
+    first, *later = _shares(config)
     old = Work(training=train * first * config.old.train.epochs)
     new = [train * share * config.new.train.epochs for share in later]
     methods = [Work(training=_family_cost(spec) * passes) for spec in config.methods for passes in new]
     judged = Work(seconds=evaluation_seconds(config, test))
     return [Work(seconds=LOADING_S)] + len(config.seeds) * [old, *map(Work, new), *methods, judged]
+
+
+def _shares(config: ExperimentConfig) -> tuple[float, ...]:
+    """The part of the training images that each version sees, the oldest first."""
+    return config.scenario.chain or (config.scenario.old_classes * config.scenario.old_images, 1.0)
 
 
 def evaluation_seconds(config: ExperimentConfig, test: int) -> float:
@@ -237,13 +253,12 @@ def estimate(config: ExperimentConfig, size: Size, images_per_s: float, basis: s
     """Time and memory of ``config`` on a data set of ``size`` at a training speed."""
     stages = works(config, size.train, size.test)
     seconds = sum(work.training / images_per_s + work.seconds for work in stages)
-    choice = pick_device(config.device, config.precision)
-    needed, there = memory_needed(config, size, choice), memory_of(choice.device)
-    return Estimate(SPREAD[0] * seconds, SPREAD[1] * seconds, needed, there, basis)
+    memory = memory_of_run(config, size, pick_device(config.device, config.precision))
+    return Estimate(SPREAD[0] * seconds, SPREAD[1] * seconds, memory, basis)
 
 
-def memory_needed(config: ExperimentConfig, size: Size, choice: DeviceChoice) -> int:
-    """Bytes of a device's memory that ``config`` takes: programs, images, vectors, and its largest training.
+def memory_of_run(config: ExperimentConfig, size: Size, choice: DeviceChoice) -> Memory:
+    """What ``config`` takes of a device's memory: programs, images, vectors, and its largest training.
 
     Args:
         config: the experiment.
@@ -251,19 +266,18 @@ def memory_needed(config: ExperimentConfig, size: Size, choice: DeviceChoice) ->
         choice: where it computes. Images that take more than a share of it stay on disk, or in main memory.
     """
     images, there = size.train + size.test, memory_of(choice.device)
-    memory = 700_000_000 + images * 4 * 7 * (config.old.dim + config.new.dim)
+    needed = 700_000_000 + images * 4 * 7 * (config.old.dim + config.new.dim)
     pixels = images * size.channels * size.image_px**2
     if there is None or pixels <= IMAGES_SHARE * there:
-        memory += 2 * pixels
+        needed += 2 * pixels
     half = for_small_images(choice, size.image_px, config.precision).autocast is not None
-    return memory + _training_bytes(config, size, half)
+    return Memory(needed + _training_bytes(config, size, half), there)
 
 
 def _training_bytes(config: ExperimentConfig, size: Size, half: bool) -> int:
     """Of the largest training: a network with gradients and two moments, a batch of activations, frozen networks."""
-    first = (config.scenario.chain or (config.scenario.old_classes * config.scenario.old_images,))[0]
     steps, frozen = [], 0
-    for arch, dim, batch, passes in _trained(config, size.train, max(2, round(first * size.train))):
+    for arch, dim, batch, passes in _trained(config, size.train):
         net = footprint(arch, dim, size.channels, size.image_px)
         held = HELD * 4 * net.activations * batch * passes
         steps.append(16 * net.parameters + int(held / 2 if half else held))
@@ -271,9 +285,9 @@ def _training_bytes(config: ExperimentConfig, size: Size, half: bool) -> int:
     return max(steps) + (2 + len(config.methods)) * frozen
 
 
-def _trained(config: ExperimentConfig, train: int, old_train: int) -> Iterator[tuple[str, int, int, int]]:
+def _trained(config: ExperimentConfig, train: int) -> Iterator[tuple[str, int, int, int]]:
     """Backbone, dimension, batch and passes per image and step of everything that is trained on images."""
-    old = min(config.old.train.batch_size, old_train)
+    old = min(config.old.train.batch_size, max(2, round(_shares(config)[0] * train)))
     yield config.old.arch, config.old.dim, old, 1
     yield config.new.arch, config.new.dim, min(config.new.train.batch_size, train), 1
     for spec in config.methods:

@@ -91,19 +91,18 @@ def check_resumable(run: Run) -> None:
     """
     # A worker says how it ended a moment before it lets go. One that is lost (a suspended process) is not waited for.
     until = time.monotonic() + LEAVING_S
-    held = True
-    while held:
+    while True:
         state = run.status.state
         if state not in RESUMABLE and not run.has_damaged_results():
             fresh = shlex.join(["python", "-m", "compat_core", "run", str(run.path / CONFIG_FILE)])
             fix = f"a fresh run: {fresh}" if state == "done" else "wait for it, or cancel it first"
             rule = f"it is {state}; only {', '.join(RESUMABLE)} runs resume"
             raise CompatError("run", value=run.id, rule=rule, fix=fix)
-        held = run.lock.is_held()
-        if held and (state == "lost" or time.monotonic() >= until):
+        if not run.lock.is_held():
+            return
+        if state == "lost" or time.monotonic() >= until:
             raise CompatError("run", value=run.id, rule="its process still exists", fix="end that process first")
-        if held:
-            time.sleep(0.02)
+        time.sleep(0.02)
 
 
 def cancel(run: Run) -> str:

@@ -13,11 +13,11 @@ import torch
 from compat_core.data import Dataset, load_dataset, old_subset
 from compat_core.data.distant import DistantPixels, placed
 from compat_core.data.images import ImageSet
-from compat_core.device import DeviceChoice, cpu_threads, for_small_images, memory_of
+from compat_core.device import DeviceChoice, cpu_threads, for_small_images
 from compat_core.errors import CompatError
 from compat_core.experiments.chain import chain_seed
 from compat_core.experiments.config import ExperimentConfig
-from compat_core.experiments.estimate import Size, memory_needed, works
+from compat_core.experiments.estimate import Size, memory_of_run, works
 from compat_core.experiments.evaluation import SeedResults
 from compat_core.experiments.files import write_json
 from compat_core.experiments.results import RESULTS_FILE
@@ -129,11 +129,11 @@ def execute(run: Run, tracker: Tracker | None = None) -> dict[str, Any]:
 
 
 def _tell_of_memory(stages: Stages, size: Size) -> None:
-    needed, there = memory_needed(stages.config, size, stages.choice), memory_of(stages.choice.device)
-    if there is not None and needed > there:
+    memory = memory_of_run(stages.config, size, stages.choice)
+    if memory.lack:
         stages.tracker.log(
-            f"note: about {needed / 1e9:.1f} GB of memory are needed, and there are {there / 1e9:.1f}: "
-            "if it ends for that, take a smaller batch or backbone"
+            f"note: about {memory} of memory are needed, and there are {memory.lack}: if it ends for that, take a "
+            "smaller batch or backbone"
         )
 
 

@@ -250,14 +250,14 @@ def forecast(config: ExperimentConfig) -> bool:
         error_box(error)
         return False
     st.info(
-        f"About **{duration(guess.low_s)} to {duration(guess.high_s)}** and **{guess.memory_bytes / 1e9:.1f} GB** of "
+        f"About **{duration(guess.low_s)} to {duration(guess.high_s)}** and **{guess.memory}** of "
         f"memory for {size.train:,} training and {size.test:,} evaluation images. Rough: from {guess.basis}, "
         f"{rate:,.0f} images/s.",
         icon=":material/schedule:",
     )
-    if not guess.fits:
+    if guess.memory.lack:
         st.warning(
-            f"That is more memory than the {(guess.memory_there or 0) / 1e9:.1f} GB there are: make the batch or the "
+            f"That is more memory than the {guess.memory.lack} there are: make the batch or the "
             "images smaller, or choose a smaller backbone.",
             icon=":material/memory:",
         )

@@ -18,7 +18,7 @@ from PIL import Image
 from compat_core.cli import main
 from compat_core.data import distant
 from compat_core.errors import CompatError
-from compat_core.experiments import runner
+from compat_core.experiments import estimate
 from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.config import ExperimentConfig
 from compat_core.experiments.presets import PRESETS, command_line, configure
@@ -286,7 +286,7 @@ def test_empty_old_split_is_one_clear_line(tmp_path):
 
 def test_too_little_memory_is_said_before_the_first_model_is_trained(finished, tmp_path, monkeypatch):
     assert "of memory are needed" not in finished.log_tail(100)
-    monkeypatch.setattr(runner, "memory_of", lambda device: 100_000_000)
+    monkeypatch.setattr(estimate, "memory_of", lambda device: 100_000_000)
     said = run_experiment(quick(), RunStore(tmp_path)).log_tail(100)
     assert said.index("GB of memory are needed, and there are 0.1") < said.index("seed 0: old")
 
