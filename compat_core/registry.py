@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -36,7 +37,8 @@ class Registry(Generic[Entry]):
         """Register ``entry`` under ``entry.name`` and return it.
 
         Raises:
-            ValueError: for a name already taken, a title or summary that is no text, and a config that forms and
+            ValueError: for a name already taken or with a space, comma, colon or equals sign in it, which command lines
+                and configurations put between names, a title or summary that is no text, and a config that forms and
                 command lines could not be made from.
         """
         if entry.name in self._entries:
@@ -44,6 +46,8 @@ class Registry(Generic[Entry]):
         for word in ("name", "title", "summary"):
             if not isinstance(getattr(entry, word, "-"), str):
                 raise ValueError(f"{self.kind} {entry.name!r}: its {word} must be a text")
+        if not re.fullmatch(r"[^\s,:=]+", entry.name):
+            raise ValueError(f"{self.kind} {entry.name!r}: its name must have no space, comma, colon or equals sign")
         config = getattr(entry, "config", None)
         if isinstance(config, type):
             if not dataclasses.is_dataclass(config):

@@ -33,6 +33,8 @@ class Entry:
     [
         ({"title": None}, "thing 'mine': its title must be a text"),
         ({"summary": 3}, "its summary must be a text"),
+        ({"name": "my loss"}, "thing 'my loss': its name must have no space, comma, colon or equals sign"),
+        ({"name": "mine:x=1"}, "its name must have no"),
         ({"config": dict}, "must be a dataclass, not dict"),
         ({"config": Plain}, "make width of its config with param"),
     ],

@@ -25,11 +25,27 @@ __all__ = [
     "DatasetEntry",
     "ImageSet",
     "ScenarioConfig",
+    "dataset_entry",
     "downloaded",
     "epoch_batches",
     "load_dataset",
     "old_subset",
 ]
+
+
+def dataset_entry(written: str) -> DatasetEntry:
+    """The entry that ``written``, a name or ``name:what it takes``, stands for; nothing is looked for on disk.
+
+    Raises:
+        CompatError: for an unknown name, the bare path of a folder, or something behind a name that takes nothing.
+    """
+    name, colon, rest = written.partition(":")
+    if name not in DATASETS and Path(written).expanduser().is_dir():
+        raise CompatError("data set", value=written, rule="is a folder, not a name", fix=f"write folder:{written}")
+    entry = DATASETS.get(name)
+    if colon and not entry.takes:
+        raise CompatError("data set", value=written, rule=f"{name} takes no {rest!r}", fix=f"write {name}")
+    return entry
 
 
 def load_dataset(config: DataConfig, seed: int = 0, progress: Progress | None = None) -> Dataset:
@@ -46,14 +62,7 @@ def load_dataset(config: DataConfig, seed: int = 0, progress: Progress | None = 
         CompatError: for an unknown name, missing or unreadable images, or a split that cannot be made.
     """
     del seed
-    name, colon, rest = config.dataset.partition(":")
-    if name not in DATASETS and Path(config.dataset).expanduser().is_dir():
-        fix = f"write folder:{config.dataset}"
-        raise CompatError("data set", value=config.dataset, rule="is a folder, not a name", fix=fix)
-    entry = DATASETS.get(name)
-    if colon and name != "folder":
-        raise CompatError("data set", value=config.dataset, rule=f"{name} takes no {rest!r}", fix=f"write {name}")
-    dataset = entry.load(config, progress)
+    dataset = dataset_entry(config.dataset).load(config, progress)
     if not config.eval_dataset:
         return dataset
     other = dataclasses.replace(

@@ -25,12 +25,13 @@ class DatasetEntry:
     """One source of images.
 
     Attributes:
-        name: as written in ``DataConfig.dataset`` (``folder`` takes a path: ``folder:PATH``).
+        name: as written in ``DataConfig.dataset``.
         title: name for people.
         summary: one sentence: what it shows, how many images and classes, how it is split.
         offline: True when nothing is ever downloaded.
         source: who made it and where it comes from.
         load: the function that loads it.
+        takes: what stands behind its name and a colon, such as ``PATH`` in ``folder:PATH``; empty for nothing.
     """
 
     name: str
@@ -39,6 +40,7 @@ class DatasetEntry:
     offline: bool
     source: str
     load: Loader
+    takes: str = ""
 
 
 DATASETS: Registry[DatasetEntry] = Registry("data set")

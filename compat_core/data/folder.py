@@ -69,5 +69,6 @@ DATASETS.add(
         offline=True,
         source="a folder on this machine",
         load=load,
+        takes="PATH",
     )
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from compat_core.data import Dataset, load_dataset, old_subset
+from compat_core.data import Dataset, dataset_entry, load_dataset, old_subset
 from compat_core.data.distant import DistantPixels, placed
 from compat_core.data.images import ImageSet
 from compat_core.device import DeviceChoice, cpu_threads, for_small_images
@@ -34,12 +34,14 @@ from compat_core.models import BACKBONES, check_image_size
 
 
 def check_names(config: ExperimentConfig) -> None:
-    """Refuse unknown methods, losses, backbones and parameters, versions that a method cannot serve, and images set to
-    a size below a backbone's smallest, before anything is trained.
+    """Refuse unknown data sets, methods, losses, backbones and parameters, versions that a method cannot serve, and
+    images set to a size below a backbone's smallest, before anything is trained. Nothing is looked for on disk.
 
     Raises:
         CompatError: naming what is unknown, and the nearest known name, or the method, or the backbone.
     """
+    for written in filter(None, (config.data.dataset, config.data.eval_dataset)):
+        dataset_entry(written)
     setting = Setting(config.old, config.new, config.distance)
     for spec in config.methods:
         method = METHODS.get(spec.name)

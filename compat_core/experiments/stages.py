@@ -24,7 +24,6 @@ from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
 from compat_core.training.loop import Job
 
-LOOKED_AT = 2  # images that a method's maps are tried on; a run has at least as many
 Loaded = TypeVar("Loaded")
 
 
@@ -75,33 +74,36 @@ class Stages:
 
     def upgrade(self, context: Context, spec: Spec) -> Upgrade:
         """The method's upgrade: loaded where it is finished, else fitted."""
-        seed, device = context.seed, self.choice.device
+        seed = context.seed
         self.begin(f"seed {seed}: {spec.label}")
-        upgrade = self.finished(spec.label, lambda: self.files.load_upgrade(seed, spec.label, device))
+        upgrade = self.finished(spec.label, lambda: self.files.load_upgrade(seed, spec.label, self.choice.device))
         if upgrade is None:
-            method = METHODS.get(spec.name)
             context.job = self.job(seed, spec.label)
-            upgrade = method.fit(context, method.configure(spec))
-            if isinstance(upgrade, torch.nn.Module):
-                upgrade = upgrade.to(device).eval()
-            method.check(upgrade, context.train_images.images[torch.arange(LOOKED_AT, device=device)])
+            upgrade = METHODS.get(spec.name).fitted(context, spec)
             self.files.save_upgrade(seed, spec, upgrade, context.paragon)
             self.forget_checkpoints(seed, spec.label)
         return upgrade
 
     def chained(self, context: Context, spec: Spec, label: str) -> TrainedModel:
-        """A method's new version in a chain, with the classifier that the next version needs."""
+        """A method's new version in a chain, with the classifier that the next version needs.
+
+        Raises:
+            CompatError: as :meth:`~compat_core.methods.Method.fitted`, and for a new model without a known classifier.
+        """
         self.begin(f"seed {context.seed}: {label}")
         loss, device = self.config.new.loss, self.choice.device
         saved = self.finished(label, lambda: self.files.load_version(context.seed, label, loss, device))
         if saved is not None:
             return frozen(saved)
-        method = METHODS.get(spec.name)
-        context.trained = context.paragon  # what a method that trains nothing leaves in place
-        method.fit(context, method.configure(spec))
-        self.files.save_version(context.seed, label, context.trained)
+        new = METHODS.get(spec.name).fitted(context, spec).new
+        known = [model for model in (context.trained, context.paragon) if model and model.embedder is new]
+        if not known:
+            rule = "a chain needs the classifier of every version, and that of its new model is not known"
+            fix = "train with context.train_new, or set context.trained to the TrainedModel"
+            raise CompatError(f"method {spec.name}", rule=rule, fix=fix)
+        self.files.save_version(context.seed, label, known[0])
         self.forget_checkpoints(context.seed, label)
-        return frozen(context.trained)
+        return frozen(known[0])
 
     def keep(self, seed: int, label: str, arrays: dict[str, torch.Tensor]) -> None:
         """Store embedding matrices."""

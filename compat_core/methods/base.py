@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from compat_core.errors import CompatError
 from compat_core.losses import ClassificationLoss, build_loss
 from compat_core.methods.upgrade import Upgrade
 from compat_core.models.embedder import Embedder
+from compat_core.models.saved import SavedModule
 from compat_core.registry import Registry
 from compat_core.spec import Spec
 from compat_core.training.config import VersionConfig
@@ -24,6 +26,8 @@ from compat_core.training.embedding import EmbedderTraining, Term, embed
 from compat_core.training.loop import Job, PartReporter, train
 from compat_core.training.seeding import seeded
 
+LOOKED_AT = 2  # images that a method's maps are tried on; a run has at least as many
+SAME_ROW = 0.01  # of the largest component: far above rounding, TF32's included
 FAMILIES = ("backward-compatible training", "forward transformation", "query adapter", "two spaces")
 
 
@@ -103,6 +107,26 @@ class Method:
         if self.family not in FAMILIES:
             raise ValueError(f"method {self.name!r}: its family must be one of {', '.join(FAMILIES)}")
 
+    def fitted(self, context: Context, spec: Spec) -> Upgrade:
+        """Fit it as ``spec`` says: the Upgrade, on the device, in eval mode.
+
+        Raises:
+            CompatError: for a parameter that it does not have, for what :meth:`check` refuses, and when the fit changed
+                the old model or the paragon: all methods of a seed share them, so that every row of the table, those
+                of methods fitted before as well, would be about other models than it says.
+        """
+        shared = {"old model": context.old, "paragon": context.paragon}
+        before = {name: model.fingerprint() for name, model in shared.items()}
+        upgrade = self.fit(context, self.configure(spec))
+        for name, model in shared.items():
+            if model.fingerprint() != before[name]:
+                rule = f"fit changed the weights of the {name}, which all methods share"
+                raise CompatError(f"method {self.name}", rule=rule, fix="train a copy.deepcopy of it, in eval mode")
+        if isinstance(upgrade, torch.nn.Module):
+            upgrade = upgrade.to(context.device).eval()
+        self.check(upgrade, context.train_images.images[torch.arange(LOOKED_AT, device=context.device)])
+        return upgrade
+
     @torch.no_grad()
     def check(self, upgrade: Any, images: torch.Tensor) -> None:
         """Refuse what ``fit`` must not return, while it is clear whose it is.
@@ -112,12 +136,17 @@ class Method:
             images: a few training images ``(B, C, S, S)`` uint8.
 
         Raises:
-            CompatError: for anything but an Upgrade that its saved parts make again and that maps every row to finite
-                vectors of one space.
+            CompatError: for anything but an Upgrade that its saved parts make again and that maps every row, whatever
+                rows are mapped beside it, to finite vectors of one space.
         """
         what = f"method {self.name}"
         if not isinstance(upgrade, Upgrade):
             raise CompatError(what, value=type(upgrade).__name__, rule="fit must return an Upgrade")
+        for name, part in upgrade.parts.items():
+            if not (isinstance(part, SavedModule) and part.kind):
+                rule = f"part {name!r} is no SavedModule with a kind, so it could not be loaded again"
+                fix = 'write class …(SavedModule, kind="…") and set self.arguments'
+                raise CompatError(what, value=type(part).__name__, rule=rule, fix=fix)
         again = self.upgrade(upgrade.old, upgrade.new, **dict(upgrade.parts.items()))
         if type(again) is not type(upgrade):
             rule = f"fit returns another Upgrade than its saved parts would make again, {type(again).__name__}"
@@ -135,6 +164,13 @@ class Method:
                 raise CompatError(f"{what}, {name}", value=shape, rule=rule)
             if not torch.isfinite(rows).all():
                 raise CompatError(f"{what}, {name}", rule="gives NaN or infinity", fix="lower its learning rate")
+        alone = {"query": upgrade.query(new_emb[:1]), "gallery_new": upgrade.gallery_new(new_emb[:1])}
+        alone["gallery_old"] = upgrade.gallery_old(old_emb[:1], None if side is None else side[:1])
+        for name, row in alone.items():
+            if not torch.allclose(row, found[name][:1], rtol=0, atol=SAME_ROW * float(found[name].abs().max())):
+                rule = "maps a row to another vector when other rows are mapped beside it"
+                fix = "learn in fit what it needs of all rows, and store it as a part"
+                raise CompatError(f"{what}, {name}", rule=rule, fix=fix)
         unsure = upgrade.uncertainty(old_emb, side)
         if unsure is not None and tuple(unsure.shape) != (len(images),):
             raise CompatError(f"{what}, uncertainty", value=tuple(unsure.shape), rule=f"must be ({len(images)},)")
@@ -157,6 +193,14 @@ class TrainedModel:
     embedder: Embedder
     head: ClassificationLoss
     classes: torch.Tensor
+
+    def fingerprint(self) -> str:
+        """A digest of all weights and buffers: equal as long as nobody changes one."""
+        digest = hashlib.blake2b()
+        for module in (self.embedder, self.head):
+            for tensor in module.state_dict().values():
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from compat_core.errors import CompatError
 from compat_core.models.backbones import BACKBONES, check_image_size
 from compat_core.models.saved import SavedModule
 
@@ -40,11 +41,18 @@ class Embedder(SavedModule, kind="embedder"):
             "pretrained": False, "final_relu": final_relu,
         }  # fmt: skip
         self.dim = dim
-        self.backbone, width = BACKBONES.get(arch).build(channels, image_size, pretrained)
+        built = BACKBONES.get(arch).build(channels, image_size, pretrained)
+        if not (isinstance(built, tuple) and len(built) == 2 and isinstance(built[1], int)):
+            raise CompatError(f"backbone {arch}", value=type(built).__name__, rule="build must return (module, width)")
+        self.backbone, width = built
         self.head = nn.Linear(width, dim)
         self.final_relu = final_relu
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        emb = self.head(self.backbone(images.contiguous(memory_format=torch.channels_last)))
+        features = self.backbone(images.contiguous(memory_format=torch.channels_last))
+        if features.ndim != 2 or features.shape[1] != self.head.in_features:
+            rule = f"must give features of shape (B, {self.head.in_features}), the width that its build returned"
+            raise CompatError(f"backbone {self.arguments['arch']}", value=tuple(features.shape), rule=rule)
+        emb = self.head(features)
         return emb.relu() if self.final_relu else emb

@@ -13,6 +13,7 @@ from torch import nn
 from compat_core.data.augment import to_float, train_augment
 from compat_core.data.distant import Pixels, announced
 from compat_core.data.images import ImageSet
+from compat_core.errors import CompatError
 from compat_core.losses.base import ClassificationLoss
 from compat_core.models.embedder import Embedder
 from compat_core.training.graphs import Recorded, recordable
@@ -62,6 +63,30 @@ class Term(nn.Module):
             if child is not self and not any(parameter.requires_grad for parameter in child.parameters()):
                 child.training = False
         return self
+
+
+def checked_parts(whose: str, parts: Any, taken: Sequence[str] = ()) -> dict[str, torch.Tensor]:
+    """``parts`` of a loss, by name.
+
+    Args:
+        whose: names the loss or the term for messages.
+        parts: what it returned.
+        taken: names that are given already: they would take another part's place in the sum.
+
+    Raises:
+        CompatError: for anything but ``{name: scalar tensor}``, and for a name in ``taken``.
+    """
+    if not isinstance(parts, dict):
+        raise CompatError(whose, value=type(parts).__name__, rule="must return {name: scalar tensor}")
+    for name, part in parts.items():
+        if name in taken:
+            fix = "give it a name of its own"
+            raise CompatError(whose, value=name, rule="is the name of another part of the loss", fix=fix)
+        if not isinstance(part, torch.Tensor) or part.ndim:
+            shape = tuple(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__
+            rule = f"{name} must be a scalar tensor, one number for the whole batch"
+            raise CompatError(whose, value=shape, rule=rule, fix="take its mean")
+    return parts
 
 
 class Classified(nn.Module):
@@ -121,9 +146,10 @@ class EmbedderTraining:
         images = train_augment(self.images.images[indices], self.augment, stream)
         labels = self.images.labels[indices]
         emb, classification = self.classified(images, labels)
-        parts = {"classification": classification}
+        parts = checked_parts(f"loss {type(head).__name__}", {"classification": classification})
         if term is not None:
-            parts |= term(Batch(images, labels, indices, emb, head, progress))
+            added = term(Batch(images, labels, indices, emb, head, progress))
+            parts |= checked_parts(f"term {type(term).__name__}", added, taken=("total", *parts))
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 
 

@@ -89,14 +89,16 @@ def filled_in(start: ExperimentConfig, key: str) -> dict[str, Any]:
     with left:
         names = DATASETS.names()
         name = st.selectbox("Data set", names, index=names.index(known), key=f"{key}-dataset", persist_state="session")
-        st.caption(DATASETS.get(name).summary)
+        entry = DATASETS.get(name)
+        st.caption(entry.summary)
     with right:
-        if name == "folder":
+        if entry.takes:
+            label, path = "Folder" if name == "folder" else entry.takes, path if name == known else ""
             path = st.text_input(
-                "Folder", path, key=f"{key}-folder", placeholder="/path/to/photos", persist_state="session",
+                label, path, key=f"{key}-folder", placeholder="/path/to/photos", persist_state="session",
                 help="on the machine this app runs on: one folder of images per class, or train/val folders of those",
             )  # fmt: skip
-            name = f"folder:{path.strip()}"
+            name = f"{name}:{path.strip()}"
     values["data"] |= {"dataset": name}
     with st.expander("Sizes, limits and splits"):
         values["data"] |= _fields(start.data, f"{key}-data", skip=("dataset",))
@@ -229,8 +231,8 @@ def checked(values: dict[str, Any]) -> ExperimentConfig | None:
 
 def forecast(config: ExperimentConfig) -> bool:
     """Show the estimate of time and memory; False when the images cannot be used."""
-    if config.data.dataset == "folder:":
-        st.info("Type the folder of your images above.", icon=":material/folder:")
+    if config.data.dataset.endswith(":"):
+        st.info("Type where your images are above.", icon=":material/folder:")
         return False
     try:
         size = _size(config)

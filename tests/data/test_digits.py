@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from compat_core.data import DATASETS, DataConfig, load_dataset
+from compat_core.data import DATASETS, DataConfig, Dataset, load_dataset
 from compat_core.errors import CompatError
 
 
@@ -63,6 +64,19 @@ def test_resizing_keeps_a_constant_image() -> None:
     images = torch.full((2, 3, 10, 10), 77, dtype=torch.uint8)
     for size in (5, 10, 23):
         assert torch.equal(resized(images, size), torch.full((2, 3, size, size), 77, dtype=torch.uint8))
+
+
+def test_a_data_set_of_one_s_own_may_take_something_behind_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def load(config: DataConfig, progress: object = None) -> Dataset:
+        seen.append(config.dataset)
+        return load_dataset(DataConfig())
+
+    monkeypatch.setattr(DATASETS, "_entries", dict(DATASETS._entries))
+    DATASETS.add(dataclasses.replace(DATASETS.get("digits"), name="manifest", load=load, takes="FILE.csv"))
+    load_dataset(DataConfig(dataset="manifest:/photos/all.csv"))
+    assert seen == ["manifest:/photos/all.csv"]
 
 
 def test_specs_that_name_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Chains: v3 never sees v1, the matrix is what the vectors say, and a stopped chain resumes to the same numbers."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -7,12 +8,14 @@ import pytest
 import torch
 
 from compat_core.commands.summary import print_results
+from compat_core.config import param
 from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
 from compat_core.experiments.presets import configure
 from compat_core.experiments.reporting import NullTracker
 from compat_core.experiments.runner import execute, run_experiment
 from compat_core.experiments.store import RunStore
+from compat_core.methods import METHODS, Upgrade
 from compat_core.metrics.chain import chain_summary
 from compat_core.reports.claims import CLAIMS, answer
 from compat_core.spec import parse_specs
@@ -82,6 +85,40 @@ def test_stopped_chain_resumes_to_the_same_table(after, finished, tmp_path, monk
 def test_methods_that_map_old_vectors_are_refused(tmp_path):
     with pytest.raises(CompatError, match="leave old vectors"):
         run_experiment(quick().replace(methods=parse_specs("fct")), RunStore(tmp_path))
+
+
+def own_training(context, config):
+    """Trains a copy of the paragon by itself, without context.train_new."""
+    net = copy.deepcopy(context.paragon.embedder).requires_grad_(True)
+    with torch.no_grad():
+        net.head.weight.mul_(-1)
+        net.head.bias.mul_(-1)
+    if config.told:
+        context.trained = dataclasses.replace(context.paragon, embedder=net)
+    return Upgrade(context.old.embedder, net)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnConfig:
+    told: bool = param(False, "say which model was trained, with its classifier")
+
+
+def test_a_method_s_own_model_is_used_in_a_chain_or_refused(tmp_path, monkeypatch):
+    """It must never be reported with the paragon's numbers under its own name."""
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
+    entry = METHODS.get("independent")
+    METHODS.add(dataclasses.replace(entry, name="own", config=OwnConfig, fit=own_training))
+    METHODS.add(dataclasses.replace(entry, name="nothing", fit=lambda context, config: None))
+    config = quick().replace(methods=parse_specs("independent,own:told=true"), resamples=100)
+    config = config.replace(scenario=dataclasses.replace(config.scenario, chain=(0.5, 1.0)))
+    run = run_experiment(config, RunStore(tmp_path))
+    rows = {(row["method"], row["cell"], row["metric"]): row["value"] for row in run.rows()}
+    own = run.config.methods[1].label
+    assert rows[own, "v2/v2", "mAP"] == pytest.approx(rows["independent", "v2/v2", "mAP"])  # a sign turns no cosine
+    assert abs(rows[own, "v2/v1", "mAP"] - rows["independent", "v2/v1", "mAP"]) > 1e-3
+    for spec, message in (("own", "method own: a chain needs the classifier"), ("nothing", "must return an Upgrade")):
+        with pytest.raises(CompatError, match=message):
+            run_experiment(config.replace(methods=parse_specs(spec)), RunStore(tmp_path))
 
 
 def test_a_version_whose_classifier_sees_fewer_dimensions_is_loaded_again(tmp_path):

@@ -212,9 +212,15 @@ def test_every_unreadable_file_is_listed_with_its_reason(tmp_path, monkeypatch):
 
 
 def test_unknown_names_are_refused_before_a_folder_is_made(tmp_path):
-    for methods in (parse_specs("bct-sis"), parse_specs("bct:wieght=2")):
+    data = quick().data
+    for change in (
+        {"methods": parse_specs("bct-sis")},
+        {"methods": parse_specs("bct:wieght=2")},
+        {"data": dataclasses.replace(data, dataset="digit")},
+        {"data": dataclasses.replace(data, eval_dataset="digit")},
+    ):
         with pytest.raises(CompatError):
-            run_experiment(quick().replace(methods=methods), RunStore(tmp_path))
+            run_experiment(quick().replace(**change), RunStore(tmp_path))
     assert RunStore(tmp_path).list() == []
 
 

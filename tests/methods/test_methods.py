@@ -1,11 +1,13 @@
 """The contract of every method: documented, saved and loaded, and it moves what it is meant to move."""
 
+import copy
 import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
@@ -16,7 +18,7 @@ from compat_core.methods.upgrade import match_dim
 from compat_core.metrics import evaluate_retrieval
 from compat_core.models.transformation import FctTransformation, UncertainTransformation
 from compat_core.spec import Spec
-from compat_core.training.embedding import embed
+from compat_core.training.embedding import Term, embed
 from tests.methods.toy import CLASSES, make_context, stripes
 
 # fct's published schedule is far too long for 144 images
@@ -286,7 +288,8 @@ class _Wrong(Upgrade):
 
     def gallery_old(self, old_emb, side=None):
         rows = super().gallery_old(old_emb)
-        return {"shape": rows[:, :-1], "nan": rows * torch.nan, "rows": rows[:1], "none": None}.get(self.broken, rows)
+        wrong = {"shape": rows[:, :-1], "nan": rows * torch.nan, "rows": rows[:1], "none": None}
+        return (wrong | {"beside": rows - rows.mean(dim=0)}).get(self.broken, rows)
 
     def uncertainty(self, old_emb, side=None):
         return torch.zeros(1, 1) if self.broken == "unsure" else None
@@ -300,6 +303,8 @@ class _Wrong(Upgrade):
         ("rows", r"gallery_old: got \(1, 16\)"),
         ("none", "gallery_old: got 'NoneType'"),
         ("nan", "gallery_old: gives NaN or infinity"),
+        ("beside", "gallery_old: maps a row to another vector when other rows are mapped beside it"),
+        ("part", "got 'Linear'; part 'extra' is no SavedModule with a kind"),
         ("unsure", r"uncertainty: got \(1, 1\); must be \(4,\)"),
         ("class", "fit returns another Upgrade than its saved parts would make again, Upgrade"),
         ("type", "got 'int'; fit must return an Upgrade"),
@@ -308,6 +313,47 @@ class _Wrong(Upgrade):
 def test_what_a_fit_must_not_return_is_refused_by_the_method_s_name(broken, message, context):
     made = type("Made", (_Wrong,), {"broken": broken})
     mine = dataclasses.replace(METHODS.get("independent"), name="mine", upgrade=Upgrade if broken == "class" else made)
-    upgrade = 3 if broken == "type" else made(context.old.embedder, context.paragon.embedder)
+    parts = {"extra": nn.Linear(2, 2)} if broken == "part" else {}
+    upgrade = 3 if broken == "type" else made(context.old.embedder, context.paragon.embedder, **parts)
     with pytest.raises(CompatError, match=message):
         mine.check(upgrade, context.train_images.images[:4])
+
+
+@pytest.mark.parametrize(("model", "part"), [("old", "embedder"), ("paragon", "head")])
+def test_a_fit_must_not_change_the_models_that_all_methods_share(model, part, context):
+    def fit(context, config):
+        with torch.no_grad():
+            next(getattr(shared, part).parameters()).mul_(0.99)
+        return Upgrade(context.old.embedder, context.paragon.embedder)
+
+    shared = copy.deepcopy(getattr(context, model))
+    mine = dataclasses.replace(METHODS.get("independent"), name="mine", fit=fit)
+    with pytest.raises(CompatError, match=f"method mine: fit changed the weights of the {model}"):
+        mine.fitted(dataclasses.replace(context, **{model: shared}), Spec("mine"))
+
+
+class _Pull(Term):
+    """A term that returns what it was told to."""
+
+    def __init__(self, found):
+        super().__init__()
+        self.found = found
+
+    def forward(self, batch):
+        return self.found(batch.emb.mean())
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (lambda one: {"total": one}, "got 'total'; is the name of another part"),
+        (lambda one: {"classification": one}, "got 'classification'; is the name of another part"),
+        (lambda one: one, "got 'Tensor'; must return {name: scalar tensor}"),
+        (lambda one: {"pull": one[None]}, r"got \(1,\); pull must be a scalar tensor"),
+        (lambda one: {"pull": 0.5}, "got 'float'; pull must be a scalar tensor"),
+    ],
+    ids=["total", "classification", "tensor", "vector", "float"],
+)
+def test_what_a_term_must_not_return_is_refused_by_its_name(found, message, context):
+    with pytest.raises(CompatError, match=f"term _Pull: {message}"):
+        context.train_new(_Pull(found))
