@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 
 from compat_core.errors import CompatError, unknown_name
 from compat_core.reports.roles import CELLS
+from compat_core.reports.shares import share_over_seeds, values_by_seed
 from compat_core.spec import Spec
 
 Row = Mapping[str, Any]
@@ -70,14 +72,26 @@ def aggregate(rows: Iterable[Row]) -> pd.DataFrame:
 
     Columns behind the five keys: ``mean``; ``std``, the sample standard deviation (NaN for one seed); ``n``, the seeds
     with a value; ``ci_low`` and ``ci_high``, the seed's own interval where there is one seed, else NaN, since
-    intervals of several seeds do not average into one.
+    intervals of several seeds do not average into one. A share of the gain over several seeds is the share of their
+    mean gain (:mod:`compat_core.reports.shares`), as long as the cells that it is made of are among the rows.
     """
+    rows = list(rows)
     groups = rows_frame(rows).groupby(GROUP, sort=False, dropna=False)
     table = groups.agg(
         mean=("value", "mean"), std=("value", "std"), n=("value", "count"), ci_low=("ci_low", "first"),
         ci_high=("ci_high", "first"),
     )  # fmt: skip
-    table.loc[groups.size() > 1, ["ci_low", "ci_high"]] = float("nan")
+    several = groups.size() > 1
+    table.loc[several, ["ci_low", "ci_high"]] = float("nan")
+    own: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        own[str(row["run"]), str(row["dataset"]), str(row["method"])].append(row)
+    known = {whose: values_by_seed(part) for whose, part in own.items()}
+    columns = [list(table.columns).index(name) for name in ("mean", "std", "n")]
+    for place, (*whose, _, metric) in enumerate(table.index):
+        share = share_over_seeds(metric, known[tuple(whose)])
+        if share is not None:
+            table.iloc[place, columns] = list(share)
     return table.reset_index()
 
 

@@ -59,8 +59,8 @@ def summary_panels(
 ) -> list[Panel]:
     """One panel per metric, one line per method: every cell as percent ± std, recovered gain, cost, seeds, verdict.
 
-    A mean over fewer seeds than the line has, since a share of the gain needs a gain, says over how many, and is not
-    singled out beside means over all of them. A chain of versions has no single verdict: its answer is AC, the share of
+    A mean over fewer seeds than the line has says over how many, and is not singled out beside means over all of them.
+    A chain of versions has no single verdict: its answer is AC, the share of
     compatible pairs, in a column of its own.
 
     Args:

@@ -14,6 +14,7 @@ import pandas as pd
 from compat_core.errors import CompatError, unknown_name
 from compat_core.reports.frames import Results, as_list, percent_text, records
 from compat_core.reports.roles import CELLS
+from compat_core.reports.shares import share_over_seeds, values_by_seed
 
 SHARED_CELLS = ("old/old", "paragon")  # the same for every method of a run, unless a method trains its own old model
 MAX_CURVE_POINTS = 1000
@@ -80,12 +81,20 @@ def label(results: Results | Sequence[Results], one: Results, method: str) -> st
     return f"{one.get('run', '')} · {method}" if len(as_list(results)) > 1 else method
 
 
+def _of(one: Results, method: str) -> list[Mapping[str, Any]]:
+    return [row for row in one.get("rows", ()) if row["method"] == method]
+
+
 def cell_value(one: Results, method: str, cell: str, metric: str, seed: int | None = None) -> Value | None:
-    """One method's number in one cell, or None where it was not measured."""
+    """One method's number in one cell, or None where it was not measured.
+
+    A share of the gain over several seeds is the share of their mean gain, as in
+    :func:`~compat_core.reports.frames.aggregate`.
+    """
     found = [
         row
-        for row in one.get("rows", ())
-        if row["method"] == method and row["cell"] == cell and row["metric"] == metric
+        for row in _of(one, method)
+        if row["cell"] == cell and row["metric"] == metric
         if (seed is None or row["seed"] == seed) and row["value"] is not None and not math.isnan(row["value"])
     ]
     if not found:
@@ -97,6 +106,11 @@ def cell_value(one: Results, method: str, cell: str, metric: str, seed: int | No
     if len(values) > 1:
         spread = float(values.std(ddof=1))
         low, high = mean - spread, mean + spread
+    share = None if seed is not None else share_over_seeds(metric, values_by_seed(_of(one, method)))
+    if share is not None:
+        if not share.seeds:
+            return None
+        mean, low, high = share.mean, share.mean - share.spread, share.mean + share.spread
     texts = [f"seed {row['seed']}: {percent_text(row['value'])} %" for row in found]
     return Value(mean, low, high, len(values), ", ".join(texts))
 

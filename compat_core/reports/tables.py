@@ -53,9 +53,9 @@ MIME = {
 }
 EXTENSION = {"csv": ".csv", "json": ".json", "parquet": ".parquet", "md": ".md", "latex": ".tex"}
 SUMMARY_NOTE = (
-    "Percent; mean ± sample standard deviation over seeds. recovered: share of the gain from old/old to the paragon. "
-    "cost: points that new/new lies below the paragon. Best value of each column in bold where methods differ; of what "
-    "is recovered, the best of the compatible ones."
+    "Percent; mean ± sample standard deviation over seeds. recovered: share of the mean gain from old/old to the "
+    "paragon. cost: points that new/new lies below the paragon. Best value of each column in bold where methods "
+    "differ; of what is recovered, the best of the compatible ones."
 )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
-from compat_core.reports.frames import Results, Row, as_list, points_text, result_rows, rows_frame
+from compat_core.reports.frames import Results, Row, as_list, points_text, records, result_rows, rows_frame
+from compat_core.reports.shares import share_over_seeds, values_by_seed
 
 COMPATIBLE, NOT_COMPATIBLE, UNDECIDED, MIXED = "compatible", "not compatible", "undecided", "mixed/undecided"
 MARKS = {COMPATIBLE: "✓", NOT_COMPATIBLE: "✗", UNDECIDED: "?", MIXED: "?"}
@@ -126,6 +128,9 @@ class _Facts:
         return self.frame[(self.frame["cell"] == cell) & (self.frame["metric"] == metric)]
 
     def mean(self, cell: str, metric: str) -> float | None:
+        share = share_over_seeds(metric, values_by_seed(records(self.frame)))
+        if share is not None:
+            return None if math.isnan(share.mean) else share.mean
         values = self.part(cell, metric)["value"].dropna()
         return float(values.mean()) if len(values) else None
 
@@ -174,10 +179,8 @@ class _Facts:
         if status_quo is not None and ceiling is not None and ceiling <= status_quo:
             parts.append(f"there is no gain to recover, the paragon has {_percent(ceiling)}")
         elif recovered is not None:
-            what = f"recovers {100 * recovered:.0f} % of the gain" if recovered > 0 else "recovers none of the gain"
-            shares = self.part("new/migrated", f"recovered_gain({self.metric})")["value"]
-            partly = f", in the {shares.count()} of {len(shares)} seeds with a gain" if shares.isna().any() else ""
-            parts.append(what + partly)
+            what = f"{100 * recovered:.0f} %" if recovered > 0 else "none"
+            parts.append(f"recovers {what} of the gain")
         parts += self.cost()
         worse, better = self.mean("new/migrated", "negative_flips"), self.mean("new/migrated", "positive_flips")
         if worse is not None and better is not None:

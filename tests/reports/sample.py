@@ -19,12 +19,6 @@ VALUES = {  # (mAP, CMC@1) per cell; the spread over seeds is added below
 }  # fmt: skip
 
 
-def without_a_gain(rows: list[dict[str, Any]], seed: int, metric: str = "mAP") -> list[dict[str, Any]]:
-    """``rows`` as of a ``seed`` whose ceiling is not above its status quo: no share of ``metric``'s gain."""
-    name = f"recovered_gain({metric})"
-    return [row | {"value": None} if (row["seed"], row["metric"]) == (seed, name) else row for row in rows]
-
-
 def sample_results(
     run: str = "demo", methods: tuple[str, ...] = ("independent", "fct"), seeds=(0, 1)
 ) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from compat_core.reports.verdicts import (
     verdict_table,
     verdicts_from_rows,
 )
-from tests.reports.sample import sample_results, without_a_gain
+from tests.reports.sample import sample_results
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,3 @@ def test_sentences_of_several_seeds_and_failures():
     weak = _change(sample_results(), "mAP", value=0.5)
     assert "there is no gain to recover, the paragon has 50.0 %" in weak
     assert claims_sentences([sample_results("a"), sample_results("b")])[3].startswith("b: fct: compatible")
-
-
-def test_a_share_of_the_gain_names_the_seeds_that_have_one():
-    results = sample_results()
-    results["rows"] = without_a_gain(results["rows"], 1)
-    sentence = next(line for line in claims_sentences(results) if "fct" in line)
-    assert "recovers 80 % of the gain, in the 1 of 2 seeds with a gain;" in sentence
