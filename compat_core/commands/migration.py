@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FITTED_ON = ("old", "new", "labels", "side", "ids", "new-ids")  # options that name what a map is fitted on
 QRELS_HELP = "relevance judgements by id, 'query 0 item relevance' per line"
+FOREIGN_ROWS = 3  # exit status of check where rows do not seem to be the same items
 FILE_HELP = ".npy, .npz, .parquet or .csv; FILE:NAME picks an array or column"
 
 
@@ -29,7 +30,8 @@ def add(commands: Subparsers) -> None:
         help="look at vectors before anything runs",
         description="Shapes, NaN, zero and repeated rows, norms, ids, labels, judgements, rows that look as if they "
         "came from the other model, rows that do not seem to be the same items, and items that decide would "
-        "judge on although it fits on their like. Exit status 2 when something would make every later number wrong.",
+        "judge on although it fits on their like. Exit status 2 when something would make every later number wrong, "
+        "3 when rows do not seem to be the same items.",
     )
     add_pair(check)
     check.add_argument("--qrels", metavar="FILE", help=QRELS_HELP)
@@ -120,6 +122,7 @@ def add_pair(parser: argparse.ArgumentParser, required: bool = True) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
+    from compat_core.vectors.alignment import MISALIGNED
     from compat_core.vectors.checks import STOP
     from compat_core.vectors.inspection import inspect, inspect_split
     from compat_core.vectors.matching import matched
@@ -134,7 +137,9 @@ def _check(arguments: argparse.Namespace) -> int:
         print_json([asdict(finding) for finding in found])
     else:
         print_table(["", "found"], [[finding.severity, finding.sentence] for finding in found])
-    return 2 if any(finding.severity == STOP for finding in found) else 0
+    if any(finding.severity == STOP for finding in found):
+        return 2
+    return FOREIGN_ROWS if any(finding.what == MISALIGNED for finding in found) else 0
 
 
 def _tell(what: str) -> None:
@@ -163,7 +168,10 @@ def _fit_into(folder: Path, arguments: argparse.Namespace, to_old: bool = False)
     adapter = ADAPTERS.get(spec.name)
     config = adapter.configure(spec)
     pair = matched(arguments.old, arguments.new, arguments.labels, arguments.ids, arguments.new_ids)
-    refuse(inspect(pair, tell=_tell))
+    found = inspect(pair, tell=_tell)
+    refuse(found)
+    for finding in found:
+        _tell(f"{finding.severity}: {finding.sentence}")
     side = pair.vectors("side", arguments.side) if arguments.side else None
     pairs = Pairs(pair.old, pair.new, pair.labels, side)
     chosen = _split(arguments)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from compat_core.data.distant import whole
 from compat_core.data.images import Dataset, ImageSet
@@ -31,6 +31,7 @@ from compat_core.experiments.results import RESULTS_FILE
 from compat_core.losses import build_loss
 from compat_core.methods import METHODS, TrainedModel, Upgrade
 from compat_core.models import is_saved, load_module, save_module
+from compat_core.models.saved import write_weights
 from compat_core.spec import Spec
 
 MODELS, EMBEDDINGS = "models", "embeddings"  # folders of a run
@@ -138,7 +139,7 @@ class Artefacts:
         folder = self.model_dir(seed, label)
         folder.mkdir(parents=True, exist_ok=True)
         head = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.state_dict().items()}
-        save_file(head | {"classes": model.classes.cpu().contiguous()}, folder / "head.safetensors")
+        write_weights(head | {"classes": model.classes.cpu().contiguous()}, folder / "head.safetensors")
         save_module(model.embedder, folder)
 
     def load_version(self, seed: int, label: str, loss: Spec, device: torch.device) -> TrainedModel | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from compat_core.errors import CompatError, unknown_name
@@ -38,10 +38,22 @@ def save_module(module: SavedModule, folder: Path) -> None:
     """Write ``model.safetensors`` and then ``model.json``: a folder with the JSON file is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    save_file(weights, folder / "model.safetensors.part")
-    os.replace(folder / "model.safetensors.part", folder / "model.safetensors")
+    write_weights(weights, folder / "model.safetensors")
     (folder / "model.json.part").write_text(json.dumps({"kind": module.kind, "arguments": module.arguments}, indent=1))
     os.replace(folder / "model.json.part", folder / "model.json")
+
+
+def write_weights(weights: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write contiguous tensors on the CPU as a safetensors file, whole or not at all.
+
+    The library's own writer makes files that only their owner can read, and calls a full disk by an error of its own.
+
+    Raises:
+        OSError: when the disk is full or the place cannot be written to.
+    """
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(save(weights, metadata))
+    os.replace(part, path)
 
 
 def is_saved(folder: Path) -> bool:

@@ -155,8 +155,8 @@ def storage_note(decided: Decided) -> str:
     work = {row["name"]: row["work"] for row in decided["rows"]}
     old, new = (work[name].get("number_bytes", FLOAT_BYTES) for name in (STATUS_QUO, CEILING))
     return (
-        f"The bill counts {old} bytes for every number of an old vector and {new} for a new or migrated one, as the "
-        "given files hold them."
+        f"The bill counts {old} bytes for every number of an old vector and {new} for a new one, as the given files "
+        f"hold them, and {FLOAT_BYTES} for a mapped one and what is stored beside it, as migrate writes it."
     )
 
 

@@ -5,13 +5,13 @@ Random state is not stored: every epoch derives its own streams from (seed, name
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
+
+from compat_core.models.saved import write_weights
 
 
 def save_checkpoint(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, epoch: int, digest: str) -> None:
@@ -23,9 +23,7 @@ def save_checkpoint(path: Path, module: nn.Module, optimiser: torch.optim.Optimi
                 tensors[f"optimiser.{index}.{name}"] = value
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    save_file(contiguous, part, metadata={"epoch": str(epoch), "digest": digest})
-    os.replace(part, path)
+    write_weights(contiguous, path, {"epoch": str(epoch), "digest": digest})
 
 
 def load_checkpoint(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, digest: str) -> int:

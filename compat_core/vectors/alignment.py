@@ -4,6 +4,8 @@ Two statistics of a sample of rows are compared with what they are after the row
 how well a linear fit predicts held-out rows, and how many nearest neighbours both files have in common. However
 different two models are, of the same items one of them lies above its null; only where neither does, the rows are
 called foreign to each other. Rows that are off by a few places are told by a fit that does better on a neighbour.
+A row that is missing in the middle of one file, or a shard in another place, leaves a part of the rows right and the
+rest wrong: the same is asked of consecutive parts, by the fit that the right ones have taught.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ SHUFFLES = 19
 FAR = 4.0  # standard deviations above the null from which a statistic speaks for the rows
 SHIFTS = (1, -1, 2, -2, 3, -3)
 SHIFTED = 6.0  # standard errors by which a shifted fit has to be better: six of them are tried
+PARTS = 16  # of consecutive rows, each asked on its own
+SURE = 10.0  # standard deviations above the null at which the other parts have to lie before one is said to differ
 NEIGHBOURS = 10
 MOST_DIMENSIONS = 256  # above, both files are projected at random, which keeps what is asked here
 RIDGE = 0.1  # of the mean variance
@@ -45,28 +49,78 @@ def misaligned_rows(old: np.ndarray, new: np.ndarray, seed: int = 0) -> list[Fin
     target = targets(0)
     agreed = fit.agreement(target)
     for shift in SHIFTS:
-        better = fit.agreement(targets(shift)) - agreed
-        if better.mean() > SHIFTED * better.std() / np.sqrt(len(better)) + 1e-9:
-            sentence = (
-                f"the rows do not seem to be the same items: row i of old fits row i {shift:+d} of new better than row "
-                f"i ({len(rows):,} rows were looked at); bring both files into the same order, or match them by id "
-                "(--ids, --new-ids)"
-            )
-            return [Finding(WARN, MISALIGNED, sentence.replace(" -", " −"))]
+        if _better(fit.agreement(targets(shift)), agreed):
+            return [_foreign("the rows do", f"{_off_by(shift)} ({len(rows):,} rows were looked at)")]
     orders = [rng.permutation(len(rows)) for _ in range(SHUFFLES)]
-    if _stands_out(float(agreed.mean()), [float(fit.agreement(target[order]).mean()) for order in orders]):
-        return []
     near, theirs = _nearest(source), np.zeros((len(rows), len(rows)), dtype=bool)
     np.put_along_axis(theirs, _nearest(target), True, axis=1)
-    in_common = float(np.take_along_axis(theirs, near, axis=1).mean())
-    if _stands_out(in_common, [float(theirs[order[:, None], order[near]].mean()) for order in orders]):
+    in_common = np.take_along_axis(theirs, near, axis=1).mean(axis=1)  # (rows,) share of each row's neighbours
+    chance = [float(theirs[order[:, None], order[near]].mean()) for order in orders]
+    if _stands_out(float(agreed.mean()), [float(fit.agreement(target[order]).mean()) for order in orders]):
+        return _foreign_parts(rows, fit, target, [targets(shift) for shift in SHIFTS], in_common, orders)
+    if _stands_out(float(in_common.mean()), chance):
         return []
-    sentence = (
-        f"the rows do not seem to be the same items: in a sample of {len(rows):,} rows a linear fit explains nothing "
-        "of rows held out and neighbours agree by chance only, both as after shuffling one file; bring both files into "
-        "the same order, or match them by id (--ids, --new-ids)"
+    why = (
+        f"in a sample of {len(rows):,} rows a linear fit explains nothing of rows held out and neighbours agree by "
+        "chance only, both as after shuffling one file"
     )
-    return [Finding(WARN, MISALIGNED, sentence)]
+    return [_foreign("the rows do", why)]
+
+
+def _foreign_parts(
+    rows: np.ndarray,
+    fit: _LinearFit,
+    target: np.ndarray,
+    shifted: list[np.ndarray],
+    in_common: np.ndarray,
+    orders: list[np.ndarray],
+) -> list[Finding]:
+    """A warning where consecutive parts of rows that agree as a whole fit other rows better, or as by chance only.
+
+    Args:
+        rows: ``(M,)`` where the sample lies in the files, ascending.
+        fit: of all of them, so that the right ones teach it, however few are wrong.
+        target: ``(M, D)`` of new; shifted: the same a few rows on, one of each of SHIFTS.
+        in_common: ``(M,)`` share of each row's neighbours that are its neighbours in the other file, too.
+        orders: shuffles of the sample.
+    """
+    held = np.flatnonzero(~fit.fitted)
+    agreed = fit.agreement(target)
+    moved = [fit.agreement(target, truth) for truth in shifted]
+    by_chance = np.concatenate([fit.agreement(target, target[order]) for order in orders])
+    parts = np.array_split(np.arange(len(held)), PARTS)
+    noise = float(by_chance.std()) / np.sqrt(min(map(len, parts)))
+    others = float(np.median([agreed[part].mean() for part in parts])) - float(by_chance.mean())
+    wrong, shift = [], 0
+    for part in parts:
+        better = [step for step, cosine in zip(SHIFTS, moved, strict=True) if _better(cosine[part], agreed[part])]
+        lost = others > SURE * noise and agreed[part].mean() < by_chance.mean() + noise
+        own = in_common[held[part[0]] : held[part[-1]] + 1]
+        if better or (lost and own.mean() < in_common.mean() / 2):
+            wrong.append(part)
+            shift = better[0] if better else shift
+    if not wrong:
+        return []
+    first, last = rows[held[wrong[0][0]]], rows[held[wrong[-1][-1]]]
+    where = f"from about row {first:,} on" if wrong[-1] is parts[-1] else f"from about row {first:,} to {last:,}"
+    why = _off_by(shift) if shift else "there, the two models agree as on shuffled rows only"
+    count = f"{len(wrong)} of {PARTS} consecutive parts of the files"
+    return [_foreign(f"in {count}, {where}, the rows do", f"{why}; elsewhere they do")]
+
+
+def _better(cosine: np.ndarray, than: np.ndarray) -> bool:
+    more = cosine - than
+    return bool(more.mean() > SHIFTED * more.std() / np.sqrt(len(more)) + 1e-9)
+
+
+def _off_by(shift: int) -> str:
+    sign = "+" if shift > 0 else "−"
+    return f"row i of old fits row i {sign}{abs(shift)} of new better than row i"
+
+
+def _foreign(which: str, why: str) -> Finding:
+    fix = "bring both files into the same order, or match them by id (--ids, --new-ids)"
+    return Finding(WARN, MISALIGNED, f"{which} not seem to be the same items: {why}; {fix}")
 
 
 class _LinearFit:
@@ -84,9 +138,14 @@ class _LinearFit:
         strength = RIDGE * float(np.trace(gram)) / len(gram) + 1e-12
         self.hat = source[~fitted] @ np.linalg.solve(gram + strength * np.eye(len(gram)), rows.T)  # (held out, fitted)
 
-    def agreement(self, target: np.ndarray) -> np.ndarray:
-        """Cosine between prediction and truth of every row held out ``(H,)``; 0 on average where nothing is told."""
-        told, truth = self.hat @ target[self.fitted], target[~self.fitted]
+    def agreement(self, target: np.ndarray, true: np.ndarray | None = None) -> np.ndarray:
+        """Cosine between prediction and truth of every row held out ``(H,)``; 0 on average where nothing is told.
+
+        Args:
+            target: ``(M, D)`` what the fit learns.
+            true: ``(M, D)`` what it is asked about; None: the same.
+        """
+        told, truth = self.hat @ target[self.fitted], (target if true is None else true)[~self.fitted]
         length = np.linalg.norm(told, axis=1) * np.linalg.norm(truth, axis=1)
         cosine: np.ndarray = (told * truth).sum(axis=1) / np.maximum(length, 1e-12)
         return cosine

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +9,7 @@ import numpy as np
 from compat_core.errors import CompatError
 from compat_core.vectors.checks import INFO, WARN, Finding, row_fault
 from compat_core.vectors.file_spec import SpecLike
+from compat_core.vectors.scratch import scratch
 from compat_core.vectors.sources import ID_COLUMN, VectorFile, read_column, read_ids, read_labels, read_vectors
 
 IN_MEMORY = 2**28  # bytes of matched rows that are simply kept in memory
@@ -98,6 +97,7 @@ def matched(
     labelled, its_rows = ("new", len(other.emb)) if from_new else ("old", len(one.emb))
     if given is not None and (fault := row_fault(len(given), "labels", labelled, its_rows)):
         raise CompatError("--labels", rule=fault)
+    both = one.labels is not None and other.labels is not None and not labels
     all_rows = np.arange(len(one.emb))
     findings = (*_dimensions("old", one), *_dimensions("new", other))
     if beside is not None and old_ids is None:
@@ -108,6 +108,7 @@ def matched(
         findings += (Finding(INFO, "labels by position", sentence),)
     if old_ids is None or their_ids is None:
         findings += _by_position(one.ids is not None and not ids, their_ids is not None)
+        findings += _contradicting(one.labels, other.labels) if both else ()
         return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows), findings)
     for name, found, emb in (("old", old_ids, one.emb), ("new", their_ids, other.emb)):
         if fault := row_fault(len(found), "ids", name, len(emb)):
@@ -115,12 +116,14 @@ def matched(
         if twice := _repeated(found):
             raise CompatError(f"ids of {name}", value=twice, rule="occurs more than once")
     if np.array_equal(old_ids, their_ids):
+        findings += _contradicting(one.labels, other.labels) if both else ()
         return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows), findings)
     theirs = _rows_of(old_ids, their_ids)
     rows = np.flatnonzero(theirs >= 0)
     if not len(rows):
         raise CompatError("ids", value=f"{old_ids[0]} and {their_ids[0]}", rule="old and new have no id in common")
     theirs = theirs[rows]
+    findings += _contradicting(one.labels[rows], other.labels[theirs]) if both else ()  # type: ignore[index]
     taken = None if given is None else given[theirs if from_new else rows]
     dropped = (len(one.emb) - len(rows), len(other.emb) - len(rows))
     sentence = f"matched {len(rows):,} items by id; dropped {dropped[0]:,} of old and {dropped[1]:,} of new"
@@ -182,6 +185,20 @@ def _rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return np.where(ids[rows] == wanted, rows, -1)
 
 
+def _contradicting(old: np.ndarray | None, new: np.ndarray | None) -> tuple[Finding, ...]:
+    """A warning where two columns of labels, of the same rows, do not say the same."""
+    if old is None or new is None or len(old) != len(new):
+        return ()
+    unlike = np.flatnonzero(old.astype(str) != new.astype(str))
+    if not len(unlike):
+        return ()
+    sentence = (
+        f"the labels of old and new differ in {len(unlike):,} of {len(old):,} rows, so these may not be the same "
+        "items; those of old are used"
+    )
+    return (Finding(WARN, "labels of old and new", sentence, tuple(unlike.tolist())),)
+
+
 def taken_rows(emb: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Some rows of vectors: in memory, or in a file without a name where they are many and lie in a file themselves.
 
@@ -202,12 +219,7 @@ def taken_rows(emb: np.ndarray, rows: np.ndarray) -> np.ndarray:
     size = len(rows) * emb[:1].nbytes
     if not isinstance(emb, np.memmap) or size <= IN_MEMORY:
         return emb[rows]
-    free = shutil.disk_usage(tempfile.gettempdir()).free
-    if size > free:
-        what = f"{size / 1e9:.1f} GB of matched rows in {tempfile.gettempdir()}, which has {free / 1e9:.1f}"
-        raise CompatError("ids", rule=f"there is no room for {what}", fix="set TMPDIR to a larger disk")
-    with tempfile.TemporaryFile(prefix="compatbench-") as file:
-        taken = np.memmap(file, emb.dtype, "w+", shape=(len(rows), emb.shape[1]))
+    taken = scratch("ids", (len(rows), emb.shape[1]), emb.dtype, "matched rows")
     for begin in range(0, len(rows), AT_ONCE):
         taken[begin : begin + AT_ONCE] = emb[rows[begin : begin + AT_ONCE]]
     return taken

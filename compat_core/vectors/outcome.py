@@ -76,7 +76,8 @@ class Billing:
         if option.maps_gallery:
             mapped = 1.0 - option.backfilled
             rate = 0.0 if option.vector_map is None else self.rates.get(option.vector_map, 0.0)
-            return Work(option.backfilled, mapped, self.new_dim, True, self.old_dim, retrained, rate, *new_first)
+            kept = (FLOAT_BYTES, self.old_bytes)  # what migrate writes, whatever the files given hold
+            return Work(option.backfilled, mapped, self.new_dim, True, self.old_dim, retrained, rate, *kept)
         return Work(0.0, 0.0, self.old_dim, retrained=retrained, number_bytes=self.old_bytes)
 
 

@@ -6,7 +6,6 @@ memory goes into a temporary file that is gone when nothing uses it any more.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from compat_core.vectors.dimensions import (
     refuse_gap,
     refuse_ids,
 )
+from compat_core.vectors.scratch import scratch
 
 BATCH_ROWS = 8192
 FILE_FROM_BYTES = 256 * 2**20  # vectors of this size and more are kept in a temporary file
@@ -71,7 +71,7 @@ def parquet_vectors(spec: str, path: Path, name: str, reserved: Sequence[str]) -
         if len(columns) > 1:
             whole.see(rows)
         if not done:
-            stored = _room((file.metadata.num_rows, rows.shape[1]), rows.dtype)
+            stored = _room(spec, (file.metadata.num_rows, rows.shape[1]), rows.dtype)
         if rows.shape[1] != stored.shape[1]:
             _unequal(spec, columns[0], done, rows.shape[1], stored.shape[1])
         stored[done : done + len(rows)] = rows
@@ -166,8 +166,7 @@ def _numbers(spec: str, name: str, column: Any) -> np.ndarray:
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
-def _room(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+def _room(spec: str, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     if shape[0] * shape[1] * dtype.itemsize < FILE_FROM_BYTES:
         return np.empty(shape, dtype)
-    with tempfile.TemporaryFile() as file:  # the mapping keeps it alive
-        return np.memmap(file, dtype, "w+", shape=shape)
+    return scratch(spec, shape, dtype, "its vectors")

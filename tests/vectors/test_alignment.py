@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from compat_core.cli import main
-from compat_core.vectors.alignment import misaligned_rows
+from compat_core.vectors.alignment import PARTS, misaligned_rows
+from compat_core.vectors.given import Given
 from compat_core.vectors.outcome import with_costs
-from tests.vectors.worlds import better_new, clustered, rotated
+from tests.vectors.worlds import better_new, clustered, rotated, rotation
+
+
+def many() -> Given:
+    """Items that differ within their class, in no order."""
+    rng = np.random.default_rng(0)
+    labels, new = clustered(rng, count=5_000, classes=50, noise=1.0)
+    order, blur = rng.permutation(5_000), 0.5 * rng.standard_normal(new.shape).astype(np.float32)
+    return Given((new @ rotation(rng) + blur)[order], new[order], labels[order])
 
 
 def network(rng, rows, dim):
@@ -68,6 +77,30 @@ def test_rows_off_by_a_few_are_noticed_with_the_number(shift, by_class):
     assert misaligned_rows(old, new) == []
 
 
+@pytest.mark.parametrize("gap", [2_500, 3_800])
+@pytest.mark.parametrize("by_class", [True, False])
+def test_a_row_that_is_missing_in_the_middle_is_noticed_with_its_place(gap, by_class):
+    given = many()
+    order = np.argsort(given.labels, kind="stable") if by_class else np.arange(5_000)
+    old, new = given.old[order], given.new[order]
+    assert misaligned_rows(old, new) == []
+    (found,) = misaligned_rows(old, np.concatenate([new[:gap], new[gap + 1 :], new[:1]]))
+    assert "row i of old fits row i −1 of new better" in found.sentence and "elsewhere they do" in found.sentence
+    place = int(found.sentence.partition("from about row ")[2].split(" ")[0].replace(",", ""))
+    assert gap <= place < gap + 2 * 5_000 / PARTS
+
+
+def test_shards_in_another_order_are_noticed_and_a_part_that_is_hard_to_map_is_not():
+    given = many()
+    new = given.new.copy()
+    new[1_000:2_000], new[3_000:4_000] = given.new[3_000:4_000], given.new[1_000:2_000]
+    (found,) = misaligned_rows(given.old, new)
+    assert "agree as on shuffled rows only" in found.sentence
+    rng = np.random.default_rng(0)
+    noisy = given.new + rng.standard_normal(given.new.shape) * given.new.std() * np.linspace(0, 4, 5_000)[:, None]
+    assert misaligned_rows(given.old, noisy) == []
+
+
 def test_check_and_decide_say_so(tmp_path, capsys):
     given = better_new()
     rng = np.random.default_rng(0)
@@ -75,8 +108,11 @@ def test_check_and_decide_say_so(tmp_path, capsys):
     for name, array in files.items():
         np.save(tmp_path / f"{name}.npy", array)
     arguments = [word for name in files for word in (f"--{name}", str(tmp_path / f"{name}.npy"))]
-    assert main(["check", *arguments]) == 0
+    assert main(["check", *arguments]) == 3
     assert "do not seem to be the same items" in capsys.readouterr().out
+    pair = [word for name in ("old", "new") for word in (f"--{name}", str(tmp_path / f"{name}.npy"))]
+    assert main(["fit-map", *pair, "--adapter", "ridge", "--out", str(tmp_path / "map")]) == 0
+    assert "warn: the rows do not seem to be the same items" in capsys.readouterr().err
     quick = ["--adapters", "ridge", "--judged", "200", "--queries", "80", "--out", str(tmp_path / "out")]
     assert main(["decide", *arguments, *quick]) == 0
     said = capsys.readouterr().out

@@ -274,12 +274,12 @@ def test_what_is_stored_is_billed_as_the_files_hold_it():
     scale = 127 / np.abs(given.new).max()
     small = Given(given.old.astype(np.float16), np.round(given.new * scale).astype(np.int8), given.labels)
     decision, _ = decide(small, quick(shares=(0.5,)))
-    sizes = {"status quo": 2, "full backfill": 3, "ridge old→new": 3, "ridge new→old": 2}  # bytes per number, both kept
+    sizes = {"status quo": 2, "full backfill": 3, "ridge old→new": 6, "ridge new→old": 2}  # bytes per number, both kept
     sizes |= {"rank merge by rank, 50 % backfilled": 3, f"{decision.rows[-1].name}": 2}
     for name, size in sizes.items():
         assert decision.row(name).bill.gigabytes == pytest.approx(500 * 8 * size / 1e9)
     said = storage_note(decision.to_dict())
-    assert "2 bytes for every number of an old vector and 1 for a new or migrated one" in said
+    assert "2 bytes for every number of an old vector and 1 for a new one" in said and "4 for a mapped one" in said
 
 
 def test_options_that_ask_both_spaces_pay_for_the_second_query():

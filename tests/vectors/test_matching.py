@@ -1,4 +1,6 @@
-from types import SimpleNamespace
+import errno
+import os
+import tempfile
 
 import numpy as np
 import pandas as pd
@@ -65,14 +67,29 @@ def test_many_rows_of_a_file_are_brought_into_order_in_a_file(tmp_path, monkeypa
         np.testing.assert_array_equal(taken, wanted, strict=True)
     assert pair.rows.tolist() == kept.tolist() and pair.ids.tolist() == [f"{row:02}" for row in kept]
     before = {path.name for path in tmp_path.iterdir()}
-    monkeypatch.setattr(matching.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     again = matched(where["new"], where["old"], ids=where["new_ids"], new_ids=where["ids"])
     assert again.old.filename is not None and again.ids.tolist() == files["new_ids"].tolist()  # all of old: as it lies
     np.testing.assert_array_equal(again.new, old[order])
     assert {path.name for path in tmp_path.iterdir()} == before  # the file has no name
-    monkeypatch.setattr(matching.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+
+    def full(file, offset, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(CompatError, match=r"no room.*TMPDIR"):
         matched(where["old"], where["new"], ids=where["ids"], new_ids=where["new_ids"])
+
+
+@pytest.mark.parametrize("order", ["abcde", "edcba"])
+def test_labels_of_both_files_that_contradict_each_other_are_said(tmp_path, order):
+    at = ["abcde".index(name) for name in order]
+    old = table(tmp_path / "old.csv", list("abcde"), EMB, label=[0, 0, 1, 1, 2])
+    same = table(tmp_path / "same.csv", list(order), EMB[at], label=np.array([0, 0, 1, 1, 2])[at])
+    assert "labels of old and new" not in {finding.what for finding in matched(old, same).findings}
+    other = table(tmp_path / "other.csv", list(order), EMB[at], label=np.array([0, 1, 1, 1, 0])[at])
+    (said,) = [finding for finding in matched(old, other).findings if finding.what == "labels of old and new"]
+    assert "differ in 2 of 5 rows" in said.sentence and said.rows == (1, 4) and said.severity == "warn"
 
 
 def test_ids_of_one_file_only_are_said_and_rows_paired_by_position(tmp_path):
