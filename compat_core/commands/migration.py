@@ -239,7 +239,8 @@ def _one_adapter(text: str) -> Spec:
 
 def _migrate(arguments: argparse.Namespace) -> int:
     from compat_core.adapters.map import MANIFEST_FILE, read_manifest
-    from compat_core.vectors.migrate import migrate
+    from compat_core.vectors.migrate import lost_lengths, migrate
+    from compat_core.vectors.sources import read_vectors
 
     there = (arguments.map / MANIFEST_FILE).is_file()
     check_writable("--out", arguments.out.parent)
@@ -262,6 +263,8 @@ def _migrate(arguments: argparse.Namespace) -> int:
     manifest = migrate(arguments.map, arguments.vectors, arguments.out, tell, arguments.vectors_side)
     print(f"{manifest.rows:,} × {manifest.dim} vectors in the space of {manifest.space}: {arguments.out}")
     print(f"sha256 {manifest.sha256}; a random sample was recomputed and agrees")
+    if note := lost_lengths(read_vectors(arguments.vectors).emb, read_vectors(str(arguments.out)).emb):
+        print(f"note: {note}", file=sys.stderr)
     return 0
 
 
@@ -287,13 +290,16 @@ def _search(arguments: argparse.Namespace) -> int:
     from compat_core.adapters import load_map, read_manifest
     from compat_core.retrieval.inputs import check_embeddings
     from compat_core.vectors.migrate import read_space
-    from compat_core.vectors.mixed import check_ends, mixed_search, open_part
+    from compat_core.vectors.mixed import check_ends, check_stamp, mixed_search, open_part
     from compat_core.vectors.sources import read_vectors
 
     fitted = load_map(arguments.map) if arguments.map else None
     described = read_manifest(arguments.map) if arguments.map else {}
     ends = described.get("old_model", ""), described.get("new_model", "")
-    queries = read_space(FileSpec.parse(arguments.query).of_arrays().path)
+    asked = FileSpec.parse(arguments.query).of_arrays().path
+    queries = read_space(asked)
+    if queries is not None:
+        check_stamp(asked, queries, read_vectors(arguments.query).emb)
     space = arguments.space or (queries.space if queries else "new")
     check_ends(ends, queries, None, space)
     parts = []

@@ -31,6 +31,7 @@ BATCH_ROWS = 8_192
 SYNC_BATCHES = 64  # batches of a piece that the journal knows: what a power cut costs at most
 FREED_BATCHES = 8  # batches after which the pages of a mapped file are given back
 SAMPLED = 1_000  # rows mapped once more at the end
+UNIT = 0.01  # a length that differs from 1 by no more counts as 1, float16's included
 TOLERANCE = 1e-5  # of a recomputed row, relative to its length
 FORMAT = "compatbench vectors 1"
 
@@ -226,6 +227,24 @@ def _verify(fitted: VectorMap, source: _Source, part: Path) -> None:
         raise CompatError(
             str(part), rule=rule, fix=f"delete it and migrate again; {source.path} may have changed meanwhile"
         )
+
+
+def lost_lengths(given: np.ndarray, mapped: np.ndarray) -> str:
+    """A sentence where vectors of length 1 are not of length 1 any more once they are mapped; else empty.
+
+    An index that compares by dot product or l2 then ranks them below new vectors that are no more alike.
+
+    Args:
+        given: ``(N, D)``; mapped: ``(N, D')``. A sample of rows is read.
+    """
+    chosen = np.sort(np.random.default_rng(0).permutation(len(given))[:SAMPLED])
+    before, after = (np.linalg.norm(_rows(emb, chosen), axis=1) for emb in (given, mapped))
+    if abs(before - 1).max() > UNIT or abs(after - 1).max() <= UNIT:
+        return ""
+    return (
+        f"the vectors given have length 1, mapped ones {after.mean():.2f} on average: compare them with others by "
+        "cosine, or scale them to length 1 before they go into an index that compares by dot product or l2"
+    )
 
 
 def _rows(emb: np.ndarray, chosen: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from compat_core.errors import CompatError
 from compat_core.retrieval.search import top_k
 from compat_core.retrieval.streamed import let_go
 from compat_core.vectors.file_spec import FileSpec
-from compat_core.vectors.migrate import SpaceManifest, read_space
+from compat_core.vectors.migrate import SpaceManifest, manifest_path, read_space, sha256
 from compat_core.vectors.sources import read_vectors
 
 BLOCK_ROWS = 65_536
@@ -94,10 +94,17 @@ def open_part(
 
 
 def check_stamp(path: Path, manifest: SpaceManifest, emb: np.ndarray) -> None:
-    """Raise CompatError when a manifest cannot be of this file: another number of rows, or of dimensions."""
+    """Raise CompatError when a manifest is not of this file: it is of another shape, or was written to since.
+
+    A file that is newer than its manifest is read as a whole once more: a copy is, too, and is the same.
+    """
     if (manifest.rows, manifest.dim) != emb.shape:
         rule = f"its manifest is of {manifest.rows:,} × {manifest.dim} vectors, the file holds {emb.shape}"
         raise CompatError(str(path), rule=rule, fix="the file was replaced: migrate or stamp it again")
+    written, described = path.stat().st_mtime_ns, manifest_path(path).stat().st_mtime_ns
+    if written > described and manifest.sha256 and sha256(path) != manifest.sha256:
+        rule = "has changed since its manifest was written"
+        raise CompatError(str(path), rule=rule, fix="migrate or stamp it again")
 
 
 def check_ends(ends: tuple[str, str], queries: SpaceManifest | None, old: SpaceManifest | None, space: str) -> None:

@@ -43,6 +43,17 @@ def test_from_pairs_to_a_searched_mixed_gallery(files, capsys):
     assert main(["mixed-search", "--query", str(files / "new.npy"), *old, "--map", str(files / "map")]) == 0
 
 
+@pytest.mark.parametrize("unit", [True, False])
+def test_vectors_that_lose_their_length_are_said(files, unit, capsys):
+    for name in ("old", "new"):
+        emb = np.load(files / f"{name}.npy")
+        np.save(files / f"{name}.npy", emb / np.linalg.norm(emb, axis=1, keepdims=True) if unit else emb)
+    where = ["--map", str(files / "m"), "--vectors", str(files / "old.npy"), "--out", str(files / "out.npy")]
+    assert main(["migrate", "--adapter", "ridge", *pair(files), *where]) == 0
+    mean = np.linalg.norm(np.load(files / "out.npy"), axis=1).mean()
+    assert (f"have length 1, mapped ones {mean:.2f} on average" in capsys.readouterr().err) is unit
+
+
 def test_migrate_fits_the_map_first_when_asked(files, capsys):
     moved = str(files / "moved.npy")
     arguments = ["migrate", "--map", str(files / "map"), "--vectors", str(files / "old.npy"), "--out", moved]

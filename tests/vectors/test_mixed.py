@@ -1,5 +1,7 @@
 """A gallery of several files is one gallery, and every hit says what it is."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from compat_core.adapters import ADAPTERS, Pairs
 from compat_core.errors import CompatError
 from compat_core.retrieval.search import top_k
 from compat_core.vectors import mixed as module
-from compat_core.vectors.migrate import SpaceManifest, write_manifest
+from compat_core.vectors.migrate import SpaceManifest, manifest_path, sha256, write_manifest
 from compat_core.vectors.mixed import check_ends, mixed_search, open_part
 from tests.vectors.worlds import clustered, rotation
 
@@ -83,6 +85,15 @@ def test_a_replaced_file_and_a_map_that_leads_elsewhere_are_refused(tmp_path):
     assert open_part("new", str(path), "new", None).stamped
     np.save(path, rows[:3])
     with pytest.raises(CompatError, match="the file was replaced"):
+        open_part("new", str(path), "new", None)
+    np.save(path, rows)
+    write_manifest(path, SpaceManifest("new", "new", 6, 4, sha256(path)))
+    described = manifest_path(path).stat().st_mtime
+    os.utime(path, (described + 9, described + 9))  # as a copy
+    assert open_part("new", str(path), "new", None).stamped
+    np.save(path, rows[::-1])
+    os.utime(path, (described + 9, described + 9))
+    with pytest.raises(CompatError, match="has changed since its manifest was written"):
         open_part("new", str(path), "new", None)
     of_old, of_new = SpaceManifest("v0", "v0", 6, 4, ""), SpaceManifest("new", "new", 6, 4, "")
     check_ends(("old", "new"), of_new, None, "new")
