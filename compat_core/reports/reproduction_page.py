@@ -171,9 +171,9 @@ def _claims(kept: Sequence[Mapping[str, Any]]) -> str:
             header = ["outcome", "what", "points (95 % interval)", "run", "at"]
             evidence += ["", f"**{claim.statement}** Refuted by: {claim.refuted_by}", "", *_table(header, rows)]
     note = (
-        "A claim holds when the whole interval of its difference lies on the claimed side and every seed agrees; one "
-        "run that refutes it is enough. An outcome is one at the budget named beside it. In the columns: in how many "
-        "comparisons the claim holds (✓), does not hold (✗) or is undecided (?)."
+        "A claim holds when the whole interval of its difference lies on the claimed side and every seed agrees, and "
+        "does not when all of these lie on the other; one run that refutes it is enough. An outcome is one at the "
+        "budget named beside it. In the columns: in how many comparisons the claim holds (✓), does not hold (✗) or is undecided (?)."
     )
     table = _table(["claim", "outcome", *settings], lines)
     return "\n".join(["## The claims", "", note, "", *table, "", "### What the outcomes rest on", *evidence])
@@ -204,8 +204,13 @@ def _asked(one: Mapping[str, Any]) -> set[str]:
 
 
 def _finding(entry: Mapping[str, Any]) -> Finding:
+    """A kept finding, its outcome by today's rule: the numbers are what was kept."""
     fields = {field.name for field in dataclasses.fields(Finding)}
-    return Finding(**{key: value for key, value in entry.items() if key in fields})
+    found = Finding(**{key: value for key, value in entry.items() if key in fields})
+    claim = CLAIMS.get(entry["claim"])
+    if claim.exact or not found.per_seed:
+        return found
+    return dataclasses.replace(found, outcome=claim.judged(found.ci_low, found.ci_high, found.per_seed))
 
 
 def _seeds(values: Iterable[float | None]) -> str:

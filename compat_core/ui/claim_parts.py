@@ -37,8 +37,8 @@ def overview(answers: list[dict[str, Any]]) -> None:
         column.metric(outcome, counts.get(outcome, 0), border=True)
     st.caption(
         "A claim holds when the whole paired 95 % interval of its difference, mean over seeds, is on the claimed side "
-        "and every seed agrees; one run that refutes it is enough. It is tested at the training budget of the chosen "
-        "runs, no other."
+        "and every seed agrees, and does not when all of these are on the other; one run that refutes it is enough. It "
+        "is tested at the training budget of the chosen runs, no other."
     )
     for sentence in dict.fromkeys(sentence for entry in answers for sentence in entry["passed_over"]):
         st.warning(literal(sentence), icon=":material/warning:")

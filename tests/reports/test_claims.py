@@ -34,6 +34,8 @@ def claim_of(values, per_seed, **changes):
         ([0.0] * 50, [0.0, 0.0], {}, "does not hold"),
         ([1, -1] * 25, [0.0, 0.0], {}, "undecided"),
         ([0.1] * 50, [0.3, -0.1], {}, "undecided"),
+        ([-0.1] * 50, [-0.3, 0.1], {}, "undecided"),  # the same, the other way round
+        ([-0.1] * 50, [-0.3, 0.0], {}, "does not hold"),
         ([0.1] * 50, [0.1, 0.1], {"margin": 0.05}, "holds"),
         ([0.1] * 50, [0.1, 0.1], {"margin": 0.2}, "does not hold"),
         ([0.0] * 50, [0.0], {"exact": True}, "holds"),

@@ -1,9 +1,11 @@
 """Published claims as data: a statement, its source, the test that would refute it, and what runs say.
 
 A claim is about a difference that should be positive (or exactly zero). It *holds* in a run when the whole paired
-95 % interval of the difference lies above its margin and every seed agrees in sign; it *does not hold* when the whole
-interval lies below; otherwise the run leaves it *undecided*. Over several runs it holds only if it holds in all of
-them, and one run that refutes it is enough. Without a run that can speak to it, it is *not tested*.
+95 % interval of the difference lies above its margin and so does the difference of every seed; it *does not hold* when
+all of these lie below; otherwise the run leaves it *undecided*. The interval is that of the mean over seeds, from
+resampled queries: it knows nothing of how much trainings differ, which is why every seed is asked, either way. Over
+several runs it holds only if it holds in all of them, and one run that refutes it is enough. Without a run that can
+speak to it, it is *not tested*.
 
 A claim is an entry of ``CLAIMS``, registered by a file of this folder.
 """
@@ -56,6 +58,14 @@ class Claim:
                 self.measure.check()
             except Misnamed as error:
                 raise CompatError(f"claim {self.name}: {error}") from error
+
+    def judged(self, low: float | None, high: float | None, seeds: Sequence[float]) -> str:
+        """The outcome of an interval, whose bounds are None of too few queries, and the difference of every seed."""
+        if low is None or high is None:
+            return "undecided"
+        if low > self.margin and min(seeds) > self.margin:
+            return "holds"
+        return "does not hold" if high <= self.margin and max(seeds) <= self.margin else "undecided"
 
     @property
     def takes(self) -> str:
@@ -160,13 +170,11 @@ def _judge(claim: Claim, measurement: Measurement, resamples: int, budget: str) 
     gap = measurement.gap.mean(axis=0)
     seeds = measurement.gap.mean(axis=1)
     number = bootstrap_mean(gap, resamples)
+    bounds = number.row()
     if claim.exact:
         outcome = "holds" if not measurement.gap.any() else "does not hold"
-    elif number.low > claim.margin and bool((seeds > claim.margin).all()):
-        outcome = "holds"
     else:
-        outcome = "does not hold" if number.high <= claim.margin else "undecided"
-    bounds = number.row()
+        outcome = claim.judged(bounds["ci_low"], bounds["ci_high"], seeds.tolist())
     return Finding(
         measurement.run, measurement.what, budget, outcome, number.estimate, bounds["ci_low"], bounds["ci_high"],
         tuple(float(value) for value in seeds), len(gap), measurement.unit,
