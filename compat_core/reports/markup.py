@@ -60,8 +60,9 @@ def summary_panels(
     """One panel per metric, one line per method: every cell as percent ± std, recovered gain, cost, seeds, verdict.
 
     A mean over fewer seeds than the line has says over how many, and is not singled out beside means over all of them.
-    A chain of versions has no single verdict: its answer is AC, the share of
-    compatible pairs, in a column of its own.
+    Runs that answered unlike numbers of queries say so in a column, and the best value is looked for among those of
+    the same data set and number. A chain of versions has no single verdict: its answer is AC, the share of compatible
+    pairs, in a column of its own.
 
     Args:
         rows: tidy rows.
@@ -75,11 +76,13 @@ def summary_panels(
     """
     rows = list(rows)
     table = aggregate(rows)
+    queries = _queries(rows)
     pooled = pool_verdicts(verdicts_from_rows(rows) if verdicts is None else verdicts)
     words = {(line["run"], line["method"], line["metric"]): line["verdict"] for line in records(pooled)}
     shares = compatible_shares(chains)
     seeds = rows_frame(rows).groupby(["run", "dataset", "method"], sort=False)["seed"].nunique()
     several = [key for key in ("run", "dataset") if table[key].nunique() > 1]
+    several += ["queries"] if len(set(queries.values())) > 1 else []
     values = {tuple(line[key] for key in GROUP): (line["mean"], line["std"], line["n"]) for line in records(table)}
     panels = []
     for metric in metrics:
@@ -95,13 +98,16 @@ def summary_panels(
         for run, dataset, method in known:
             numbers = [found.get((run, dataset, method, cell, name), (None, None, 0)) for cell, name, _ in wanted]
             count = int(seeds[run, dataset, method])
-            names = [{"run": run, "dataset": dataset}[key] for key in several]
+            asked = queries.get((run, dataset, method), MISSING)
+            names = [{"run": run, "dataset": dataset, "queries": asked}[key] for key in several]
             word = MISSING if (run, dataset, method) in chained else words.get((run, method, metric), NOT_TESTED)
             compatible |= {len(lines)} if word == COMPATIBLE else set()
             verdict = f"{MARKS[word]} {word}" if marks and word in MARKS else word
             texts = [percent_text(mean, std) + _seeds_note(number, count) for mean, std, number in numbers]
             lines.append([*names, method, *texts, str(count), verdict])
-            means.append((dataset, [mean if number == count else None for mean, _, number in numbers]))
+            means.append(
+                (f"{dataset}, {asked} queries", [mean if number == count else None for mean, _, number in numbers])
+            )
         first = len(several) + 1
         bold: set[tuple[int, int]] = set()
         for place, (_, name, _) in enumerate(wanted):
@@ -114,6 +120,15 @@ def summary_panels(
         right = frozenset(range(first, first + len(wanted) + 1))
         panels.append(Panel(f"{metric} (%) {arrow(metric)}", header, lines, frozenset(bold), right))
     return panels
+
+
+def _queries(rows: Iterable[Row]) -> dict[tuple[str, str, str], str]:
+    """(run, data set, method) -> how many queries its numbers are means over: of others they do not compare."""
+    found: dict[tuple[str, str, str], set[int]] = {}
+    for row in rows:
+        if row["metric"] in MAIN_METRICS and row["num_queries"]:
+            found.setdefault((str(row["run"]), str(row["dataset"]), str(row["method"])), set()).add(row["num_queries"])
+    return {whose: " or ".join(f"{count:,}" for count in sorted(counts)) for whose, counts in found.items()}
 
 
 def _seeds_note(number: int, count: int) -> str:
@@ -166,10 +181,10 @@ def _best(
     percent_decimals: int | None = 1,
     among: Collection[int] | None = None,
 ) -> set[int]:
-    """The places of the best values within each data set, ties (as shown) included; none where all are equal.
+    """The places of the best values among those that compare, ties (as shown) included; none where all are equal.
 
     Args:
-        values: data set and value of every place.
+        values: what may be compared with what (equal texts), and the value, of every place.
         higher: whether higher is better.
         percent_decimals: with how many decimals of a percent values are shown; None: they are told apart as they are.
         among: the places that may be the best; None: any.

@@ -173,7 +173,8 @@ def _claims(kept: Sequence[Mapping[str, Any]]) -> str:
     note = (
         "A claim holds when the whole interval of its difference lies on the claimed side and every seed agrees, and "
         "does not when all of these lie on the other; one run that refutes it is enough. An outcome is one at the "
-        "budget named beside it. In the columns: in how many comparisons the claim holds (✓), does not hold (✗) or is undecided (?)."
+        "budget named beside it. In the columns: in how many comparisons the claim holds (✓), does not hold (✗) or is "
+        "undecided (?)."
     )
     table = _table(["claim", "outcome", *settings], lines)
     return "\n".join(["## The claims", "", note, "", *table, "", "### What the outcomes rest on", *evidence])

@@ -257,6 +257,19 @@ def test_several_runs_get_a_column(rows):
     assert "| other | fct |" in text
 
 
+def test_runs_of_unlike_numbers_of_queries_are_not_compared(rows):
+    fewer = [
+        row | {"run": "few", "num_queries": 60, "value": None if row["value"] is None else row["value"] + 0.01}
+        for row in rows
+    ]
+    text = to_format([*rows, *fewer], "md", metrics=("mAP",)).decode()
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    assert lines[0][1] == "queries" and [line[1] for line in lines[2:]] == ["450", "450", "60", "60"]
+    column = lines[0].index("new/migrated")
+    assert [line[2] for line in lines[2:] if line[column].startswith("**")] == ["fct", "fct"]  # one of each number
+    assert "queries" not in to_format(rows, "md").decode()
+
+
 def test_frame_to_format_shows_percent_bold_and_arrows():
     frame = pd.DataFrame(
         {"class": ["eight", "zero"], "mAP": [0.123456, 0.9], "t_ms": [12.34567, 3.0], "ok": [True, False]}
