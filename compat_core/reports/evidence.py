@@ -144,13 +144,20 @@ class Evidence:
         return found
 
     def _alike(self, first: str, second: str, better: Side, worse: Side) -> bool:
-        """Whether two labels are of two methods, or of one with the same values of all that no side names."""
+        """Whether two labels are of two methods, or of one with the same values of all that no side names.
+
+        Where a side names a parameter as ``none``, what describes it (``side_epochs`` of ``side``) describes nothing.
+        """
         one, other = (next(spec for spec in self.config.methods if spec.label == label) for label in (first, second))
         if one.name != other.name:
             return True
         method = METHODS.get(one.name)
         configs = method.configure(one), method.configure(other)
-        names = {entry.name for entry in dataclasses.fields(method.config)} - {*better.params, *worse.params}
+        named = {**better.params, **worse.params}
+        absent = tuple(f"{name}_" for side in (better, worse) for name, value in side.params.items() if value == "none")
+        names = {entry.name for entry in dataclasses.fields(method.config) if not entry.name.startswith(absent)} - {
+            *named
+        }
         return all(getattr(configs[0], name) == getattr(configs[1], name) for name in names)
 
     def backfill_differences(

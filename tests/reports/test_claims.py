@@ -10,6 +10,7 @@ import pytest
 from compat_core.cli import main
 from compat_core.errors import CompatError
 from compat_core.experiments.artefacts import Artefacts
+from compat_core.experiments.presets import configure
 from compat_core.experiments.results import RESULTS_FILE
 from compat_core.experiments.store import RunStore
 from compat_core.reports.claims import CLAIMS, OUTCOMES, Claim, answer
@@ -318,3 +319,13 @@ def test_a_chain_of_two_versions_has_no_two_steps(monkeypatch):
     for chain, counts in (((0.5, 1.0), False), ((0.25, 0.5, 1.0), True)):
         config = FakeRun.config.replace(scenario=dataclasses.replace(scenario, chain=chain))
         assert bool(asked_of("chain-two-steps", monkeypatch, config)) is counts
+
+
+def test_what_describes_side_information_that_is_not_there_tells_no_variants_apart():
+    methods = parse_specs("fct:side=none,fct:side_epochs=12,fct:side=autoencoder,side_epochs=9,fct:epochs=9")
+    evidence = Evidence(FakeRun(), configure("demo", methods=methods))
+    none, simclr, autoencoder, fewer = (spec.label for spec in methods)
+    sides = {kind: Side("fct", "new/migrated", {"side": kind}) for kind in ("none", "simclr", "autoencoder")}
+    assert evidence._alike(simclr, none, sides["simclr"], sides["none"])
+    assert not evidence._alike(simclr, autoencoder, sides["simclr"], sides["autoencoder"])  # one was trained for longer
+    assert not evidence._alike(fewer, none, sides["simclr"], sides["none"])  # its map was
