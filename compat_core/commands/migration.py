@@ -239,8 +239,7 @@ def _one_adapter(text: str) -> Spec:
 
 def _migrate(arguments: argparse.Namespace) -> int:
     from compat_core.adapters.map import MANIFEST_FILE, read_manifest
-    from compat_core.vectors.migrate import lost_lengths, migrate
-    from compat_core.vectors.sources import read_vectors
+    from compat_core.vectors.migrate import migrate
 
     there = (arguments.map / MANIFEST_FILE).is_file()
     check_writable("--out", arguments.out.parent)
@@ -260,11 +259,12 @@ def _migrate(arguments: argparse.Namespace) -> int:
             shown = int(20 * share)
             print(f"{100 * share:.0f} %", file=sys.stderr, flush=True)
 
-    manifest = migrate(arguments.map, arguments.vectors, arguments.out, tell, arguments.vectors_side)
+    notes: list[str] = []
+    manifest = migrate(arguments.map, arguments.vectors, arguments.out, tell, arguments.vectors_side, notes.append)
     print(f"{manifest.rows:,} × {manifest.dim} vectors in the space of {manifest.space}: {arguments.out}")
     print(f"sha256 {manifest.sha256}; a random sample was recomputed and agrees")
-    if note := lost_lengths(read_vectors(arguments.vectors).emb, read_vectors(str(arguments.out)).emb):
-        print(f"note: {note}", file=sys.stderr)
+    for note in notes:
+        _tell(f"note: {note}")
     return 0
 
 
@@ -296,10 +296,10 @@ def _search(arguments: argparse.Namespace) -> int:
     fitted = load_map(arguments.map) if arguments.map else None
     described = read_manifest(arguments.map) if arguments.map else {}
     ends = described.get("old_model", ""), described.get("new_model", "")
-    asked = FileSpec.parse(arguments.query).of_arrays().path
+    asked, asking = FileSpec.parse(arguments.query).of_arrays().path, read_vectors(arguments.query).emb
     queries = read_space(asked)
     if queries is not None:
-        check_stamp(asked, queries, read_vectors(arguments.query).emb)
+        check_stamp(asked, queries, asking)
     space = arguments.space or (queries.space if queries else "new")
     check_ends(ends, queries, None, space)
     parts = []
@@ -313,7 +313,7 @@ def _search(arguments: argparse.Namespace) -> int:
     for part in parts:
         if not part.stamped:
             print(f"note: {part.path} has no manifest; taken at its word as {part.version}", file=sys.stderr)
-    query = check_embeddings("--query", read_vectors(arguments.query).emb[: arguments.first]).numpy()
+    query = check_embeddings("--query", asking[: arguments.first]).numpy()
     found = mixed_search(query, parts, arguments.k, arguments.distance, fitted)
     if arguments.json:
         print_json([[asdict(hit) for hit in hits] for hits in found])

@@ -153,10 +153,18 @@ class Method:
             raise CompatError(what, value=type(upgrade).__name__, rule=rule, fix="register it with upgrade=…")
         old_emb, new_emb = (embed(net, images, images.device) for net in (upgrade.old, upgrade.new))
         side = None if upgrade.side is None else embed(upgrade.side, images, images.device)
-        query = upgrade.query(new_emb)
+
+        def mapped(count: int) -> dict[str, Any]:
+            beside = None if side is None else side[:count]
+            return {
+                "query": upgrade.query(new_emb[:count]),
+                "gallery_new": upgrade.gallery_new(new_emb[:count]),
+                "gallery_old": upgrade.gallery_old(old_emb[:count], beside),
+            }
+
+        found = mapped(len(images))
+        query = found["query"]
         dim = query.shape[1] if isinstance(query, torch.Tensor) and query.ndim == 2 else 0
-        found = {"query": query, "gallery_new": upgrade.gallery_new(new_emb)}
-        found["gallery_old"] = upgrade.gallery_old(old_emb, side)
         for name, rows in found.items():
             shape = tuple(rows.shape) if isinstance(rows, torch.Tensor) else type(rows).__name__
             if shape != (len(images), dim):
@@ -164,9 +172,7 @@ class Method:
                 raise CompatError(f"{what}, {name}", value=shape, rule=rule)
             if not torch.isfinite(rows).all():
                 raise CompatError(f"{what}, {name}", rule="gives NaN or infinity", fix="lower its learning rate")
-        alone = {"query": upgrade.query(new_emb[:1]), "gallery_new": upgrade.gallery_new(new_emb[:1])}
-        alone["gallery_old"] = upgrade.gallery_old(old_emb[:1], None if side is None else side[:1])
-        for name, row in alone.items():
+        for name, row in mapped(1).items():
             if not torch.allclose(row, found[name][:1], rtol=0, atol=SAME_ROW * float(found[name].abs().max())):
                 rule = "maps a row to another vector when other rows are mapped beside it"
                 fix = "learn in fit what it needs of all rows, and store it as a part"
@@ -199,7 +205,7 @@ class TrainedModel:
         digest = hashlib.blake2b()
         for module in (self.embedder, self.head):
             for tensor in module.state_dict().values():
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+                digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
 

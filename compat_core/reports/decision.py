@@ -156,7 +156,7 @@ def storage_note(decided: Decided) -> str:
     old, new = (work[name].get("number_bytes", FLOAT_BYTES) for name in (STATUS_QUO, CEILING))
     return (
         f"The bill counts {old} bytes for every number of an old vector and {new} for a new one, as the given files "
-        f"hold them, and {FLOAT_BYTES} for a mapped one and what is stored beside it, as migrate writes it."
+        f"hold them, and {FLOAT_BYTES} in a gallery that holds mapped ones, as migrate writes them."
     )
 
 

@@ -153,11 +153,10 @@ class Evidence:
             return True
         method = METHODS.get(one.name)
         configs = method.configure(one), method.configure(other)
-        named = {**better.params, **worse.params}
+        named = {*better.params, *worse.params}
         absent = tuple(f"{name}_" for side in (better, worse) for name, value in side.params.items() if value == "none")
-        names = {entry.name for entry in dataclasses.fields(method.config) if not entry.name.startswith(absent)} - {
-            *named
-        }
+        names = {entry.name for entry in dataclasses.fields(method.config)} - named
+        names = {name for name in names if not name.startswith(absent)}
         return all(getattr(configs[0], name) == getattr(configs[1], name) for name in names)
 
     def backfill_differences(

@@ -55,10 +55,9 @@ def misaligned_rows(old: np.ndarray, new: np.ndarray, seed: int = 0) -> list[Fin
     near, theirs = _nearest(source), np.zeros((len(rows), len(rows)), dtype=bool)
     np.put_along_axis(theirs, _nearest(target), True, axis=1)
     in_common = np.take_along_axis(theirs, near, axis=1).mean(axis=1)  # (rows,) share of each row's neighbours
-    chance = [float(theirs[order[:, None], order[near]].mean()) for order in orders]
     if _stands_out(float(agreed.mean()), [float(fit.agreement(target[order]).mean()) for order in orders]):
         return _foreign_parts(rows, fit, target, [targets(shift) for shift in SHIFTS], in_common, orders)
-    if _stands_out(float(in_common.mean()), chance):
+    if _stands_out(float(in_common.mean()), [float(theirs[order[:, None], order[near]].mean()) for order in orders]):
         return []
     why = (
         f"in a sample of {len(rows):,} rows a linear fit explains nothing of rows held out and neighbours agree by "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,12 @@ def matched(
     labelled, its_rows = ("new", len(other.emb)) if from_new else ("old", len(one.emb))
     if given is not None and (fault := row_fault(len(given), "labels", labelled, its_rows)):
         raise CompatError("--labels", rule=fault)
-    both = one.labels is not None and other.labels is not None and not labels
+
+    def contradictions(rows: Any = slice(None), theirs: Any = slice(None)) -> tuple[Finding, ...]:
+        if labels or one.labels is None or other.labels is None:
+            return ()
+        return _contradicting(one.labels[rows], other.labels[theirs])
+
     all_rows = np.arange(len(one.emb))
     findings = (*_dimensions("old", one), *_dimensions("new", other))
     if beside is not None and old_ids is None:
@@ -107,8 +113,7 @@ def matched(
         )
         findings += (Finding(INFO, "labels by position", sentence),)
     if old_ids is None or their_ids is None:
-        findings += _by_position(one.ids is not None and not ids, their_ids is not None)
-        findings += _contradicting(one.labels, other.labels) if both else ()
+        findings += _by_position(one.ids is not None and not ids, their_ids is not None) + contradictions()
         return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows), findings)
     for name, found, emb in (("old", old_ids, one.emb), ("new", their_ids, other.emb)):
         if fault := row_fault(len(found), "ids", name, len(emb)):
@@ -116,14 +121,14 @@ def matched(
         if twice := _repeated(found):
             raise CompatError(f"ids of {name}", value=twice, rule="occurs more than once")
     if np.array_equal(old_ids, their_ids):
-        findings += _contradicting(one.labels, other.labels) if both else ()
+        findings += contradictions()
         return MatchedVectors(one.emb, other.emb, given, old_ids, all_rows, len(all_rows), findings)
     theirs = _rows_of(old_ids, their_ids)
     rows = np.flatnonzero(theirs >= 0)
     if not len(rows):
         raise CompatError("ids", value=f"{old_ids[0]} and {their_ids[0]}", rule="old and new have no id in common")
     theirs = theirs[rows]
-    findings += _contradicting(one.labels[rows], other.labels[theirs]) if both else ()  # type: ignore[index]
+    findings += contradictions(rows, theirs)
     taken = None if given is None else given[theirs if from_new else rows]
     dropped = (len(one.emb) - len(rows), len(other.emb) - len(rows))
     sentence = f"matched {len(rows):,} items by id; dropped {dropped[0]:,} of old and {dropped[1]:,} of new"
@@ -185,9 +190,9 @@ def _rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return np.where(ids[rows] == wanted, rows, -1)
 
 
-def _contradicting(old: np.ndarray | None, new: np.ndarray | None) -> tuple[Finding, ...]:
+def _contradicting(old: np.ndarray, new: np.ndarray) -> tuple[Finding, ...]:
     """A warning where two columns of labels, of the same rows, do not say the same."""
-    if old is None or new is None or len(old) != len(new):
+    if len(old) != len(new):  # which is refused by those who look at the vectors
         return ()
     unlike = np.flatnonzero(old.astype(str) != new.astype(str))
     if not len(unlike):

@@ -90,6 +90,7 @@ def migrate(
     out: Path,
     tell: Callable[[float], None] = lambda share: None,
     side: str | Path | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> SpaceManifest:
     """Map every row of ``vectors`` and write them to ``out`` (.npy, float32).
 
@@ -101,6 +102,7 @@ def migrate(
         out: the new file; it must not exist.
         tell: hears the share done, in [0, 1].
         side: side-information of the same rows, for a map that wants some.
+        note: hears what should be known of the mapped vectors before they are used, in a sentence.
 
     Raises:
         CompatError: for a map or file that cannot be read, another dimension, a file that is in another space than the
@@ -121,7 +123,7 @@ def migrate(
     if not lock.acquire():
         raise CompatError("--out", value=str(out), rule="another process is writing it")
     try:
-        return _mapped(fitted, described, map_folder, source, out, tell)
+        return _mapped(fitted, described, map_folder, source, out, tell, note)
     finally:
         lock.release()
 
@@ -191,6 +193,7 @@ def _mapped(
     source: _Source,
     out: Path,
     tell: Callable[[float], None],
+    note: Callable[[str], None],
 ) -> SpaceManifest:
     emb = source.emb
     weights = json.loads((Path(map_folder) / MANIFEST_FILE).read_text(encoding="utf-8"))["sha256"]
@@ -204,7 +207,8 @@ def _mapped(
                 source.let_go()
             tell((first + len(rows)) / len(emb))
     source.let_go()
-    _verify(fitted, source, growing.part)
+    if lost := _verify(fitted, source, growing.part):
+        note(lost)
     start, end = described.get("old_model", ""), described.get("new_model", "")
     file_of = {"file": source.path.name, "bytes": source.path.stat().st_size, "sha256": sha256(source.path)}
     manifest = SpaceManifest(end, start, len(emb), fitted.target_dim, growing.checked(), weights, file_of)
@@ -213,8 +217,11 @@ def _mapped(
     return manifest
 
 
-def _verify(fitted: VectorMap, source: _Source, part: Path) -> None:
-    """Map a random sample of rows once more and compare: rounding may depend on the batch, nothing else may."""
+def _verify(fitted: VectorMap, source: _Source, part: Path) -> str:
+    """Map a random sample of rows once more and compare: rounding may depend on the batch, nothing else may.
+
+    Returns what :func:`lost_lengths` says of the sample.
+    """
     written = np.load(part, mmap_mode="r")
     if written.shape != (len(source.emb), fitted.target_dim):
         raise CompatError(str(part), rule=f"shape is {written.shape}", fix="delete it and migrate again")
@@ -227,6 +234,7 @@ def _verify(fitted: VectorMap, source: _Source, part: Path) -> None:
         raise CompatError(
             str(part), rule=rule, fix=f"delete it and migrate again; {source.path} may have changed meanwhile"
         )
+    return lost_lengths(_rows(source.emb, chosen), again)
 
 
 def lost_lengths(given: np.ndarray, mapped: np.ndarray) -> str:
@@ -235,10 +243,9 @@ def lost_lengths(given: np.ndarray, mapped: np.ndarray) -> str:
     An index that compares by dot product or l2 then ranks them below new vectors that are no more alike.
 
     Args:
-        given: ``(N, D)``; mapped: ``(N, D')``. A sample of rows is read.
+        given: ``(N, D)``; mapped: ``(N, D')``.
     """
-    chosen = np.sort(np.random.default_rng(0).permutation(len(given))[:SAMPLED])
-    before, after = (np.linalg.norm(_rows(emb, chosen), axis=1) for emb in (given, mapped))
+    before, after = (np.linalg.norm(emb, axis=1) for emb in (given, mapped))
     if abs(before - 1).max() > UNIT or abs(after - 1).max() <= UNIT:
         return ""
     return (

@@ -279,7 +279,10 @@ def test_what_is_stored_is_billed_as_the_files_hold_it():
     for name, size in sizes.items():
         assert decision.row(name).bill.gigabytes == pytest.approx(500 * 8 * size / 1e9)
     said = storage_note(decision.to_dict())
-    assert "2 bytes for every number of an old vector and 1 for a new one" in said and "4 for a mapped one" in said
+    assert (
+        "2 bytes for every number of an old vector and 1 for a new one" in said
+        and "4 in a gallery that holds mapped ones" in said
+    )
 
 
 def test_options_that_ask_both_spaces_pay_for_the_second_query():
