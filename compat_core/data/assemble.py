@@ -18,6 +18,7 @@ from compat_core.data.config import DataConfig
 from compat_core.data.decode import probe
 from compat_core.data.files import ImageFile, shortened
 from compat_core.data.images import Dataset, ImageSet
+from compat_core.data.likeness import unlike
 from compat_core.data.plan import Plan, plan_parts
 from compat_core.device import main_memory
 from compat_core.errors import CompatError
@@ -167,7 +168,7 @@ def _finish(
         train=train,
         test=test,
         augment=suits if config.augment == "auto" else config.augment,
-        notes=(*about.notes, *plan.notes, *notes),
+        notes=(*about.notes, *plan.notes, *(unlike(train, test) if plan.split == "given" else ()), *notes),
         split=plan.split,
     )
 
