@@ -31,6 +31,19 @@ WAITS: list[str] = []
 """Operators for which a program would have waited until the GPU had done all it was asked before, in order."""
 
 
+def _conv_relu(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, *geometry: Any) -> torch.Tensor:
+    return torch.conv2d(x, weight, bias, *geometry).relu()
+
+
+def _conv_add_relu(
+    x: torch.Tensor, weight: torch.Tensor, z: torch.Tensor, alpha: float, bias: torch.Tensor, *geometry: Any
+) -> torch.Tensor:
+    return torch.conv2d(x, weight, bias, *geometry).add(z, alpha=alpha).relu()
+
+
+ONLY_ON_GPUS = {"cudnn_convolution_relu": _conv_relu, "cudnn_convolution_add_relu": _conv_add_relu}
+
+
 def on_gpu(device: Any) -> bool:
     """True for the stand-in under either of its names; False for the CPU and for no device."""
     return device is not None and torch.device(device).type in (GPU.type, BELOW.type)
@@ -58,6 +71,13 @@ class GpuTensor(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return operate(func, args, kwargs or {})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> torch.Tensor:
+        made: torch.Tensor = GpuTensor(self.values.clone())
+        if isinstance(self, torch.nn.Parameter):
+            made = torch.nn.Parameter(made, requires_grad=self.requires_grad)
+        memo[id(self)] = made
+        return made
 
     def data_ptr(self) -> int:
         return self.values.data_ptr()
@@ -117,10 +137,12 @@ def operate(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
     if on_gpu(device):
         plain["device"] = torch.device("cpu")
     plain.pop("pin_memory", None)
+    in_place = func._schema.is_mutable and name.endswith("_")
+    func = ONLY_ON_GPUS.get(name, func) if there else func
     found = func(*plain_args, **plain)
     if Tape.running is not None:
         Tape.running.asked.append((func, plain_args, plain, found))
-    if func._schema.is_mutable and isinstance(found, torch.Tensor) and name.endswith("_"):
+    if in_place and isinstance(found, torch.Tensor):
         return args[0]  # done in place, whichever device it is on
     stays = on_gpu(device) if device is not None else bool(there)
 

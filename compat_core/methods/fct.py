@@ -16,6 +16,7 @@ from compat_core.device import DeviceChoice
 from compat_core.methods.base import METHODS, Context, Method
 from compat_core.methods.side import SIDES, train_side
 from compat_core.methods.upgrade import Upgrade
+from compat_core.models.fused import reader
 from compat_core.models.saved import SavedModule
 from compat_core.models.transformation import FctTransformation
 from compat_core.training.config import TrainConfig
@@ -153,7 +154,7 @@ def stored_views(context: Context, embedders: Mapping[str, nn.Module], views: in
 
 def _views_of(context: Context, embedders: Mapping[str, nn.Module], views: int) -> list[torch.Tensor]:
     images, device = context.train_images.images, context.device
-    nets = [net.to(device).eval() for net in embedders.values()]
+    nets = [reader(net, device, context.job.device.autocast) for net in embedders.values()]
     rounds: list[list[torch.Tensor]] = [[] for _ in nets]
     for view in range(views + 1 if nets else 0):
         stream = generator(device, context.seed, "views", view)

@@ -24,13 +24,18 @@ Built = tuple[nn.Module, int]
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """Registry entry of a backbone; ``build`` returns the module and its feature width F (output ``(B, F)``)."""
+    """Registry entry of a backbone; ``build`` returns the module and its feature width F (output ``(B, F)``).
+
+    ``fusable`` says that its forward pass is the same chain of modules whatever it is given, and that what it adds up
+    has one shape: frozen copies of it may then be rewritten (:mod:`compat_core.models.fused`).
+    """
 
     name: str
     title: str
     summary: str
     min_image_px: int
     build: Callable[[int, int, bool], Built]
+    fusable: bool = False
 
 
 BACKBONES: Registry[Backbone] = Registry("backbone")
@@ -151,10 +156,11 @@ for _entry in (
         "Four small convolution stages: minutes on a CPU, for images up to 64 px.",
         8,
         _tiny_conv,
+        fusable=True,
     ),
-    Backbone("resnet18", "ResNet-18", "torchvision's ResNet-18.", 16, _resnet("resnet18")),
-    Backbone("resnet34", "ResNet-34", "torchvision's ResNet-34.", 16, _resnet("resnet34")),
-    Backbone("resnet50", "ResNet-50", "torchvision's ResNet-50.", 16, _resnet("resnet50")),
+    Backbone("resnet18", "ResNet-18", "torchvision's ResNet-18.", 16, _resnet("resnet18"), fusable=True),
+    Backbone("resnet34", "ResNet-34", "torchvision's ResNet-34.", 16, _resnet("resnet34"), fusable=True),
+    Backbone("resnet50", "ResNet-50", "torchvision's ResNet-50.", 16, _resnet("resnet50"), fusable=True),
     Backbone("mobilenet-v3", "MobileNetV3 small", "torchvision's MobileNetV3-Small, made for phones.", 16, _mobilenet),
     Backbone("convnext-tiny", "ConvNeXt-T", "torchvision's ConvNeXt-Tiny.", 16, _convnext),
     Backbone("vit-b-16", "ViT-B/16", "torchvision's ViT-B; 4 px patches up to 64 px images, else 16.", 8, _vit),
