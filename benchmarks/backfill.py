@@ -70,7 +70,8 @@ def growth() -> dict[str, Any]:
 
 def main() -> None:
     """All races of this file."""
-    write("backfill", [curves(10_000, 200)], [growth()])
+    grown = growth()
+    write("backfill", [curves(10_000, 200)], [grown])
 
 
 if __name__ == "__main__":

@@ -204,6 +204,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if torch.cuda.is_available():  # the other races are the processor's
         write(f"evaluation-{ON_GPU}", [on_gpu(1_000), on_gpu(200)])
+    grown = [] if arguments.quick else [growth(), growth_in_file()]
     races = [small(rounds=5)]
     if not arguments.quick:
         for run in (
@@ -214,7 +215,7 @@ def main() -> None:
             streamed,
         ):
             races.append(run())
-            write("evaluation", races)  # what was measured is kept, whatever happens to the next
+            write("evaluation", races, grown)  # what was measured is kept, whatever happens to the next
         emb, labels = world(50_000, 100)
         labels = np.where(np.arange(50_000) < 20_000, 1_000, labels)
         contestants = {
@@ -227,7 +228,7 @@ def main() -> None:
                 "bare matrix product", 1, once=["evaluate_retrieval"],
             )
         )  # fmt: skip
-        write("evaluation", races, [growth(), growth_in_file()])
+        write("evaluation", races, grown)
 
 
 if __name__ == "__main__":

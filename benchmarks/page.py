@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ TITLES = {
 }
 ON_PAPER = (10_000_000, 100_000_000)
 LEAST_EXPONENT = 0.1  # below it a fit of a few noisy points says nothing about sizes a hundred times larger
+LEAST_MIB = 8  # less is not told from what the interpreter does meanwhile
 INTRO = """# Performance
 
 Written by `python -m benchmarks.page` from `benchmarks/results/*.json`; `make bench` runs the races anew. A ratio is
@@ -89,9 +91,21 @@ def growth(curve: Mapping[str, Any]) -> list[str]:
     else:
         papers = ", ".join(f"{count:,} {curve['unit']} about {duration(at(time, count))}" for count in ON_PAPER)
         sentence += f" On paper, on this machine: {papers}."
-    memory = power_law([point["n"] for point in points], [max(point["mib"], 1) for point in points])
-    needs = ", ".join(f"{at(memory, count) / 1024:,.0f} GiB for {count:,}" for count in ON_PAPER)
-    return [*lines, sentence + f" Memory grows as {curve['unit']}^{memory[1]:.2f}: {needs}.\n"]
+    return [*lines, sentence + f" {_memory(curve)}\n"]
+
+
+def _memory(curve: Mapping[str, Any]) -> str:
+    """What memory grows with, where what was measured can say it."""
+    sizes, mib = ([point[what] for point in curve["points"]] for what in ("n", "mib"))
+    larger = mib[len(mib) // 2 :]
+    if larger[0] < LEAST_MIB or any(later <= sooner for sooner, later in itertools.pairwise(larger)):
+        most = f"{max(mib):,.0f} MiB" if max(mib) >= 1 else "1 MiB"
+        return (
+            f"Memory above the start stays within {most} and follows no law that sizes beyond these could be read off."
+        )
+    law = power_law(sizes, mib)
+    needs = ", ".join(f"{at(law, count) / 1024:,.0f} GiB for {count:,}" for count in ON_PAPER)
+    return f"Memory grows as {curve['unit']}^{law[1]:.2f}: {needs}."
 
 
 def power_law(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]:

@@ -87,7 +87,8 @@ def growth() -> dict[str, Any]:
 def main() -> None:
     """All races of this file."""
     warnings.filterwarnings("ignore", module="umap")
-    write("projection", [against_umap(), in_new_processes()], [growth()])
+    grown = growth()
+    write("projection", [against_umap(), in_new_processes()], [grown])
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -137,18 +139,35 @@ def grow(what: str, unit: str, sizes: Sequence[int], make: Callable[[int], Calla
         what: is measured.
         unit: of the sizes, in the plural.
         sizes: ascending.
-        make: prepares, and returns what is timed.
+        make: prepares, and returns what is timed. Each size forks this process, so call this before any torch work:
+            threads do not survive a fork.
     """
     points = []
-    for size in sizes:
-        run = make(size)
-        with PeakAbove() as peak:
-            started = time.perf_counter()
-            run()
-            seconds = time.perf_counter() - started
-        points.append({"n": size, "seconds": seconds, "mib": peak.mib})
-        print(f"  {size:,} {unit}: {seconds:.2f} s, {peak.mib:.0f} MiB")
+    for size in sizes:  # in a process of its own: memory that a smaller size left behind would be taken for nothing
+        context = multiprocessing.get_context("fork")
+        answer, its_end = context.Pipe(duplex=False)
+        process = context.Process(target=_measured, args=(make, (sizes[0], size), its_end))
+        process.start()
+        its_end.close()
+        try:
+            points.append({"n": size} | answer.recv())
+        except EOFError:
+            process.join()
+            raise SystemExit(f"{size:,} {unit}: ended with {process.exitcode}") from None
+        process.join()
+        print(f"  {size:,} {unit}: {points[-1]['seconds']:.2f} s, {points[-1]['mib']:.0f} MiB")
     return {"what": what, "unit": unit, "points": points}
+
+
+def _measured(make: Callable[[int], Callable[[], Any]], sizes: tuple[int, int], answer: Connection) -> None:
+    """The second size, after the first has loaded and compiled what there is to load and compile."""
+    make(sizes[0])()
+    run = make(sizes[1])
+    with PeakAbove() as peak:
+        started = time.perf_counter()
+        run()
+        seconds = time.perf_counter() - started
+    answer.send({"seconds": seconds, "mib": peak.mib})
 
 
 def peak_mib() -> float:

@@ -285,6 +285,7 @@ def main() -> None:
                 races.append(run())
                 write(f"training-{ON_GPU}", races)  # what was measured is kept, whatever happens to the next
             return
+        grown = growth()
         setting, decoding_s = settings(folder, "tiny-conv", count)
         races = [speed(setting, 3)]
         races[0].facts[f"seconds to decode all {len(setting.decoded):,} images, once"] = decoding_s
@@ -294,7 +295,7 @@ def main() -> None:
         races.append(compiling(setting))
         races.append(same_accuracy(setting, 5, 3))
         races.append(extraction(setting))
-        write("training", races, [growth()])
+        write("training", races, [grown])
 
 
 if __name__ == "__main__":
