@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import shlex
 import sys
 from pathlib import Path
@@ -81,12 +82,18 @@ def add(commands: Subparsers) -> None:
     search = commands.add_parser(
         "mixed-search",
         help="search a gallery that is partly old, migrated and new",
-        description="Search several files as one gallery; every hit says which version its row is.",
+        description="Search several files as one gallery; every hit says which version its row is. Items are told by "
+        "id, where the files hold ids or --ids names them: each is found once, in its newest version.",
     )
     search.add_argument("--query", metavar="FILE", required=True, help="query vectors of the new model")
     search.add_argument(
         "--part", metavar="VERSION=FILE", action="append", required=True, help="old=…, migrated=… or new=…; several"
     )
+    search.add_argument(
+        "--ids", metavar="FILE", action="append", default=[],
+        help="an id per row of a part: one --ids for each --part, in order, - for none or those that it holds; an "
+        "item that several parts hold is then found in the newest one alone",
+    )  # fmt: skip
     search.add_argument("--map", metavar="DIR", type=Path, help="applied to old rows while they are searched")
     search.add_argument(
         "--space", metavar="VERSION", help="the queries' model; default: as their manifest says, or new"
@@ -290,7 +297,7 @@ def _search(arguments: argparse.Namespace) -> int:
     from compat_core.adapters import load_map, read_manifest
     from compat_core.retrieval.inputs import check_embeddings
     from compat_core.vectors.migrate import read_space
-    from compat_core.vectors.mixed import check_ends, check_stamp, mixed_search, open_part
+    from compat_core.vectors.mixed import check_ends, check_stamp, mixed_search, newest_only, open_part
     from compat_core.vectors.sources import read_vectors
 
     fitted = load_map(arguments.map) if arguments.map else None
@@ -302,17 +309,25 @@ def _search(arguments: argparse.Namespace) -> int:
         check_stamp(asked, queries, asking)
     space = arguments.space or (queries.space if queries else "new")
     check_ends(ends, queries, None, space)
+    if arguments.ids and len(arguments.ids) != len(arguments.part):
+        rule = f"must be given once for each of {len(arguments.part)} parts, in their order"
+        raise CompatError("--ids", value=len(arguments.ids), rule=rule, fix="give - for a part without")
     parts = []
-    for given in arguments.part:
+    for given, ids in itertools.zip_longest(arguments.part, arguments.ids, fillvalue="-"):
         version, equals, spec = given.partition("=")
         if not equals:
             raise CompatError("--part", value=given, rule="must be VERSION=FILE", fix="for example new=new.npy")
-        parts.append(open_part(version, spec, space, fitted, queries))
+        parts.append(open_part(version, spec, space, fitted, queries, "" if ids == "-" else ids))
         if version == "old" and fitted is not None:
             check_ends(ends, queries, read_space(parts[-1].path), space)
     for part in parts:
         if not part.stamped:
             print(f"note: {part.path} has no manifest; taken at its word as {part.version}", file=sys.stderr)
+    parts = newest_only(parts)
+    for part in parts:
+        if part.live is not None and not part.live.all():
+            again = f"{int((~part.live).sum()):,} of {len(part.live):,} items"
+            print(f"note: {again} of {part.path} are in a newer or earlier part too: found there", file=sys.stderr)
     query = check_embeddings("--query", asking[: arguments.first]).numpy()
     found = mixed_search(query, parts, arguments.k, arguments.distance, fitted)
     if arguments.json:

@@ -1,7 +1,12 @@
-"""Search a gallery whose rows are partly old, migrated and new: several files, one space, a version on every hit."""
+"""Search a gallery whose rows are partly old, migrated and new: several files, one space, a version on every hit.
+
+While a backfill goes on, an item may still be in the old file and be in the new one already: it is searched once, in
+its newest version.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +18,13 @@ from compat_core.adapters import VectorMap
 from compat_core.errors import CompatError
 from compat_core.retrieval.search import top_k
 from compat_core.retrieval.streamed import let_go
+from compat_core.vectors.checks import row_fault
 from compat_core.vectors.file_spec import FileSpec
 from compat_core.vectors.migrate import SpaceManifest, manifest_path, read_space, sha256
-from compat_core.vectors.sources import read_vectors
+from compat_core.vectors.sources import ID_COLUMN, read_column, read_vectors
 
 BLOCK_ROWS = 65_536
-VERSIONS = ("old", "migrated", "new")
+VERSIONS = ("old", "migrated", "new")  # from the one that gives way
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +35,21 @@ class Part:
         version: ``old``, ``migrated`` or ``new``.
         path: its file.
         emb: ``(N, D)``, memory-mapped where the format allows it.
-        ids: ``(N,)`` texts; ``version:row`` where the file has none.
+        ids: ``(N,)`` texts, or None: a hit is called ``FILE:row`` then, and is no item of any other part.
         stamped: whether a manifest says which space the file is in; otherwise it is taken at its word.
+        live: ``(N,)`` bool, the rows that are searched; None for all.
     """
 
     version: str
     path: Path
     emb: np.ndarray
-    ids: np.ndarray
+    ids: np.ndarray | None
     stamped: bool
+    live: np.ndarray | None = None
+
+    def name_of(self, row: int) -> str:
+        """What a hit in ``row`` is called."""
+        return f"{self.path.name}:{row}" if self.ids is None else str(self.ids[row])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +62,12 @@ class Hit:
 
 
 def open_part(
-    version: str, spec: str, space: str, on_the_fly: VectorMap | None, queries: SpaceManifest | None = None
+    version: str,
+    spec: str,
+    space: str,
+    on_the_fly: VectorMap | None,
+    queries: SpaceManifest | None = None,
+    ids: str = "",
 ) -> Part:
     """Open a part and make sure that it is in the space that is searched.
 
@@ -62,10 +79,11 @@ def open_part(
         queries: manifest of the query file, or None. Where it says that queries were brought into another model's
             space, that is the old model's: old rows are taken at their word then, and it is new ones that need a
             manifest.
+        ids: a file of an id per row; empty: those that the part's own file holds, if it does.
 
     Raises:
-        CompatError: for an unknown version, a file in another space, or rows that are not in the searched space by
-            their version, without a map or manifest that says that they are.
+        CompatError: for an unknown version, a file in another space, rows that are not in the searched space by
+            their version, without a map or manifest that says that they are, and ids that are not one per row.
     """
     if version not in VERSIONS:
         raise CompatError("--part", value=f"{version}=…", rule=f"must begin with one of {', '.join(VERSIONS)}")
@@ -89,8 +107,27 @@ def open_part(
     found = read_vectors(spec)
     if manifest is not None:
         check_stamp(path, manifest, found.emb)
-    ids = found.ids if found.ids is not None else np.array([f"{path.name}:{row}" for row in range(len(found.emb))])
-    return Part(version, path, found.emb, ids, manifest is not None)
+    named = read_column(ids, ID_COLUMN).astype(str) if ids else found.ids
+    if named is not None and (fault := row_fault(len(named), "ids", str(path), len(found.emb))):
+        raise CompatError(ids or str(path), rule=fault)
+    return Part(version, path, found.emb, named, manifest is not None)
+
+
+def newest_only(parts: Sequence[Part]) -> list[Part]:
+    """The parts, in order, with the rows left out whose item a newer part holds, or an earlier one of its version.
+
+    Items are told by id: parts without ids are searched as they are.
+    """
+    found = list(parts)
+    seen: list[np.ndarray] = []
+    for place in sorted(range(len(parts)), key=lambda place: -VERSIONS.index(parts[place].version)):
+        ids = parts[place].ids
+        if ids is None:
+            continue
+        if seen:
+            found[place] = dataclasses.replace(parts[place], live=~np.isin(ids, np.concatenate(seen)))
+        seen.append(ids)
+    return found
 
 
 def check_stamp(path: Path, manifest: SpaceManifest, emb: np.ndarray) -> None:
@@ -131,7 +168,8 @@ def mixed_search(
 
     Args:
         query_emb: ``(Q, D)`` of the new model.
-        parts: of the gallery; read in blocks whose memory is given back, so they may be larger than memory.
+        parts: of the gallery; read in blocks whose memory is given back, so they may be larger than memory. Items
+            that are in several of them are found in each, unless :func:`newest_only` was asked.
         k: hits per query.
         distance: ``cosine``, ``l2`` or ``dot``.
         on_the_fly: maps the rows of ``old`` parts while they are searched.
@@ -140,6 +178,12 @@ def mixed_search(
     for part in parts:
         for first in range(0, len(part.emb), BLOCK_ROWS):
             rows = np.asarray(part.emb[first : first + BLOCK_ROWS], dtype=np.float32)
+            places = np.arange(first, first + len(rows))
+            if part.live is not None:
+                chosen = part.live[places]
+                rows, places = rows[chosen], places[chosen]
+                if not len(rows):
+                    continue
             if part.version == "old" and on_the_fly is not None:
                 with torch.inference_mode():
                     rows = on_the_fly(torch.from_numpy(np.array(rows))).numpy()
@@ -148,7 +192,7 @@ def mixed_search(
                 raise CompatError(str(part.path), rule=rule, fix="pad, or map it into the queries' space")
             found = top_k(query_emb, rows, k, distance, device="cpu")
             for query, (indices, scores) in enumerate(zip(found.indices, found.scores, strict=True)):
-                hits = [Hit(str(part.ids[first + row]), part.version, float(score))
+                hits = [Hit(part.name_of(places[row]), part.version, float(score))
                         for row, score in zip(indices, scores, strict=True)]  # fmt: skip
                 best[query] = sorted([*best[query], *hits], key=lambda hit: -hit.score)[:k]
             let_go(part.emb)

@@ -43,6 +43,27 @@ def test_from_pairs_to_a_searched_mixed_gallery(files, capsys):
     assert main(["mixed-search", "--query", str(files / "new.npy"), *old, "--map", str(files / "map")]) == 0
 
 
+def test_an_item_in_two_parts_is_found_once_where_ids_are_given(files, capsys):
+    np.save(files / "ids.npy", np.array([f"item {row}" for row in range(500)]))
+    np.save(files / "moved.npy", np.load(files / "new.npy"))
+    np.save(files / "some.npy", np.load(files / "new.npy")[:200])
+    np.save(files / "some-ids.npy", np.load(files / "ids.npy")[:200])
+    asked = ["mixed-search", "--query", str(files / "new.npy"), "--first", "3", "-k", "500", "--json"]
+    parts = ["--part", f"migrated={files / 'moved.npy'}", "--part", f"new={files / 'some.npy'}"]
+    ids = ["--ids", str(files / "ids.npy"), "--ids", str(files / "some-ids.npy")]
+    assert main([*asked, *parts, *ids]) == 0
+    said = capsys.readouterr()
+    assert f"200 of 500 items of {files / 'moved.npy'} are in a newer or earlier part too" in said.err
+    for hits in json.loads(said.out):
+        assert sorted(hit["id"] for hit in hits) == sorted(np.load(files / "ids.npy").tolist())
+        assert sum(hit["version"] == "new" for hit in hits) == 200
+    assert main([*asked, *parts]) == 0
+    assert {hit["id"].partition(":")[0] for hit in json.loads(capsys.readouterr().out)[0]} == {"moved.npy", "some.npy"}
+    assert main([*asked, *parts, *ids[:2]]) == 2
+    assert "must be given once for each of 2 parts" in capsys.readouterr().err
+    assert main([*asked, *parts, "--ids", "-", *ids[2:]]) == 0
+
+
 @pytest.mark.parametrize("unit", [True, False])
 def test_vectors_that_lose_their_length_are_said(files, unit, capsys):
     for name in ("old", "new"):

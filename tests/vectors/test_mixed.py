@@ -10,7 +10,7 @@ from compat_core.errors import CompatError
 from compat_core.retrieval.search import top_k
 from compat_core.vectors import mixed as module
 from compat_core.vectors.migrate import SpaceManifest, manifest_path, sha256, write_manifest
-from compat_core.vectors.mixed import check_ends, mixed_search, open_part
+from compat_core.vectors.mixed import check_ends, mixed_search, newest_only, open_part
 from tests.vectors.worlds import clustered, rotation
 
 
@@ -104,3 +104,57 @@ def test_a_replaced_file_and_a_map_that_leads_elsewhere_are_refused(tmp_path):
     ):
         with pytest.raises(CompatError, match=says):
             check_ends(ends, queries, old, "new")
+
+
+def with_ids(folder, name, emb, ids):
+    np.savez(folder / f"{name}.npz", vectors=emb, ids=np.array(ids))
+    return f"{folder / name}.npz:vectors"
+
+
+def test_an_item_is_found_once_in_its_newest_version(world, monkeypatch):
+    folder, new, fitted = world
+    monkeypatch.setattr(module, "BLOCK_ROWS", 7)
+    names = [f"item {row}" for row in range(300)]
+    given = {"old": (0, 200), "migrated": (100, 250), "new": (150, 300)}
+    parts = newest_only([
+        open_part(name, with_ids(folder, name, new[slice(*rows)], names[slice(*rows)]), "", fitted)
+        for name, rows in given.items()
+    ])  # fmt: skip
+    assert [part.live if part.live is None else int(part.live.sum()) for part in parts] == [100, 50, None]
+    found = mixed_search(new[:5], parts, 300)
+    whole = top_k(new[:5], new, 300)
+    for hits, indices in zip(found, whole.indices, strict=True):
+        assert [hit.id for hit in hits] == [names[row] for row in indices]
+        assert [hit.version for hit in hits] == [
+            "old" if row < 100 else "migrated" if row < 150 else "new" for row in indices
+        ]
+
+
+def test_of_two_parts_of_one_version_the_earlier_is_searched_and_rows_without_ids_are_nobody_else(world):
+    folder, new, _ = world
+    first = open_part("new", with_ids(folder, "first", new[:4], list("abcd")), "", None)
+    second = open_part("new", with_ids(folder, "second", new[4:8], list("dcxy")), "", None)
+    (folder / "other").mkdir()
+    np.save(folder / "other" / "new.npy", new[:3])
+    nameless = [
+        open_part("new", str(folder / "new.npy"), "", None),
+        open_part("new", str(folder / "other" / "new.npy"), "", None),
+    ]
+    parts = newest_only([first, second, *nameless])
+    assert [None if part.live is None else part.live.tolist() for part in parts] == [
+        None,
+        [False, False, True, True],
+        None,
+        None,
+    ]
+    assert len(mixed_search(new[:1], parts, 1000)[0]) == 4 + 2 + 100 + 3
+
+
+def test_ids_from_a_file_of_their_own(world):
+    folder, *_ = world
+    np.save(folder / "ids.npy", np.array([f"a{row}" for row in range(100)]))
+    part = open_part("new", str(folder / "new.npy"), "", None, ids=str(folder / "ids.npy"))
+    assert part.name_of(3) == "a3"
+    np.save(folder / "ids.npy", np.arange(99))
+    with pytest.raises(CompatError, match="99 ids"):
+        open_part("new", str(folder / "new.npy"), "", None, ids=str(folder / "ids.npy"))
