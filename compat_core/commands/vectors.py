@@ -70,6 +70,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     elif not told_apart and _same_items(query.labels, gallery.labels):
         then = "if row i of both is one item, every query finds itself"
         print(f"warning: {FINDS_ITSELF.format(what='labels row by row', then=then)}", file=sys.stderr)
+    query, gallery = _with_labels(query, gallery)
     scores = evaluate_retrieval(
         query.emb,
         query.labels,
@@ -88,6 +89,27 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _with_labels(query: _Side, gallery: _Side) -> tuple[_Side, _Side]:
+    """The queries that have a label, and the gallery: items without one are there to be told from those wanted.
+
+    Both sides call such an item by its row, which would make two of one row alike.
+    """
+    from compat_core.adapters.labels import labelled
+
+    asks, wanted = labelled(query.labels), labelled(gallery.labels)
+    if asks.all() and wanted.all():
+        return query, gallery
+    if not asks.any():
+        raise CompatError("--query-labels", rule="label none of the queries: nothing can be asked")
+    for what, known in (("queries", asks), ("gallery items", wanted)):
+        if not known.all():
+            then = "not asked" if known is asks else "searched, and relevant to nothing"
+            print(f"note: {int((~known).sum()):,} {what} without a label are {then}", file=sys.stderr)
+    emb = query.emb if asks.all() else query.emb[asks]
+    asking = _Side(emb, query.labels[asks].astype(str), None if query.ids is None else query.ids[asks])
+    return asking, _Side(gallery.emb, gallery.labels.astype(str), gallery.ids)
+
+
 def _side(arguments: argparse.Namespace, name: str) -> _Side:
     """Vectors, labels and ids of a side: the files that are named, or else what the file of vectors holds.
 
@@ -96,11 +118,11 @@ def _side(arguments: argparse.Namespace, name: str) -> _Side:
     import numpy as np
 
     from compat_core.vectors.matching import places
-    from compat_core.vectors.sources import ID_COLUMN, LABEL_COLUMN, read_column, read_ids, read_vectors
+    from compat_core.vectors.sources import ID_COLUMN, read_column, read_ids, read_labels, read_vectors
 
     file, labels, ids = (getattr(arguments, option) for option in (name, f"{name}_labels", f"{name}_ids"))
     found = read_vectors(file)
-    own = read_column(labels, LABEL_COLUMN) if labels else found.labels
+    own = read_labels(labels) if labels else found.labels
     if own is None:
         rule = "holds vectors and no labels"
         raise CompatError(f"--{name}", value=file, rule=rule, fix=f"give --{name}-labels FILE")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from compat_core.cli import main
+from compat_core.metrics import evaluate_retrieval
 from tests.commands.stage import one_error_line
 
 
@@ -28,8 +29,6 @@ def vectors(tmp_path) -> list[str]:
 
 
 def test_evaluate_gives_metrics_of_any_vectors(vectors, tmp_path, capsys):
-    from compat_core.metrics import evaluate_retrieval
-
     assert main([*vectors, "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     arrays = {
@@ -73,13 +72,49 @@ def test_evaluate_refuses_bad_files(vectors, tmp_path, capsys):
     assert "query.npy" in one_error_line(capsys)
 
 
-def test_evaluate_refuses_blank_labels(vectors, tmp_path, capsys):
-    labels = np.repeat(list("abcde"), 4)
-    labels[::5] = ""
-    np.save(tmp_path / "gallery-labels.npy", labels)
+@pytest.mark.parametrize("beside", [True, False])
+def test_items_without_a_label_are_searched_and_never_wanted(beside, tmp_path, capsys):
+    """Row 3 of both files has none: that makes them no pair."""
+    rng = np.random.default_rng(0)
+    labels, given = np.repeat(list("abcde"), 4), ["evaluate", "--device", "cpu", "--json"]
+    whole = {}
+    for side in ("query", "gallery"):
+        emb = (np.eye(5)[np.repeat(np.arange(5), 4)] + 0.3 * rng.normal(size=(20, 5))).astype(np.float32)
+        known = np.arange(20) % 4 != 3
+        named = labels.copy()
+        named[~known] = ""
+        np.savez(tmp_path / f"{side}.npz", emb=emb, labels=named)
+        np.save(tmp_path / f"{side}-labels.npy", named)
+        given += [f"--{side}", f"{tmp_path / side}.npz:emb"]
+        if beside:
+            given += [f"--{side}-labels", str(tmp_path / f"{side}-labels.npy")]
+        whole[side] = emb, known
+    assert main(given) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        "note: 5 queries without a label are not asked",
+        "note: 5 gallery items without a label are searched, and relevant to nothing",
+    ]
+    (query, asks), (gallery, wanted) = whole.values()
+    expected = evaluate_retrieval(
+        query[asks], labels[asks], gallery, np.where(wanted, labels, [f"nothing {row}" for row in range(20)])
+    )
+    assert json.loads(said.out)["mAP"]["value"] == pytest.approx(expected.mean_ap)
+
+
+def test_whole_numbers_are_labels_beside_a_side_with_gaps_and_no_labels_at_all_are_refused(vectors, tmp_path, capsys):
+    assert main([*vectors, "--json"]) == 0
+    full = json.loads(capsys.readouterr().out)
+    table = pd.DataFrame({"label": np.repeat(np.arange(5), 4).astype(object)})
+    table.loc[0, "label"] = None
+    table.to_csv(tmp_path / "some.csv", index=False)
+    some = [str(tmp_path / "some.csv") if part.endswith("query-labels.npy") else part for part in vectors]
+    assert main([*some, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["num_queries"] == full["num_queries"] - 1 and 0.5 < found["mAP"]["value"] < 1
+    np.save(tmp_path / "query-labels.npy", np.full(20, ""))
     assert main(vectors) == 2
-    line = one_error_line(capsys)
-    assert "gallery-labels.npy" in line and "4 empty, the first in row 0; every item needs a value" in line
+    assert "holds no label" in one_error_line(capsys)
 
 
 @pytest.mark.parametrize("ending", ["npz", "parquet", "csv"])
