@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import multiprocessing
 import resource
@@ -146,7 +148,7 @@ def grow(what: str, unit: str, sizes: Sequence[int], make: Callable[[int], Calla
     for size in sizes:  # in a process of its own: memory that a smaller size left behind would be taken for nothing
         context = multiprocessing.get_context("fork")
         answer, its_end = context.Pipe(duplex=False)
-        process = context.Process(target=_measured, args=(make, (sizes[0], size), its_end))
+        process = context.Process(target=_measured, args=(make, size, its_end))
         process.start()
         its_end.close()
         try:
@@ -159,15 +161,24 @@ def grow(what: str, unit: str, sizes: Sequence[int], make: Callable[[int], Calla
     return {"what": what, "unit": unit, "points": points}
 
 
-def _measured(make: Callable[[int], Callable[[], Any]], sizes: tuple[int, int], answer: Connection) -> None:
-    """The second size, after the first has loaded and compiled what there is to load and compile."""
-    make(sizes[0])()
-    run = make(sizes[1])
+def _measured(make: Callable[[int], Callable[[], Any]], size: int, answer: Connection) -> None:
+    """The second of two runs: the first loads and compiles what there is to load and compile."""
+    make(size)()
+    give_back()
+    run = make(size)
     with PeakAbove() as peak:
         started = time.perf_counter()
         run()
         seconds = time.perf_counter() - started
     answer.send({"seconds": seconds, "mib": peak.mib})
+
+
+def give_back() -> None:
+    """Memory that was freed goes back to the system: kept, it would hide what the next run takes."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
 
 
 def peak_mib() -> float:

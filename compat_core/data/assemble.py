@@ -18,7 +18,7 @@ from compat_core.data.config import DataConfig
 from compat_core.data.decode import probe
 from compat_core.data.files import ImageFile, shortened
 from compat_core.data.images import Dataset, ImageSet
-from compat_core.data.likeness import unlike
+from compat_core.data.likeness import relative_sharpness, shift_note
 from compat_core.data.plan import Plan, plan_parts
 from compat_core.device import main_memory
 from compat_core.errors import CompatError
@@ -160,6 +160,7 @@ def _finish(
             rule="no class has two evaluation images, so no query has anything to find",
             fix="raise data.test_share, use eval_split classes, or bring more images per class",
         )
+    ratio = relative_sharpness(train, test) if plan.split == "given" else None
     suits = about.augment or ("crop-flip" if train.channels == 3 else "crop")
     return Dataset(
         name=about.name,
@@ -168,8 +169,9 @@ def _finish(
         train=train,
         test=test,
         augment=suits if config.augment == "auto" else config.augment,
-        notes=(*about.notes, *plan.notes, *(unlike(train, test) if plan.split == "given" else ()), *notes),
+        notes=(*about.notes, *plan.notes, *((shift_note(ratio),) if ratio else ()), *notes),
         split=plan.split,
+        sharpness=ratio,
     )
 
 

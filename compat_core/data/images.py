@@ -106,6 +106,8 @@ class Dataset:
         augment: training augmentation to use: none, crop or crop-flip.
         notes: what a reader of the results should know: how the split was made, which files were skipped.
         split: where the evaluation images come from: given, instances or classes.
+        sharpness: of the evaluation images, as a multiple of the training images'; None where the two are alike or are
+            not compared (:mod:`compat_core.data.likeness`).
         unreadable: (id, reason) of every file that was skipped because it is no whole image.
 
     Raises:
@@ -120,6 +122,7 @@ class Dataset:
     augment: str = "none"
     notes: tuple[str, ...] = ()
     split: str = "given"
+    sharpness: float | None = None
     unreadable: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
@@ -159,6 +162,7 @@ class Dataset:
             "split": self.split,
             "open_set": self.open_set,
             "augment": self.augment,
+            "sharpness": self.sharpness,
             "checksum": f"sha256:{self.checksum()}",
             "notes": list(self.notes),
         }

@@ -25,24 +25,30 @@ def sharpness(images: ImageSet, classes: np.ndarray) -> np.ndarray:
     return ((across + down) / 2).double().cpu().numpy()
 
 
-def unlike(train: ImageSet, test: ImageSet) -> list[str]:
-    """A note where evaluation images are clearly sharper or softer than training images of the same classes.
+def relative_sharpness(train: ImageSet, test: ImageSet) -> float | None:
+    """How many times as sharp evaluation images are as training images of the same classes.
 
     Networks learn the filter that images were resized with, too: a few tenths more sharpness cost every model some of
     its accuracy, and a transformation fitted on the training images more than that.
+
+    Returns:
+        the ratio of the means; None where the two do not differ clearly, or too little is there to tell.
     """
     shared = np.intersect1d(train.present, test.present)
     if not shared.size:
-        return []
+        return None
     ours, theirs = sharpness(train, shared), sharpness(test, shared)
     if min(len(ours), len(theirs)) < 2 or not ours.mean() * theirs.mean():
-        return []
-    ratio = theirs.mean() / ours.mean()
+        return None
+    ratio = float(theirs.mean() / ours.mean())
     error = np.hypot(*(part.std(ddof=1) / part.mean() / np.sqrt(len(part)) for part in (ours, theirs)))
-    if abs(np.log(ratio)) < max(np.log(UNLIKE), STANDARD_ERRORS * error):
-        return []
-    return [
+    return ratio if abs(np.log(ratio)) >= max(np.log(UNLIKE), STANDARD_ERRORS * error) else None
+
+
+def shift_note(ratio: float) -> str:
+    """What to say of it."""
+    return (
         f"evaluation images are {ratio:.2f} times as sharp as training images of the same classes (mean difference of "
         "neighbouring pixels): probably resized or compressed another way, a shift that every result here contains; "
         "eval_split instances pools both parts and splits them anew"
-    ]
+    )

@@ -48,7 +48,7 @@ def _run(one: Mapping[str, Any]) -> str:
         f"{one['budget']}; {one['num_queries']:,} queries, {one['distance']} distance, chance mAP "
         f"{percent_text(one['chance']['mAP'])} %, CMC@1 {percent_text(one['chance']['CMC@1'])} %. Run on "
         f"{environment['device']} ({environment['device_reason']}), torch {environment['packages']['torch']}, "
-        f"{one['elapsed_s'] / 60:.0f} min in its last sitting.",
+        f"{one['elapsed_s'] / 60:.0f} min in its last sitting." + _shift(one["dataset_card"].get("sharpness")),
         "",
     ]
     if one["chain"]:
@@ -59,6 +59,12 @@ def _run(one: Mapping[str, Any]) -> str:
         lines += _protocol(one, protocol)
     lines += _backfill(one)
     return "\n".join(lines)
+
+
+def _shift(sharpness: float | None) -> str:
+    if sharpness is None:
+        return ""
+    return f" Its evaluation images are {sharpness:.2f} times as sharp as its training images, a shift in every number."
 
 
 def _matrix(one: Mapping[str, Any], metric: str) -> list[str]:

@@ -68,6 +68,13 @@ def test_kept_results_are_small_and_name_no_local_path(path):
     assert not re.search(r"""["':= ]/[a-z]+/""", text), "an absolute path"
 
 
+def test_a_shift_between_the_two_parts_is_said_of_the_runs_that_have_it():
+    kept = [read(path) for path in KEPT]
+    said = ["times as sharp as its training images" in page([one]) for one in kept]
+    assert said == [one["dataset_card"].get("sharpness") is not None for one in kept]
+    assert 1 < sum(said) < len(kept)
+
+
 def test_three_seeds_of_photographs_and_of_characters():
     seeds = {path.stem: len(read(path)["config"]["seeds"]) for path in KEPT}
     assert max((count for name, count in seeds.items() if "tiny" in name), default=0) >= 3
