@@ -122,3 +122,30 @@ def test_check_and_decide_say_so(tmp_path, capsys):
     from compat_core.vectors.bill import CostConfig
 
     assert with_costs(decided, CostConfig(**decided["config"]["costs"]))["reason"] == decided["reason"]
+
+
+def scattered(new, share, seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(len(new))[: int(share * len(new))]
+    mixed = new.copy()
+    mixed[rows] = new[rng.permutation(rows)]
+    return mixed
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_rows_that_lie_scattered_are_noticed_with_their_share(share, seed):
+    given = many()
+    (found,) = misaligned_rows(given.old, scattered(given.new, share, seed), seed)
+    assert "scattered over the files" in found.sentence
+    said = int(found.sentence.removeprefix("about ").partition(" ")[0]) / 100
+    assert said == pytest.approx(share, abs=0.1)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rows_that_are_hard_to_predict_are_not_wrong(seed):
+    """A fifth of the items is blurred as much again as items differ: agreement falls, and to nothing of none."""
+    rng = np.random.default_rng(seed)
+    _, new = clustered(rng, count=2_000, classes=30, noise=1.0)
+    blur = np.where(rng.random(2_000) < 0.2, 1.0, 0.2)[:, None] * new.std()
+    assert misaligned_rows(new @ rotation(rng) + blur * rng.standard_normal(new.shape), new, seed) == []
