@@ -22,6 +22,7 @@ from compat_core.retrieval.ranking import each_block, relate, relevant_columns
 from compat_core.retrieval.scores import prepare
 
 STEPS = 20
+ROUNDING = 1e-12  # of means of numbers in [0, 1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +72,18 @@ class BackfillCurve:
         if values[-1] <= values[0]:
             return None
         # The last point never falls short, but for rounding.
-        short = np.flatnonzero(values[:-1] < values[0] + gain * (values[-1] - values[0]))
+        short = np.flatnonzero(fall_short(values, gain)[:-1])
         return 0.0 if not len(short) else float(self.shares[short[-1] + 1])
+
+
+def fall_short(values: np.ndarray, gain: float) -> np.ndarray:
+    """Where curves ``(…, P)`` hold less than a part ``gain`` of what they gain from end to end ``(…, P)``.
+
+    Equality is no shortfall: means of a few queries meet such a part exactly, and miss it by their rounding.
+    """
+    first, last = values[..., :1], values[..., -1:]
+    short: np.ndarray = values < first + gain * (last - first) - ROUNDING
+    return short
 
 
 def backfill_points(num_items: int, steps: int = STEPS) -> np.ndarray:

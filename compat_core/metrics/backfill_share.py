@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compat_core.errors import CompatError
-from compat_core.metrics.backfill import BackfillCurve
+from compat_core.metrics.backfill import BackfillCurve, fall_short
 from compat_core.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap_means
 
 
@@ -63,8 +63,7 @@ def shares_for_gains(
 
 def _share(curve: BackfillCurve, means: np.ndarray, target: float, tail: float) -> ShareForGain:
     gained = means[:, -1] > means[:, 0]
-    aim = means[:, :1] + target * (means[:, -1:] - means[:, :1])
-    short = means[gained] < aim[gained]
+    short = fall_short(means[gained], target)
     # The point after the last that falls short. The last point itself never does, but for rounding.
     short[:, -1] = False
     last_short = np.where(short.any(axis=1), short.shape[1] - 1 - short[:, ::-1].argmax(axis=1), -1)

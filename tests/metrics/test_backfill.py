@@ -11,6 +11,7 @@ from compat_core.metrics.backfill import (
     backfill_curves_of_orders,
     backfill_points,
 )
+from compat_core.metrics.backfill_share import shares_for_gains
 from compat_core.retrieval import compiled
 
 
@@ -90,6 +91,19 @@ def test_areas_by_hand():
     assert curve.auc == pytest.approx(0.6)
     assert curve.trapezoid == pytest.approx(0.6)
     assert curve.auc_per_query.mean() == pytest.approx(curve.auc)
+
+
+@pytest.mark.parametrize("queries", [100, 300])
+def test_a_part_that_is_met_exactly_is_kept_whatever_is_rounded(queries):
+    for first in range(queries):
+        for gained in range(20, queries - first + 1, 20):
+            hits = np.zeros((3, queries))
+            for point, count in enumerate((first, first + gained * 19 // 20, first + gained)):
+                hits[point, :count] = 1
+            curve = BackfillCurve("CMC@1", np.array([0.0, 0.5, 1.0]), hits)
+            assert curve.share_for(0.95) == 0.5
+    few = BackfillCurve("CMC@1", np.array([0.0, 0.5, 1.0]), hits)
+    assert shares_for_gains(few, [0.95], resamples=50)[0].share == 0.5
 
 
 def test_share_for_a_part_of_the_gain():
