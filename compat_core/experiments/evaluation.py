@@ -208,13 +208,13 @@ class SeedEvaluation(SeedResults):
                     number = means.of({(cell, name): 1.0})
                 else:  # refused, or not a mean over queries
                     number = None if value is None else Interval(value, float("nan"), float("nan"), 0.95, 0)
-                self.row(method, self.seed, cell, name, number, len(next(iter(scores.per_query.values()), ())))
+                self._row(method, cell, name, number, scores.num_queries)
         if means is None:
             return
         for name in (name for name in cells["old/old"].values if name in shared):
             gain = means.of({("new/migrated", name): 1.0, ("old/old", name): -1.0})
             self._verdict(method, name, gain)
-            self._derived(method, name, gain, means)
+            self._derived(method, name, gain, means, cells["old/old"].num_queries)
 
     def _verdict(self, method: str, name: str, gain: Interval) -> None:
         self.verdicts.append(
@@ -222,17 +222,20 @@ class SeedEvaluation(SeedResults):
             | {"difference": gain.estimate, "ci_low": gain.low, "ci_high": gain.high}
         )
 
-    def _derived(self, method: str, name: str, gain: Interval, means: Means) -> None:
+    def _derived(self, method: str, name: str, gain: Interval, means: Means, num_queries: int | None = None) -> None:
         full_gain = {("paragon", name): 1.0, ("old/old", name): -1.0}
         recovered = means.ratio({("new/migrated", name): 1.0, ("old/old", name): -1.0}, full_gain)
-        self._row(method, "new/migrated", f"gain({name})", gain)
-        self._row(method, "new/migrated", f"recovered_gain({name})", recovered)
-        self._row(method, "new/migrated", f"update_gain({name})", recovered if gain.estimate > 0 else None)
+        self._row(method, "new/migrated", f"gain({name})", gain, num_queries)
+        self._row(method, "new/migrated", f"recovered_gain({name})", recovered, num_queries)
+        updated = recovered if gain.estimate > 0 else None
+        self._row(method, "new/migrated", f"update_gain({name})", updated, num_queries)
         cost = means.of({("paragon", name): 1.0, ("new/new", name): -1.0})
-        self._row(method, "new/new", f"cost_to_new({name})", cost)
+        self._row(method, "new/new", f"cost_to_new({name})", cost, num_queries)
 
-    def _row(self, method: str, cell: str, metric: str, number: Interval | None) -> None:
-        self.row(method, self.seed, cell, metric, number)
+    def _row(
+        self, method: str, cell: str, metric: str, number: Interval | None, num_queries: int | None = None
+    ) -> None:
+        self.row(method, self.seed, cell, metric, number, num_queries)
 
     def _curves(self, method: str, cells: dict[str, RetrievalScores]) -> None:
         for cell, scores in cells.items():

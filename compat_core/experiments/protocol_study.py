@@ -56,12 +56,14 @@ class CellScores:
         per: metric name -> (Q,) where a query counts more than once: its number is a sum over so many trials, and the
             value is the sum of the numbers over the sum of these. The same in every cell.
         entry: everything else that results.json keeps: curve, counts, operating points with thresholds and refusals.
+        num_queries: templates that ask; of an open set, those with a mate.
     """
 
     values: dict[str, float | None]
     per_query: dict[str, np.ndarray]
     entry: dict[str, Any] = field(default_factory=dict)
     per: dict[str, np.ndarray] = field(default_factory=dict)
+    num_queries: int = 0
 
 
 def chunks(labels: np.ndarray, size: int) -> Trials:
@@ -174,7 +176,8 @@ class ProtocolStudy:
         entry = counts | {"x": _rounded(scores.roc_far), "y": _rounded(scores.roc_tar)} | _points(scores.points)
         genuine = np.bincount(labels)[labels] - 1.0  # every other template of the same class
         per = dict.fromkeys(per_query, genuine)
-        return CellScores(values | {"EER": scores.eer, "ROC-AUC": scores.auc}, per_query, entry, per)
+        values |= {"EER": scores.eer, "ROC-AUC": scores.auc}
+        return CellScores(values, per_query, entry, per, len(labels))
 
     def _identify(self, pair: Pair) -> CellScores:
         probe, gallery = self.probes.of(pair[0]), self.gallery.of(pair[1])
@@ -193,7 +196,8 @@ class ProtocolStudy:
         counts = {key: getattr(scores, key) for key in ("num_mated", "num_unmated", "num_enrolled")}
         curve = {"x": _rounded(scores.curve_fpir), "y": _rounded(scores.curve_tpir)}
         values |= {"rank-1": scores.rank_1, "rank-5": scores.rank_5}
-        return CellScores(values, per_query, counts | curve | _points(scores.points))
+        entry = counts | curve | _points(scores.points)
+        return CellScores(values, per_query, entry, num_queries=int(mated.sum()))
 
 
 def _points(points: Mapping[float, OperatingPoint]) -> dict[str, Any]:

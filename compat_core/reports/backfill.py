@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -27,7 +28,8 @@ def backfill_table(results: Mapping[str, Any]) -> pd.DataFrame:
 
     Columns: method, order, metric, auc, auc_ci_low, auc_ci_high (of one seed; NaN for several), trapezoid,
     share_90, share_95, share_99 (smallest share backfilled that gives that part of what a full backfill would still
-    add to the method at 0 %; NaN where it adds nothing), seeds. Fractions in [0, 1].
+    add to the method at 0 %; NaN where it adds nothing), seeds, gaining (of how many seeds the shares are the mean: a
+    full backfill adds nothing in the others; NaN where it is all of them). Fractions in [0, 1].
     """
     rows = [
         {key: entry[key] for key in KEPT}
@@ -42,6 +44,8 @@ def backfill_table(results: Mapping[str, Any]) -> pd.DataFrame:
     numbers = ["auc", "auc_ci_low", "auc_ci_high", "trapezoid", *shares]
     groups = frame.groupby(["method", "order", "metric"], sort=False)
     table = groups[numbers].mean().assign(seeds=groups["seed"].nunique()).reset_index()
+    gaining = groups[shares].count().max(axis=1).to_numpy()
+    table["gaining"] = np.where(gaining < table["seeds"], gaining.astype(float), np.nan)
     table.loc[table["seeds"] > 1, ["auc_ci_low", "auc_ci_high"]] = float("nan")
     return table
 

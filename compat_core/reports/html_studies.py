@@ -56,7 +56,8 @@ def add_backfill(page: HtmlPage, results: Results, metrics: Sequence[str]) -> No
     for metric in shown:
         part = table[table["metric"] == metric].drop(columns="metric").dropna(axis="columns", how="all")
         part = part.rename(columns=heading)
-        percent = [name for name in part.columns if name not in ("method", heading("order"), "seeds")]
+        counts = ("method", heading("order"), "seeds", heading("gaining"))
+        percent = [name for name in part.columns if name not in counts]
         page.table(frame_panel(part, f"{metric} along the backfill", percent))
     page.note(CURVES_NOTE)
 

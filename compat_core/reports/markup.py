@@ -76,17 +76,17 @@ def summary_panels(
     """
     rows = list(rows)
     table = aggregate(rows)
-    queries = _queries(rows)
     pooled = pool_verdicts(verdicts_from_rows(rows) if verdicts is None else verdicts)
     words = {(line["run"], line["method"], line["metric"]): line["verdict"] for line in records(pooled)}
     shares = compatible_shares(chains)
     seeds = rows_frame(rows).groupby(["run", "dataset", "method"], sort=False)["seed"].nunique()
-    several = [key for key in ("run", "dataset") if table[key].nunique() > 1]
-    several += ["queries"] if len(set(queries.values())) > 1 else []
+    keys = [key for key in ("run", "dataset") if table[key].nunique() > 1]
     values = {tuple(line[key] for key in GROUP): (line["mean"], line["std"], line["n"]) for line in records(table)}
     panels = []
     for metric in metrics:
         part = of_metric(table, metric)
+        queries = _queries(rows, metric)
+        several = keys + ["queries"] * (len(set(queries.values())) > 1)
         known = list(dict.fromkeys(zip(part["run"], part["dataset"], part["method"], strict=True)))
         chained = {whose for whose in known if (*whose, metric) in shares}
         answers = {whose: (*shares[*whose, metric], seeds[whose]) for whose in chained}
@@ -122,11 +122,11 @@ def summary_panels(
     return panels
 
 
-def _queries(rows: Iterable[Row]) -> dict[tuple[str, str, str], str]:
+def _queries(rows: Iterable[Row], metric: str) -> dict[tuple[str, str, str], str]:
     """(run, data set, method) -> how many queries its numbers are means over: of others they do not compare."""
     found: dict[tuple[str, str, str], set[int]] = {}
     for row in rows:
-        if row["metric"] in MAIN_METRICS and row["num_queries"]:
+        if row["metric"] == metric and row["num_queries"]:
             found.setdefault((str(row["run"]), str(row["dataset"]), str(row["method"])), set()).add(row["num_queries"])
     return {whose: " or ".join(f"{count:,}" for count in sorted(counts)) for whose, counts in found.items()}
 

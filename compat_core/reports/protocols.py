@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -15,6 +16,7 @@ from compat_core.metrics.protocols import IDENTIFICATION, VERIFICATION
 from compat_core.reports.frames import percent_text
 from compat_core.reports.layout import CLEAR, TEMPLATE
 from compat_core.reports.roles import CELLS, role
+from compat_core.reports.shares import Values, share_over_seeds, values_by_seed
 from compat_core.reports.verdicts import MARKS, pooled_verdict
 
 Results = Mapping[str, Any]
@@ -32,7 +34,8 @@ def operating_points(results: Results, protocol: str) -> pd.DataFrame:
     """One line per method and metric of ``protocol``: every cell in percent (mean ± std over seeds), and the verdict.
 
     Columns: method, metric, the cells present, verdict (``✓ compatible`` …; empty where the data resolve no such
-    operating point or it has no interval), update gain (percent of the paragon's gain; a dash where not compatible).
+    operating point or it has no interval), update gain (percent of the paragon's gain, of the means over seeds as in
+    :mod:`compat_core.reports.shares`; a dash where these gain nothing).
     """
     rows = pd.DataFrame(results["rows"])
     entries = [entry for entry in results.get("protocols", ()) if entry["protocol"] == protocol]
@@ -41,6 +44,7 @@ def operating_points(results: Results, protocol: str) -> pd.DataFrame:
     lines = []
     for method in dict.fromkeys(entry["method"] for entry in entries):
         own = rows[rows["method"] == method]
+        by_seed = values_by_seed(row for row in results["rows"] if row["method"] == method)
         for name in names:
             named = own[own["metric"] == name]
             line = {"method": method, "metric": name}
@@ -53,11 +57,20 @@ def operating_points(results: Results, protocol: str) -> pd.DataFrame:
                 if (verdict["method"], verdict["metric"]) == (method, name)
             ]
             word = pooled_verdict(outcomes) if outcomes else ""
-            gains = own.loc[own["metric"] == f"update_gain({name})", "value"].astype("float64").dropna()
             line["verdict"] = f"{MARKS[word]} {word}" if word else ""
-            line["update gain"] = f"{100 * gains.mean():.0f} %" if len(gains) else "–"
+            line["update gain"] = _update_gain(name, by_seed)
             lines.append(line)
     return pd.DataFrame(lines, columns=["method", "metric", *cells, "verdict", "update gain"])
+
+
+def _update_gain(name: str, values: Values) -> str:
+    """In percent; a dash without a gain, or where some seeds lack a cell."""
+    metric = f"update_gain({name})"
+    share = share_over_seeds(metric, values)
+    own = list(values.get(("new/migrated", metric), {}).values())
+    one_seed = len(values.get(("new/migrated", name), {})) == 1
+    gain = share.mean if share else own[0] if own and one_seed else math.nan
+    return "–" if math.isnan(gain) else f"{100 * gain:.0f} %"
 
 
 def refusals(results: Results, protocol: str) -> list[str]:

@@ -174,7 +174,7 @@ def _backfill_of(one: dict[str, Any], method: str, metric: str, key: str) -> Non
     table = backfill_table(one)
     shown = table[(table["method"] == method) & (table["metric"] == metric)].drop(columns=["method", "metric"])
     shown = shown.dropna(axis="columns", how="all")  # no intervals over several seeds
-    columns = headings(shown.columns, percent=set(shown.columns) - {"order", "seeds"})
+    columns = headings(shown.columns, percent=set(shown.columns) - {"order", "seeds", "gaining"})
     alt = "Area and share needed per ordering"
     st.dataframe(shown, hide_index=True, width="stretch", key=f"{key}-table", column_config=columns, alt=alt)
 

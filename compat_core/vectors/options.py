@@ -177,13 +177,16 @@ def rank_merge(judging: Judging, share: float, order: np.ndarray, by: str) -> Op
         (torch.nonzero(backfilled)[:, 0], judging.space(judging.new, judging.new)),
         (torch.nonzero(~backfilled)[:, 0], judging.space(judging.old, judging.old)),
     ]
-    merge = _by_rank if by == "rank" else _by_score
 
     def score(positions: np.ndarray) -> torch.Tensor:
         merged = torch.empty(len(positions), len(judging.old))
         itself = torch.from_numpy(judging.queries[positions])[:, None]  # (B, 1)
         for columns, scorer in parts:
-            merged[:, columns] = merge(scorer(positions)[:, columns], columns == itself)
+            others = columns == itself
+            if by == "rank":
+                merged[:, columns] = _by_rank(scorer(positions)[:, columns], others)
+            else:  # as users see them: a spread of squared distances is not one of distances
+                merged[:, columns] = _by_score(scorer.public(positions)[:, columns], others)
         return merged
 
     name = f"{MERGE} {by}, {100 * share:.0f} % backfilled"

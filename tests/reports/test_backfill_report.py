@@ -41,7 +41,14 @@ def test_table_averages_over_seeds():
     assert table.loc["random", "seeds"] == 2
     assert table["share_95"].isna().all()
     assert table["auc_ci_low"].isna().tolist() == [True, False]
+    assert table["gaining"].isna().all()
     assert backfill_table({}).empty
+
+
+def test_shares_of_fewer_seeds_than_the_area_say_of_how_many():
+    found = backfill_table({"backfill": [*RESULTS["backfill"], entry(2, "random", 0.4, None)]}).set_index("order")
+    assert found.loc["random", ["share_90", "seeds", "gaining"]].tolist() == [0.75, 3, 2]
+    assert pd.isna(found.loc["sigma", "gaining"])
 
 
 def test_figure_has_a_line_per_order_and_a_band_for_the_random_one():

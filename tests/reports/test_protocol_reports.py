@@ -1,7 +1,9 @@
 """Protocols, subgroups and scores over test sets, as tables and figures of a finished run."""
 
+import copy
 import json
 
+import numpy as np
 import pytest
 from plotly.offline import get_plotlyjs
 
@@ -52,6 +54,38 @@ def test_table_of_operating_points_agrees_with_the_rows(results):
     assert "enrolled" in trials_text(results, "identification")
 
 
+def test_the_update_gain_of_an_operating_point_is_that_of_the_means_over_seeds(results):
+    """The seeds that gain alone would make a method look compatible that loses on average."""
+    changed = copy.deepcopy(results)
+    levels = {"old/old": (0.5, 0.5), "paragon": (0.6, 0.8), "new/migrated": (0.3, 0.6)}
+    for row in changed["rows"]:
+        if (row["method"], row["metric"]) == ("bct-sys", "TAR@FAR=0.1") and row["cell"] in levels:
+            row["value"] = levels[row["cell"]][row["seed"]]
+        if (row["method"], row["metric"]) == ("bct-sys", "update_gain(TAR@FAR=0.1)"):
+            row["value"] = (None, 1 / 3)[row["seed"]]
+
+    def shown():
+        table = operating_points(changed, "verification").set_index(["method", "metric"])
+        return table.loc[("bct-sys", "TAR@FAR=0.1"), "update gain"]
+
+    assert shown() == "–"
+    levels["new/migrated"] = (0.55, 0.7)
+    for row in changed["rows"]:
+        if (row["method"], row["cell"], row["metric"]) == ("bct-sys", "new/migrated", "TAR@FAR=0.1"):
+            row["value"] = levels["new/migrated"][row["seed"]]
+    assert shown() == "62 %"  # 0.25 of 0.4
+    changed["rows"] = [row for row in changed["rows"] if row["seed"] == 1]
+    assert shown() == "33 %"  # what that seed's row says
+
+
+def test_every_row_of_a_protocol_counts_its_own_trials(results):
+    for protocol, count in (("verification", "num_templates"), ("identification", "num_mated")):
+        entry = next(entry for entry in results["protocols"] if entry["protocol"] == protocol)
+        names = operating_points(results, protocol)["metric"].unique()
+        own = {row["num_queries"] for row in results["rows"] if row["metric"].partition("(")[2].rstrip(")") in names}
+        assert own | {row["num_queries"] for row in results["rows"] if row["metric"] in names} == {entry[count]}
+
+
 def test_verdicts_of_operating_points_have_intervals_around_their_difference(results):
     found = [verdict for verdict in results["verdicts"] if verdict["metric"].startswith(("TAR", "TPIR", "rank"))]
     assert {verdict["metric"] for verdict in found} >= {"TAR@FAR=0.1", "rank-1"}
@@ -82,8 +116,25 @@ def test_subgroups_add_up_to_the_whole(results):
     assert min(first, second) < sum(whole) / 2 < max(first, second)
     figure = subgroup_figure(results, "bct-sys", "random")
     assert len(figure.data) == 3
+    best, worst, gap = (np.array(line.y) for line in figure.data)
+    np.testing.assert_allclose(gap, np.abs(best - worst))
     with pytest.raises(CompatError, match="subgroup curves"):
         subgroup_figure(results, "bct-sys", "sigma")
+
+
+def test_the_gap_over_seeds_is_that_of_the_means_shown():
+    """Where the best subgroup is another one in each seed nobody is served worse."""
+
+    def entry(seed, first, second):
+        groups = [{"name": "seen", "value": first}, {"name": "unseen", "value": second}]
+        gap = {"value": abs(first - second), "ci_low": 0.0, "ci_high": 1.0}
+        return {"method": "bct", "cell": "new/old", "metric": "mAP", "seed": seed, "groups": groups, "gap": gap}
+
+    table = subgroup_table({"subgroups": [entry(0, 0.3, 0.1), entry(1, 0.1, 0.3)]})
+    assert table.loc[0, "gap"] == pytest.approx(0) and table.loc[0, "seeds"] == 2
+    assert subgroup_table({"subgroups": [entry(0, 0.3, 0.1)]}).loc[0, ["gap", "gap_ci_high"]].tolist() == [
+        pytest.approx(0.2), 1.0,
+    ]  # fmt: skip
 
 
 def test_scores_over_test_sets_are_the_metric_of_the_means(results):

@@ -268,6 +268,11 @@ def test_runs_of_unlike_numbers_of_queries_are_not_compared(rows):
     column = lines[0].index("new/migrated")
     assert [line[2] for line in lines[2:] if line[column].startswith("**")] == ["fct", "fct"]  # one of each number
     assert "queries" not in to_format(rows, "md").decode()
+    trials = [row | {"metric": "TAR@FAR=0.01"} for row in [*rows, *(few | {"num_queries": 450} for few in fewer)]
+              if row["metric"] == "mAP"]  # fmt: skip
+    assert "queries" not in to_format(trials, "md", metrics=("TAR@FAR=0.01",)).decode()
+    unlike = [row | {"num_queries": 228 if row["run"] == "few" else 451} for row in trials]
+    assert "| queries |" in to_format(unlike, "md", metrics=("TAR@FAR=0.01",)).decode()
 
 
 def test_frame_to_format_shows_percent_bold_and_arrows():

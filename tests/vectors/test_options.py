@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -81,6 +83,16 @@ def test_rank_merge_answers_as_if_the_query_were_not_in_the_gallery(judging, by)
         ranks = (-scores).argsort().argsort()
         expected[own] = -(ranks + 0.5) / len(own) if by == "rank" else (scores - scores.mean()) / scores.std(ddof=1)
     np.testing.assert_allclose(found.numpy()[rest], expected[rest], atol=1e-5)
+
+
+def test_rank_merge_by_score_takes_distances_as_users_see_them(judging):
+    order, query = np.random.default_rng(1).permutation(40), int(judging.queries[3])
+    far = dataclasses.replace(judging, distance="l2")
+    found = ways.rank_merge(far, 0.5, order, "score").scorer(np.array([3]))[0]
+    for part, emb in ((order[:20], judging.new), (order[20:], judging.old)):
+        own = part[part != query]
+        scores = -torch.cdist(emb[query][None], emb[own])[0]
+        torch.testing.assert_close(found[own], (scores - scores.mean()) / scores.std(), atol=1e-4, rtol=1e-4)
 
 
 def test_rank_merge_by_score_of_a_list_of_one_item_is_a_number(judging):
