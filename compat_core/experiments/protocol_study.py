@@ -191,18 +191,27 @@ class ProtocolStudy:
             for rate, point in scores.points.items()
             if point.threshold is not None
         }
-        per_query |= {"rank-1": (rank <= 1).astype(np.float64), "rank-5": (rank <= 5).astype(np.float64)}
+        enrolled = len(self.gallery.labels)
+        told = [place for place in (1, 5) if place < enrolled]  # among so few, every mate is found whatever the model
+        per_query |= {f"rank-{place}": (rank <= place).astype(np.float64) for place in told}
         values: dict[str, float | None] = {metric.at(rate): value for rate, value in scores.tpir.items()}
         counts = {key: getattr(scores, key) for key in ("num_mated", "num_unmated", "num_enrolled")}
         curve = {"x": _rounded(scores.curve_fpir), "y": _rounded(scores.curve_tpir)}
-        values |= {"rank-1": scores.rank_1, "rank-5": scores.rank_5}
-        entry = counts | curve | _points(scores.points)
+        values |= {f"rank-{place}": float((rank <= place).mean()) if place in told else None for place in (1, 5)}
+        refused = [_trivial(place, enrolled) for place in (1, 5) if place not in told]
+        points = _points(scores.points)["points"] + refused
+        entry = counts | curve | {"points": points}
         return CellScores(values, per_query, entry, num_queries=int(mated.sum()))
 
 
 def _points(points: Mapping[float, OperatingPoint]) -> dict[str, Any]:
     kept = ("rate", "value", "threshold", "num_admitted", "refusal")
     return {"points": [{key: getattr(point, key) for key in kept} for point in points.values()]}
+
+
+def _trivial(place: int, enrolled: int) -> dict[str, Any]:
+    why = f"rank-{place} among {enrolled} enrolled {'class' if enrolled == 1 else 'classes'} is 100 % of any model"
+    return {"rate": None, "value": None, "threshold": None, "num_admitted": 0, "refusal": why}
 
 
 def _rounded(values: np.ndarray) -> list[float]:

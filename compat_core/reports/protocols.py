@@ -141,15 +141,23 @@ def rate_figure(results: Results, method: str, protocol: str, kind: str = "roc")
             hovertemplate=f"{cell}<br>{false_rate} %{{x:.3g}} %<br>%{{y:.2f}} %<extra></extra>",
         )  # fmt: skip
     y_title = true_rate if kind == "roc" else missed
-    decades = {"type": "log", "dtick": 1, "exponentformat": "none"}
-    figure.update_xaxes(title=f"{false_rate} (%)", **decades)
-    figure.update_yaxes(title=f"{y_title} (%)", **(decades if kind == "det" else {}))
+    x = [value for line in figure.data for value in line.x]
+    figure.update_xaxes(title=f"{false_rate} (%)", **_logarithmic(x))
+    y = [value for line in figure.data for value in line.y if value]
+    figure.update_yaxes(title=f"{y_title} (%)", **(_logarithmic(y) if kind == "det" else {}))
     return figure.update_layout(
         template=TEMPLATE,
         title=f"{'ROC' if kind == 'roc' else 'DET'}, {protocol}: {escape(method)}", height=440,
         paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, uirevision=f"{kind}-{protocol}",
         legend={"orientation": "h", "y": -0.25, "x": 0},
     )  # fmt: skip
+
+
+def _logarithmic(values: Sequence[float]) -> dict[str, Any]:
+    """A tick per decade; where there are fewer than two, at 1, 2 and 5 of each."""
+    seen = [value for value in values if value > 0]
+    few = bool(seen) and max(seen) < 100 * min(seen)
+    return {"type": "log", "dtick": "D2" if few else 1, "exponentformat": "none"}
 
 
 def _metric_names(rows: pd.DataFrame, protocol: str) -> list[str]:

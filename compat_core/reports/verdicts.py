@@ -195,6 +195,8 @@ class _Facts:
         if round(100 * abs(cost), 1) == 0 and (span is None or max(map(abs, span)) < 0.0005):
             return ["costs the new model nothing"]
         if span is not None and span[0] <= 0 <= span[1]:
+            if cost < 0:
+                return [f"its new model is {100 * -cost:.1f} points above the paragon, which cannot be told from zero"]
             return [f"what it costs the new model, {points_text(cost)} points, cannot be told from zero"]
         if cost < 0:
             return [f"its new model is {100 * -cost:.1f} points above the paragon"]

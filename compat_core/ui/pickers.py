@@ -195,6 +195,8 @@ def pick_runs(store: RunStore, key: str, label: str = "Runs") -> list[Run]:
         on_change=touched, args=(key,),
     )  # fmt: skip
     follow_choice(key, chosen)
+    if not chosen:
+        st.info("Choose at least one run.")
     return [runs[id] for id in chosen]
 
 

@@ -21,7 +21,7 @@ from compat_core.reports.protocols import (
 )
 from compat_core.reports.subgroups import subgroup_figure, subgroup_table, subgroups_note
 from compat_core.reports.tables import frame_to_format
-from compat_core.reports.upgrade_scores import upgrade_score_table
+from compat_core.reports.upgrade_scores import num_test_sets, upgrade_score_table
 from compat_core.ui.columns import headings
 from compat_core.ui.compare_parts import CHART
 from compat_core.ui.downloads import download_table
@@ -105,9 +105,14 @@ def scores_over_sets(results: Results, metric: str) -> None:
     table = upgrade_score_table(results, metric)
     if table.empty:
         return
-    with st.expander(f"P_up, P_comp and P_1 over {len(results)} test set{'s' if len(results) > 1 else ''}"):
+    sets = num_test_sets(results)
+    over = f"{sets} test set{'s' if sets > 1 else ''}" + (f", {len(results)} runs" if len(results) > sets else "")
+    with st.expander(f"P_up, P_comp and P_1 over {over}"):
+        if len(results) > sets:
+            st.warning("Several of these runs are judged on the same images: means over runs, not over test sets.")
         st.caption(
-            "AdvBCT's summary, each selected run a test set. P_up: mean of σ((new/new − paragon)/paragon); P_comp: "
+            "AdvBCT's summary, meant for runs that are each judged on a test set of their own. "
+            "P_up: mean of σ((new/new − paragon)/paragon); P_comp: "
             "mean of σ((new/migrated − old/old)/(paragon − old/old)); P_1: mean harmonic mean of both. 50 % is the "
             "paragon's own level for P_up and the status quo's for P_comp. Runs whose paragon does not beat the old "
             "model are left out."

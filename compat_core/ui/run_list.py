@@ -64,7 +64,9 @@ def _table(rows: list[dict[str, Any]], named: list[str]) -> list[str]:
             "name": st.column_config.TextColumn("name", width="medium"),
             "stage": st.column_config.TextColumn("stage", width="medium"),
             "created": st.column_config.DatetimeColumn("created", format="distance"),
-            "took": st.column_config.NumberColumn("took", format="%.1f min"),
+            "took": st.column_config.NumberColumn(
+                "took", format="%.1f min", help="Its last sitting: what ran before it was resumed is not counted."
+            ),
             "progress": st.column_config.ProgressColumn("progress", format="percent", min_value=0, max_value=1),
         },
         placeholder="–", alt="All runs with their state and verdicts",

@@ -77,6 +77,12 @@ def choose_query(session: QuerySession) -> Query | None:
             st.image(whole, width="content", caption="your upload", alt="the uploaded picture")
             seen = _for_screen(query.image)
             st.image(seen, width=SHOWN_PX, caption="as the models see it", alt="the query, resized")
+        if int(query.image.max()) == int(query.image.min()):
+            st.warning(
+                "As the models see it this picture is one colour all over: there is nothing to search by. A drawing "
+                "that lies in the transparency of a white picture is lost, as transparency is shown on white."
+            )
+            return None
         _polarity_hint(query.image, session)
     return query
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from compat_core.reports.frames import matrix_table, records, result_rows
+from compat_core.reports.frames import matrix_table, records, result_rows, summary_table
 from compat_core.reports.tables import READ, SUMMARY_NOTE, frame_to_format, results_to_format
 from compat_core.reports.verdicts import COMPATIBLE, MARKS, claims_sentences, verdict_table
 from compat_core.ui.downloads import download_table
@@ -90,8 +90,9 @@ def matrix(results: dict[str, Any] | Sequence[dict[str, Any]], metric: str, key:
 def _matrix_file(
     results: dict[str, Any] | Sequence[dict[str, Any]], table: pd.DataFrame, metric: str, kind: str
 ) -> bytes:
-    """The matrix in a format: ``table`` for machines; for readers with the best in bold, arrows and aligned numbers."""
+    """The matrix in a format: fractions for machines; for readers with the best in bold, arrows and aligned numbers."""
     if kind not in READ:
-        return frame_to_format(table, kind)
+        words = [word.lstrip("".join(MARKS.values()) + " ") for word in table["verdict"]]
+        return frame_to_format(summary_table(result_rows(results), [metric]).assign(verdict=words), kind)
     caption = f"{metric} by query model / gallery model. {SUMMARY_NOTE}"
     return results_to_format(results, kind, metrics=[metric], caption=caption)

@@ -30,8 +30,9 @@ def texts(app):
 
 
 def png(size=(40, 30), colour=200):
-    buffer = io.BytesIO()
-    Image.new("L", size, colour).save(buffer, "PNG")
+    buffer, picture = io.BytesIO(), Image.new("L", size, colour)
+    picture.paste(20, (size[0] // 2, size[1] // 4, size[0] // 2 + 3, 3 * size[1] // 4))
+    picture.save(buffer, "PNG")
     return buffer.getvalue()
 
 

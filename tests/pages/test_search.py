@@ -89,9 +89,22 @@ def test_a_link_holds_the_query_and_how_it_is_searched(finished, visit):
 
 def test_a_light_picture_in_a_dark_gallery_is_pointed_out(finished, visit):
     app = visit("search")
-    app.file_uploader(key="query-file").upload("paper.png", encoded(Image.new("L", (30, 30), 250), "PNG"), "image/png")
+    paper = Image.new("L", (30, 30), 250)
+    paper.paste(20, (12, 4, 18, 26))
+    app.file_uploader(key="query-file").upload("paper.png", encoded(paper, "PNG"), "image/png")
     app.run()
-    assert "polarity" in texts(app)
+    assert "polarity" in texts(app) and "one colour" not in texts(app)
+
+
+def test_a_picture_of_one_colour_is_not_searched_with(finished, visit):
+    """What is drawn in the transparency of a white picture alone is gone once that is shown on white."""
+    drawn = Image.new("RGBA", (30, 30), (255, 255, 255, 0))
+    drawn.paste((255, 255, 255, 255), (12, 4, 18, 26))
+    app = visit("search")
+    app.file_uploader(key="query-file").upload("drawn.png", encoded(drawn, "PNG"), "image/png")
+    app.run()
+    assert "one colour all over" in texts(app) and "polarity" not in texts(app)
+    assert not [caption for caption in app.caption if "· ▲" in caption.value], "and no hits"
 
 
 def test_lists_say_what_moved_what_was_gained_and_lost(finished, visit):

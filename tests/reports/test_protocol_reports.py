@@ -21,7 +21,7 @@ from compat_core.reports.protocols import operating_points, protocols_of, rate_f
 from compat_core.reports.reproduction import keep
 from compat_core.reports.reproduction_page import page
 from compat_core.reports.subgroups import subgroup_figure, subgroup_table
-from compat_core.reports.upgrade_scores import upgrade_score_table
+from compat_core.reports.upgrade_scores import num_test_sets, upgrade_score_table
 from compat_core.spec import parse_specs
 
 
@@ -137,6 +137,22 @@ def test_the_gap_over_seeds_is_that_of_the_means_shown():
     ]  # fmt: skip
 
 
+def test_a_repeated_run_brings_no_test_set_of_its_own(results):
+    other = results | {"dataset_card": results["dataset_card"] | {"checksum": "sha256:other"}}
+    assert [num_test_sets(chosen) for chosen in ([results], [results, results], [results, other])] == [1, 1, 2]
+    assert num_test_sets([{}, {}]) == 2  # results of before checksums were kept
+
+
+def test_ranks_among_few_enrolled_classes_are_refused_with_the_reason(results):
+    """The first five of five classes hold every mate, whatever the model."""
+    table = operating_points(results, "identification").set_index(["method", "metric"])
+    assert (
+        table.loc[("bct-sys", "rank-5"), "old/old"] == "refused" and table.loc[("bct-sys", "rank-5"), "verdict"] == ""
+    )
+    assert table.loc[("bct-sys", "rank-1"), "verdict"] != ""
+    assert "rank-5 among 5 enrolled classes is 100 % of any model" in refusals(results, "identification")
+
+
 def test_scores_over_test_sets_are_the_metric_of_the_means(results):
     table = upgrade_score_table([results, results]).set_index("method")
     means = {
@@ -146,7 +162,7 @@ def test_scores_over_test_sets_are_the_metric_of_the_means(results):
     }  # fmt: skip
     one = upgrade_scores(*([value] for value in means.values()))
     assert table.loc["bct-sys", "P_1"] == pytest.approx(one.p_1)
-    assert table.loc["bct-sys", "test sets"] == 2
+    assert table.loc["bct-sys", "runs"] == 2
 
 
 class Finished:

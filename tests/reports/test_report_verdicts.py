@@ -82,6 +82,8 @@ def test_sentences_of_costs():
     assert "; costs the new model 2.1 points;" in costly
     unclear = _change(sample_results(), cost, value=0.001, ci_low=-0.01, ci_high=0.01)
     assert "; what it costs the new model, +0.1 points, cannot be told from zero;" in unclear
+    above = _change(sample_results(), cost, value=-0.011, ci_low=-0.03, ci_high=0.01)
+    assert "; its new model is 1.1 points above the paragon, which cannot be told from zero;" in above
     gaining = _change(sample_results(), cost, value=-0.02, ci_low=-0.03, ci_high=-0.01)
     assert "; its new model is 2.0 points above the paragon;" in gaining
 

@@ -117,15 +117,15 @@ class Ordering:
 
     @property
     def bound(self) -> bool:
-        """True where the new rows must be there already: it says how good an order can be, nobody can follow it."""
+        """True where the new rows must be there already: nobody can follow it, and it is drawn for comparison only."""
         return "gallery_new" in self.needs
 
     @property
     def sentence(self) -> str:
         """What it does and takes, for people who know its name only; without a capital and a full stop."""
         takes = " and ".join(NEEDS[need] for need in self.needs) or "nothing"
-        bound = ", so it cannot be had before the backfill and is drawn as a bound" if self.bound else ""
-        return f"{self.name} order: {self.summary}; it takes {takes}{bound}"
+        late = "; it cannot be had before the backfill and is drawn for comparison, and another order may do better"
+        return f"{self.name} order: {self.summary}; it takes {takes}{late if self.bound else ''}"
 
     def drawable(self, at_hand: Collection[str]) -> bool:
         """Whether all that it needs is among ``at_hand``."""
