@@ -66,7 +66,15 @@ def reader(net: nn.Module, device: torch.device, dtype: torch.dtype | None) -> n
     net = net.to(device).eval()
     if device.type != "cuda" or torch.version.hip or not torch.backends.cudnn.is_available():
         return net
-    return fused(net, dtype or torch.float32) if can_be_fused(net) else net
+    if not can_be_fused(net):
+        return net
+    quick, size = fused(net, dtype or torch.float32), net.arguments["image_size"]
+    try:
+        with torch.no_grad(), torch.autocast(device.type, dtype, enabled=dtype is not None):
+            quick(torch.zeros(1, net.arguments["channels"], size, size, device=device))
+    except RuntimeError:  # this GPU or its cuDNN has no such kernel
+        return net
+    return quick
 
 
 def can_be_fused(net: nn.Module) -> TypeGuard[Embedder]:

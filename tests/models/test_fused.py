@@ -11,6 +11,7 @@ from torch import nn
 from compat_core.models.backbones import BACKBONES
 from compat_core.models.embedder import Embedder
 from compat_core.models.fused import ConvReLU, can_be_fused, fused, reader
+from tests.stand_in import stand_in
 
 FUSABLE = [entry.name for entry in BACKBONES if entry.fusable]
 CONVOLUTIONS_BEFORE_RELU = {"tiny-conv": 6, "resnet18": 17, "resnet34": 33, "resnet50": 49}
@@ -99,6 +100,19 @@ def test_only_on_a_gpu_and_only_what_says_so() -> None:
     assert can_be_fused(net)
     assert not can_be_fused(nn.Linear(2, 2))
     assert not can_be_fused(Embedder("mobilenet-v3", 16, 3, 32))
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_where_a_gpu_has_no_such_kernel_the_network_reads_as_it_is(works: bool, monkeypatch) -> None:
+    def refused(*_: object) -> None:
+        raise RuntimeError("no engine was found to execute this computation")
+
+    with stand_in():
+        net = trained("tiny-conv")
+        if not works:
+            monkeypatch.setattr(ConvReLU, "forward", refused)
+        found = reader(net, torch.device("cuda"), None)
+        assert (found is net) is not works
 
 
 @pytest.mark.gpu
