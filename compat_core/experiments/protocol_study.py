@@ -197,8 +197,9 @@ class ProtocolStudy:
         values: dict[str, float | None] = {metric.at(rate): value for rate, value in scores.tpir.items()}
         counts = {key: getattr(scores, key) for key in ("num_mated", "num_unmated", "num_enrolled")}
         curve = {"x": _rounded(scores.curve_fpir), "y": _rounded(scores.curve_tpir)}
-        values |= {f"rank-{place}": float((rank <= place).mean()) if place in told else None for place in (1, 5)}
-        refused = [_trivial(place, enrolled) for place in (1, 5) if place not in told]
+        ranks = {1: scores.rank_1, 5: scores.rank_5}
+        values |= {f"rank-{place}": value if place in told else None for place, value in ranks.items()}
+        refused = [_trivial(place, enrolled) for place in ranks if place not in told]
         points = _points(scores.points)["points"] + refused
         entry = counts | curve | {"points": points}
         return CellScores(values, per_query, entry, num_queries=int(mated.sum()))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from compat_core.reports.frames import matrix_table, records, result_rows, summary_table
@@ -84,15 +83,16 @@ def matrix(results: dict[str, Any] | Sequence[dict[str, Any]], metric: str, key:
         shown, hide_index=True, width="stretch", column_config=columns, key=f"{key}-matrix",
         alt=f"{metric} in percent of every method in every query/gallery cell, with its verdict",
     )  # fmt: skip
-    download_table(f"matrix-{metric}", f"{key}-matrix-get", lambda kind: _matrix_file(results, table, metric, kind))
+    download_table(f"matrix-{metric}", f"{key}-matrix-get", lambda kind: _matrix_file(results, words, metric, kind))
 
 
 def _matrix_file(
-    results: dict[str, Any] | Sequence[dict[str, Any]], table: pd.DataFrame, metric: str, kind: str
+    results: dict[str, Any] | Sequence[dict[str, Any]], words: Mapping[tuple[str, str], str], metric: str, kind: str
 ) -> bytes:
     """The matrix in a format: fractions for machines; for readers with the best in bold, arrows and aligned numbers."""
     if kind not in READ:
-        words = [word.lstrip("".join(MARKS.values()) + " ") for word in table["verdict"]]
-        return frame_to_format(summary_table(result_rows(results), [metric]).assign(verdict=words), kind)
+        numbers = summary_table(result_rows(results), [metric])
+        numbers["verdict"] = [words.get((row["run"], row["method"]), "") for row in records(numbers)]
+        return frame_to_format(numbers, kind)
     caption = f"{metric} by query model / gallery model. {SUMMARY_NOTE}"
     return results_to_format(results, kind, metrics=[metric], caption=caption)

@@ -177,13 +177,13 @@ def mixed_search(
     best: list[list[Hit]] = [[] for _ in range(len(query_emb))]
     for part in parts:
         for first in range(0, len(part.emb), BLOCK_ROWS):
-            rows = np.asarray(part.emb[first : first + BLOCK_ROWS], dtype=np.float32)
-            places = np.arange(first, first + len(rows))
+            places = np.arange(first, min(first + BLOCK_ROWS, len(part.emb)))
             if part.live is not None:
-                chosen = part.live[places]
-                rows, places = rows[chosen], places[chosen]
-                if not len(rows):
+                places = places[part.live[places]]
+                if not len(places):
                     continue
+            within = slice(first, first + BLOCK_ROWS) if part.live is None else places
+            rows = np.asarray(part.emb[within], dtype=np.float32)
             if part.version == "old" and on_the_fly is not None:
                 with torch.inference_mode():
                     rows = on_the_fly(torch.from_numpy(np.array(rows))).numpy()
